@@ -1,0 +1,1 @@
+"""The demo: an emulated smallBMS NG in a real Home Assistant."""

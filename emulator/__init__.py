@@ -1,0 +1,1 @@
+"""An emulated smallBMS NG: the device, its radios and its world. Never imports the integration."""
