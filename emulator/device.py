@@ -1,0 +1,255 @@
+"""One emulated device: who it is, what it advertises, and what it offers over GATT."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from random import Random
+from time import monotonic
+from typing import Final, Protocol
+
+from .gatt import Characteristic, Link, Peripheral, Property, Service
+from .instant_readout import COMPANY_ID, DEFAULT_PRODUCT_ID, KEY_LENGTH, InstantReadout
+from .radio_faults import RadioFaults
+from .snapshot import Snapshot
+
+DEFAULT_ADDRESS: Final = "C0:3A:5E:00:00:01"
+DEFAULT_SERIAL_NUMBER: Final = "HQ2642EMU01"
+DEFAULT_NAME: Final = f"smallBMS NG {DEFAULT_SERIAL_NUMBER}"
+DEFAULT_KEY: Final = bytes.fromhex("5eed0fba77e4b00e9a3c51d2c4f78e16")
+DEFAULT_PIN: Final = "014916"
+
+MANUFACTURER_NAME: Final = "Victron Energy"
+MODEL_NUMBER: Final = "smallBMS NG"
+FIRMWARE_REVISION: Final = "v1.05"  # assumed
+
+# Assumed: how long the same content keeps its nonce, in seconds.
+NONCE_PERIOD: Final = 60.0
+
+_FLAGS, _COMPLETE_LOCAL_NAME, _MANUFACTURER_DATA = 0x01, 0x09, 0xFF
+_GENERAL_DISCOVERABLE_LE_ONLY: Final = b"\x06"
+_ADVERTISEMENT_LENGTH: Final = 31
+_GARBAGE_LENGTH: Final = 24
+
+
+class Channel(StrEnum):
+    """The three characteristics of VE.Smart."""
+
+    CONTROL = "control"
+    LAST_DATA = "last_data"
+    DATA = "data"
+
+
+_DEVICE_INFORMATION: Final = "0000180a-0000-1000-8000-00805f9b34fb"
+_MANUFACTURER_NAME: Final = "00002a29-0000-1000-8000-00805f9b34fb"
+_MODEL_NUMBER: Final = "00002a24-0000-1000-8000-00805f9b34fb"
+_SERIAL_NUMBER: Final = "00002a25-0000-1000-8000-00805f9b34fb"
+_FIRMWARE_REVISION: Final = "00002a26-0000-1000-8000-00805f9b34fb"
+
+VE_SMART_SERVICE: Final = "306b0001-b081-4037-83dc-e59fcc3cdfd0"
+VE_SMART_CHANNELS: Final = {
+    Channel.CONTROL: "306b0002-b081-4037-83dc-e59fcc3cdfd0",
+    Channel.LAST_DATA: "306b0003-b081-4037-83dc-e59fcc3cdfd0",
+    Channel.DATA: "306b0004-b081-4037-83dc-e59fcc3cdfd0",
+}
+_CHANNELS_BY_UUID: Final = {uuid: channel for channel, uuid in VE_SMART_CHANNELS.items()}
+
+_EXCHANGE: Final = Property.WRITE_WITHOUT_RESPONSE | Property.NOTIFY
+SERVICES: Final = (
+    Service(
+        uuid=_DEVICE_INFORMATION,
+        characteristics=tuple(
+            Characteristic(uuid=uuid, properties=Property.READ)
+            for uuid in (_MANUFACTURER_NAME, _MODEL_NUMBER, _SERIAL_NUMBER, _FIRMWARE_REVISION)
+        ),
+    ),
+    Service(
+        uuid=VE_SMART_SERVICE,
+        characteristics=(
+            Characteristic(
+                uuid=VE_SMART_CHANNELS[Channel.CONTROL], properties=Property.READ | _EXCHANGE, authenticated=True
+            ),
+            Characteristic(uuid=VE_SMART_CHANNELS[Channel.LAST_DATA], properties=_EXCHANGE, authenticated=True),
+            Characteristic(uuid=VE_SMART_CHANNELS[Channel.DATA], properties=_EXCHANGE, authenticated=True),
+        ),
+    ),
+)
+
+
+class VeSmartServer(Protocol):
+    """The device's side of one VE.Smart session."""
+
+    def read_control(self) -> bytes:
+        """Return what reading Control gives."""
+        ...
+
+    def write(self, channel: Channel, data: bytes) -> None:
+        """Take what the central wrote."""
+        ...
+
+    def closed(self) -> None:
+        """Hear that the link has ended."""
+        ...
+
+
+class VeSmartLink:
+    """What a VE.Smart server may do with the link that it serves."""
+
+    def __init__(self, link: Link) -> None:
+        self._link = link
+
+    @property
+    def mtu(self) -> int:
+        """The link's ATT MTU; a notification carries three bytes less."""
+        return self._link.mtu
+
+    def notify(self, channel: Channel, data: bytes) -> None:
+        """Notify the central, if it subscribed to this channel."""
+        self._link.notify(VE_SMART_CHANNELS[channel], data)
+
+    def disconnect(self) -> None:
+        """End the link."""
+        self._link.drop()
+
+
+class _NoServer:
+    """Stands in where no VE.Smart server is plugged in."""
+
+    def read_control(self) -> bytes:
+        return b""
+
+    def write(self, channel: Channel, data: bytes) -> None:
+        """Keep silent."""
+
+    def closed(self) -> None:
+        """Nothing was begun."""
+
+
+def _no_server(_link: VeSmartLink) -> VeSmartServer:
+    return _NoServer()
+
+
+class _Handler:
+    """Serves one link: fixed values of the device information, everything else from the VE.Smart server."""
+
+    def __init__(self, values: dict[str, bytes], server: VeSmartServer) -> None:
+        self._values = values
+        self._server = server
+
+    def read(self, uuid: str) -> bytes:
+        if uuid in self._values:
+            return self._values[uuid]
+        return self._server.read_control()
+
+    def write(self, uuid: str, data: bytes) -> None:
+        self._server.write(_CHANNELS_BY_UUID[uuid], data)
+
+    def closed(self) -> None:
+        self._server.closed()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Advertisement:
+    """One advertisement and its scan response, as AD structures."""
+
+    advertising_data: bytes
+    scan_response: bytes
+
+    @property
+    def joined(self) -> bytes:
+        """Both parts in a row, which is how a proxy passes them on."""
+        return self.advertising_data + self.scan_response
+
+
+class EmulatedDevice:
+    """A smallBMS NG as seen over Bluetooth. clock gives seconds; only differences count."""
+
+    def __init__(
+        self,
+        readout: Callable[[], Snapshot],
+        *,
+        address: str = DEFAULT_ADDRESS,
+        name: str = DEFAULT_NAME,
+        key: bytes = DEFAULT_KEY,
+        pin: str = DEFAULT_PIN,
+        product_id: int = DEFAULT_PRODUCT_ID,
+        serial_number: str = DEFAULT_SERIAL_NUMBER,
+        clock: Callable[[], float] = monotonic,
+        nonce: int = 0,
+        seed: int = 0,
+    ) -> None:
+        self.readout = readout
+        self.address = address
+        self.name = name
+        self.key = key
+        self.product_id = product_id
+        self.serial_number = serial_number
+        self.faults = RadioFaults()
+        self.make_ve_smart_server: Callable[[VeSmartLink], VeSmartServer] = _no_server
+        self.peripheral = Peripheral(SERVICES, self._serve, pin=pin, faults=self.faults)
+        self._clock = clock
+        self._records = InstantReadout(period=NONCE_PERIOD, nonce=nonce)
+        self._random = Random(seed)
+        self._latest = self._previous = b""
+        self._late_turn = False
+
+    @property
+    def pin(self) -> str:
+        """The six digits that a central must enter to bond."""
+        return self.peripheral.pin
+
+    @property
+    def connected(self) -> bool:
+        """Whether a central holds the link."""
+        return self.peripheral.link is not None
+
+    @property
+    def advertises(self) -> bool:
+        """Whether anything is sent: not while a connection is held."""
+        return not self.connected and not self.faults.silent
+
+    def manufacturer_data(self) -> bytes:
+        """Return the next encrypted record, without the company id."""
+        key = bytes(KEY_LENGTH) if self.faults.changed_key else self.key
+        record = self._records.next(self.readout(), key=key, product_id=self.product_id, now=self._clock())
+        if record != self._latest:
+            self._previous, self._latest = self._latest, record
+        return record
+
+    def advertisement(self, manufacturer_data: bytes | None = None) -> Advertisement:
+        """Return the next advertisement, or one with this manufacturer data instead of the next record."""
+        data = self._faulty_data() if manufacturer_data is None else manufacturer_data
+        company = COMPANY_ID.to_bytes(2, "little")
+        flags = _ad_structure(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
+        return Advertisement(
+            advertising_data=flags + _ad_structure(_MANUFACTURER_DATA, company + data),
+            scan_response=_ad_structure(_COMPLETE_LOCAL_NAME, _fitting(self.name)),
+        )
+
+    def _faulty_data(self) -> bytes:
+        """Return the next manufacturer data as the faults leave it."""
+        if self.faults.garbage:
+            return self._random.randbytes(self._random.randint(0, _GARBAGE_LENGTH))
+        if self.faults.repeated and self._latest:
+            return self._latest
+        record = self.manufacturer_data()
+        self._late_turn = self.faults.reordered and bool(self._previous) and not self._late_turn
+        return self._previous if self._late_turn else record
+
+    def _serve(self, link: Link) -> _Handler:
+        values = {
+            _MANUFACTURER_NAME: MANUFACTURER_NAME,
+            _MODEL_NUMBER: MODEL_NUMBER,
+            _SERIAL_NUMBER: self.serial_number,
+            _FIRMWARE_REVISION: FIRMWARE_REVISION,
+        }
+        encoded = {uuid: value.encode() for uuid, value in values.items()}
+        return _Handler(encoded, self.make_ve_smart_server(VeSmartLink(link)))
+
+
+def _ad_structure(kind: int, data: bytes) -> bytes:
+    return bytes((len(data) + 1, kind)) + data
+
+
+def _fitting(name: str) -> bytes:
+    """Return as much of the name as the scan response holds, never half a character."""
+    return name.encode()[: _ADVERTISEMENT_LENGTH - 2].decode(errors="ignore").encode()
