@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final, Protocol
@@ -156,12 +157,22 @@ class Link:
         else:
             self._subscribed.discard(handle)
 
+    async def subscribe(self, handle: int, *, on: bool) -> None:
+        """Switch notifications of the characteristic with this value handle."""
+        cccd = self._find(handle).cccd
+        await self.write_descriptor(cccd, on.to_bytes(CCCD_LENGTH, "little"))
+
     async def pair(self, passkey: str | None) -> None:
         """Make a bond with the passkey that the central's user enters; None = the central cannot enter one."""
         await self._begin()
         if self.peripheral.faults.wrong_pin or passkey != self.peripheral.pin:
             raise AttError(AttCode.INSUFFICIENT_AUTHENTICATION, 0)
         self.peripheral.bonds.add(self.central)
+
+    async def pair_if_accepted(self, passkey: str) -> None:
+        """Try to make a bond, and go on without one if the passkey is refused."""
+        with suppress(AttError):
+            await self.pair(passkey)
 
     async def unpair(self) -> None:
         """Forget the bond."""

@@ -1,0 +1,322 @@
+"""In-process radio: emulated devices behind a remote scanner of Home Assistant's own Bluetooth manager."""
+
+import asyncio
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final, override
+
+from bleak.args import SizedBuffer
+from bleak.assigned_numbers import CharacteristicPropertyName
+from bleak.backends.characteristic import BleakGATTCharacteristic
+from bleak.backends.client import BaseBleakClient, NotifyCallback
+from bleak.backends.descriptor import BleakGATTDescriptor
+from bleak.backends.device import BLEDevice
+from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
+from bleak.exc import BleakError, BleakGATTProtocolError
+from bluetooth_data_tools import monotonic_time_coarse
+from habluetooth import (
+    Allocations,
+    BaseHaRemoteScanner,
+    BluetoothScanningMode,
+    HaBluetoothConnector,
+    get_manager,
+)
+from homeassistant.components.bluetooth import async_register_scanner
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant
+
+from emulator.device import Advertisement, EmulatedDevice
+from emulator.gatt import (
+    ATT_NOTIFICATION_HEADER,
+    CCCD_UUID,
+    DEFAULT_MTU,
+    AttError,
+    ConnectionRefusedByPeripheralError,
+    Link,
+    LinkLostError,
+    Peripheral,
+    Property,
+)
+
+DEFAULT_SOURCE: Final = "02:00:00:00:E5:01"
+DEFAULT_RSSI: Final = -60
+DEFAULT_SLOTS: Final = 3
+ADAPTER: Final = "smallbms-emulator"
+
+# What Home Assistant's clients say in these cases; bleak-retry-connector goes by the wording.
+_REFUSED: Final = "Error ESP_GATT_CONN_FAIL_ESTABLISH while connecting: Connection failed to establish"
+_NO_SLOT: Final = "No free connection slot"
+_GONE: Final = "Not connected"
+
+_PROPERTY_NAMES: Final[Mapping[Property, CharacteristicPropertyName]] = {
+    Property.READ: "read",
+    Property.WRITE_WITHOUT_RESPONSE: "write-without-response",
+    Property.WRITE: "write",
+    Property.NOTIFY: "notify",
+}
+
+
+@contextmanager
+def _bleak_errors() -> Iterator[None]:
+    """Raise what happened in bleak's own words."""
+    try:
+        yield
+    except AttError as error:
+        raise BleakGATTProtocolError(error.code) from error
+    except LinkLostError as error:
+        raise BleakError(_GONE) from error
+
+
+def _service_collection(peripheral: Peripheral) -> BleakGATTServiceCollection:
+    """Return the peripheral's services as bleak's clients see them."""
+    collection = BleakGATTServiceCollection()
+    for service in peripheral.services:
+        bleak_service = BleakGATTService(service, service.handle, service.uuid)
+        collection.add_service(bleak_service)
+        for characteristic in service.characteristics:
+            bleak_characteristic = BleakGATTCharacteristic(
+                characteristic,
+                characteristic.handle,
+                characteristic.uuid,
+                [_PROPERTY_NAMES[one] for one in characteristic.properties],
+                lambda: peripheral.mtu - ATT_NOTIFICATION_HEADER,
+                bleak_service,
+            )
+            collection.add_characteristic(bleak_characteristic)
+            if characteristic.cccd:
+                cccd = BleakGATTDescriptor(characteristic, characteristic.cccd, CCCD_UUID, bleak_characteristic)
+                collection.add_descriptor(cccd)
+    return collection
+
+
+class EmulatedClient(BaseBleakClient):
+    """A bleak backend bound to one scanner, whose devices it connects to."""
+
+    scanner: EmulatedScanner
+
+    def __init__(
+        self,
+        address_or_ble_device: BLEDevice | str,
+        *,
+        timeout: float = 10.0,
+        disconnected_callback: Callable[[], None] | None = None,
+        **_kwargs: object,
+    ) -> None:
+        super().__init__(address_or_ble_device, timeout=timeout, disconnected_callback=disconnected_callback)
+        self._link: Link | None = None
+        self._callbacks: dict[int, NotifyCallback] = {}
+
+    @property
+    @override
+    def name(self) -> str:
+        device = self.scanner.devices.get(self.address)
+        return self.address if device is None else device.name
+
+    @property
+    @override
+    def mtu_size(self) -> int:
+        return DEFAULT_MTU if self._link is None else self._link.mtu
+
+    @property
+    @override
+    def is_connected(self) -> bool:
+        return self._link is not None
+
+    @override
+    async def connect(self, pair: bool, **_kwargs: object) -> None:
+        with self.scanner.connecting():
+            await asyncio.sleep(0)
+            self._link = self.scanner.open_link(self.address, on_notify=self._notified, on_lost=self._ended)
+        try:
+            await self._prepare(self._link, pair=pair)
+        except BaseException:
+            # Nobody has this client yet, so nobody is told of the end.
+            self._disconnected_callback = None
+            await self.disconnect()
+            raise
+
+    async def _prepare(self, link: Link, *, pair: bool) -> None:
+        """Bond if the radio has the PIN or is asked to, and discover the services."""
+        if self.scanner.pin is not None and not pair:
+            with _bleak_errors():
+                await link.pair_if_accepted(self.scanner.pin)
+        if pair:
+            await self.pair()
+        self.services = _service_collection(link.peripheral)
+
+    @override
+    async def disconnect(self) -> None:
+        if self._link is not None:
+            self._link.close()
+            self._ended()
+
+    @override
+    async def pair(self, *_args: object, **_kwargs: object) -> None:
+        with _bleak_errors():
+            await self._connected_link().pair(self.scanner.pin)
+
+    @override
+    async def unpair(self) -> None:
+        with _bleak_errors():
+            await self._connected_link().unpair()
+
+    async def clear_cache(self) -> bool:
+        """Forget cached services; none are kept."""
+        return True
+
+    @override
+    async def read_gatt_char(
+        self, characteristic: BleakGATTCharacteristic, *, use_cached: bool = False, **_kwargs: object
+    ) -> bytearray:
+        with _bleak_errors():
+            return bytearray(await self._connected_link().read(characteristic.handle))
+
+    @override
+    async def read_gatt_descriptor(
+        self, descriptor: BleakGATTDescriptor, *, use_cached: bool = False, **_kwargs: object
+    ) -> bytearray:
+        with _bleak_errors():
+            return bytearray(await self._connected_link().read(descriptor.handle))
+
+    @override
+    async def write_gatt_char(self, characteristic: BleakGATTCharacteristic, data: SizedBuffer, response: bool) -> None:
+        with _bleak_errors():
+            await self._connected_link().write(characteristic.handle, bytes(data), response=response)
+
+    @override
+    async def write_gatt_descriptor(self, descriptor: BleakGATTDescriptor, data: SizedBuffer) -> None:
+        with _bleak_errors():
+            await self._connected_link().write_descriptor(descriptor.handle, bytes(data))
+
+    @override
+    async def start_notify(
+        self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **_kwargs: object
+    ) -> None:
+        await self._configure_notifications(characteristic, on=True)
+        self._callbacks[characteristic.handle] = callback
+
+    @override
+    async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
+        self._callbacks.pop(characteristic.handle, None)
+        await self._configure_notifications(characteristic, on=False)
+
+    async def _configure_notifications(self, characteristic: BleakGATTCharacteristic, *, on: bool) -> None:
+        with _bleak_errors():
+            await self._connected_link().subscribe(characteristic.handle, on=on)
+
+    def _connected_link(self) -> Link:
+        if self._link is None:
+            raise BleakError(_GONE)
+        return self._link
+
+    def _notified(self, handle: int, data: bytes) -> None:
+        # Later, as from a real radio: never inside the write that caused it.
+        asyncio.get_running_loop().call_soon(self._deliver, handle, data)
+
+    def _deliver(self, handle: int, data: bytes) -> None:
+        if (callback := self._callbacks.get(handle)) is not None:
+            callback(bytearray(data))
+
+    def _ended(self) -> None:
+        """Clean up after the link, whoever ended it."""
+        self._link = None
+        self._callbacks.clear()
+        self.services = BleakGATTServiceCollection()
+        self.scanner.link_ended(self.address)
+        if self._disconnected_callback is not None:
+            self._disconnected_callback()
+
+
+class EmulatedScanner(BaseHaRemoteScanner):
+    """One radio near some emulated devices. Make it after Home Assistant's bluetooth was set up.
+
+    rssi holds the signal strength in dBm by address; devices that it does not name arrive with DEFAULT_RSSI. Without
+    connectable it only listens. pin makes every connection a bonded one, if it is the device's PIN. rssi, slots, pin
+    and devices may be changed while it runs.
+    """
+
+    def __init__(
+        self,
+        *devices: EmulatedDevice,
+        source: str = DEFAULT_SOURCE,
+        rssi: Mapping[str, int] | None = None,
+        connectable: bool = True,
+        slots: int = DEFAULT_SLOTS,
+        pin: str | None = None,
+    ) -> None:
+        class Client(EmulatedClient):
+            scanner = self
+
+        connector = HaBluetoothConnector(Client, source, lambda: self.free_slots > 0)
+        super().__init__(
+            source,
+            ADAPTER,
+            connector if connectable else None,
+            connectable,
+            BluetoothScanningMode.ACTIVE,
+            BluetoothScanningMode.ACTIVE,
+        )
+        self.devices = {device.address: device for device in devices}
+        self.rssi = dict(rssi or {})
+        self.slots = slots
+        self.pin = pin
+        self._links: dict[str, Link] = {}
+
+    @property
+    def free_slots(self) -> int:
+        """How many more connections this radio can carry."""
+        return max(0, self.slots - len(self._links))
+
+    @override
+    def get_allocations(self) -> Allocations:
+        return Allocations(self.source, self.slots, self.free_slots, list(self._links))
+
+    def register(self, hass: HomeAssistant) -> CALLBACK_TYPE:
+        """Add this radio to Home Assistant; returns what removes it again."""
+        undo: Iterable[CALLBACK_TYPE] = (async_register_scanner(hass, self), self.async_setup())
+
+        def unregister() -> None:
+            for one in undo:
+                one()
+
+        return unregister
+
+    def advertise(self, address: str | None = None) -> None:
+        """Receive one advertisement of each device that sends, or of the one with this address."""
+        for device in self.devices.values():
+            if device.advertises and address in (None, device.address):
+                self._receive(device, device.advertisement())
+
+    def advertise_bytes(self, device: EmulatedDevice, manufacturer_data: bytes) -> None:
+        """Receive an advertisement as if from this device, with any bytes in place of its record."""
+        self._receive(device, device.advertisement(manufacturer_data))
+
+    def open_link(self, address: str, *, on_notify: Callable[[int, bytes], None], on_lost: Callable[[], None]) -> Link:
+        """Connect to a device through this radio; BleakError if that fails."""
+        if not self.free_slots:
+            raise BleakError(_NO_SLOT)
+        if (device := self.devices.get(address)) is None:
+            raise BleakError(_REFUSED)
+        try:
+            link = device.peripheral.connect(self.source, on_notify=on_notify, on_lost=on_lost)
+        except ConnectionRefusedByPeripheralError as error:
+            raise BleakError(_REFUSED) from error
+        self._links[address] = link
+        self._slots_changed()
+        return link
+
+    def link_ended(self, address: str) -> None:
+        """Free the slot of a link."""
+        self._links.pop(address, None)
+        self._slots_changed()
+
+    def _slots_changed(self) -> None:
+        get_manager().async_on_allocation_changed(self.get_allocations())
+
+    def _receive(self, device: EmulatedDevice, advertisement: Advertisement) -> None:
+        self._async_on_raw_advertisement(
+            device.address,
+            device.faults.rssi(self.rssi.get(device.address, DEFAULT_RSSI)),
+            advertisement.joined,
+            {"address_type": "random"},
+            monotonic_time_coarse(),
+        )

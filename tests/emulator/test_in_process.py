@@ -1,0 +1,299 @@
+"""The in-process radio, through Home Assistant's own Bluetooth manager and its bleak clients."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from dataclasses import replace
+from unittest.mock import patch
+
+from bleak import BleakClient
+from bleak.exc import BleakError, BleakGATTProtocolError
+import bleak_retry_connector
+from homeassistant.components import bluetooth
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
+import pytest
+
+from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, Channel, EmulatedDevice
+from emulator.instant_readout import COMPANY_ID
+from emulator.radio.in_process import DEFAULT_SOURCE, EmulatedScanner
+
+from .conftest import Bench
+
+pytestmark = pytest.mark.usefixtures("hass", "mock_bluetooth_adapters", "mock_bleak_scanner_start")
+
+MODEL_NUMBER = "00002a24-0000-1000-8000-00805f9b34fb"
+CONTROL = VE_SMART_CHANNELS[Channel.CONTROL]
+LAST_DATA = VE_SMART_CHANNELS[Channel.LAST_DATA]
+OTHER_ADDRESS = "C0:3A:5E:00:00:02"
+OTHER_SOURCE = "02:00:00:00:E5:02"
+
+
+class Radios:
+    """Home Assistant's Bluetooth, with what a test adds to it."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        self.hass = hass
+        self.undo: list[Callable[[], None]] = []
+
+    def add(self, scanner: EmulatedScanner) -> EmulatedScanner:
+        """Register a scanner until the end of the test."""
+        self.undo.append(scanner.register(self.hass))
+        return scanner
+
+    async def connect(
+        self, device: EmulatedDevice, on_lost: Callable[[BleakClient], None] | None = None
+    ) -> BleakClient:
+        """Connect as an integration does."""
+        found = bluetooth.async_ble_device_from_address(self.hass, device.address, connectable=True)
+        assert found
+        # Home Assistant replaces the class when Bluetooth starts: take what is there now.
+        client_class = bleak_retry_connector.BleakClientWithServiceCache
+        return await bleak_retry_connector.establish_connection(
+            client_class, found, device.name, on_lost, max_attempts=1
+        )
+
+
+@pytest.fixture
+async def radios(hass: HomeAssistant) -> AsyncGenerator[Radios]:
+    assert await async_setup_component(hass, "bluetooth", {})
+    await hass.async_block_till_done()
+    radios = Radios(hass)
+    # The waits between attempts: nothing here gets better by waiting.
+    with patch("bleak_retry_connector.calculate_backoff_time", return_value=0):
+        yield radios
+    for one in radios.undo:
+        one()
+
+
+def last(radios: Radios, device: EmulatedDevice) -> bluetooth.BluetoothServiceInfoBleak:
+    """Return what Home Assistant holds of a device."""
+    info = bluetooth.async_last_service_info(radios.hass, device.address, connectable=False)
+    assert info
+    return info
+
+
+async def test_advertisement_arrives(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device, rssi={device.address: -71}))
+    scanner.advertise()
+    info = last(radios, device)
+    assert (info.name, info.rssi, info.source, info.connectable) == (device.name, -71, DEFAULT_SOURCE, True)
+    assert info.manufacturer_data == {COMPANY_ID: device.manufacturer_data()}
+
+
+async def test_every_change_arrives(radios: Radios, device: EmulatedDevice, bench: Bench) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    heard = set()
+    for voltage in (13.1, 13.2, 13.3):
+        bench.snapshot = replace(bench.snapshot, voltage=voltage)
+        scanner.advertise()
+        heard.add(last(radios, device).manufacturer_data[COMPANY_ID])
+    assert len(heard) == 3
+
+
+async def test_any_bytes_can_be_received(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    for data in (b"", b"\x10", b"\xff" * 24):
+        scanner.advertise_bytes(device, data)
+        assert last(radios, device).manufacturer_data == {COMPANY_ID: data}
+
+
+async def test_each_scanner_has_its_own_signal_strength_for_each_device(radios: Radios, bench: Bench) -> None:
+    one, two = bench.device(), bench.device(OTHER_ADDRESS, "the other")
+    near = radios.add(EmulatedScanner(one, two, rssi={one.address: -50, two.address: -80}))
+    far = radios.add(EmulatedScanner(one, two, source=OTHER_SOURCE, rssi={one.address: -85, two.address: -45}))
+    for scanner in (near, far):
+        scanner.advertise()
+    paths = {
+        (device.address, path.scanner.source): path.advertisement.rssi
+        for device in (one, two)
+        for path in bluetooth.async_scanner_devices_by_address(radios.hass, device.address, connectable=True)
+    }
+    assert paths == {
+        (one.address, DEFAULT_SOURCE): -50,
+        (one.address, OTHER_SOURCE): -85,
+        (two.address, DEFAULT_SOURCE): -80,
+        (two.address, OTHER_SOURCE): -45,
+    }
+
+
+async def test_one_address_advertises_alone(radios: Radios, bench: Bench) -> None:
+    one, two = bench.device(), bench.device(OTHER_ADDRESS, "the other")
+    radios.add(EmulatedScanner(one, two)).advertise(two.address)
+    assert bluetooth.async_last_service_info(radios.hass, one.address) is None
+    assert last(radios, two).name == "the other"
+
+
+async def test_a_radio_that_only_listens(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device, connectable=False)).advertise()
+    assert not last(radios, device).connectable
+    assert bluetooth.async_ble_device_from_address(radios.hass, device.address, connectable=True) is None
+
+
+async def test_unregister_removes_the_radio(radios: Radios, device: EmulatedDevice) -> None:
+    before = bluetooth.async_scanner_count(radios.hass, connectable=True)
+    unregister = EmulatedScanner(device).register(radios.hass)
+    assert bluetooth.async_scanner_count(radios.hass, connectable=True) == before + 1
+    unregister()
+    assert bluetooth.async_scanner_count(radios.hass, connectable=True) == before
+
+
+async def test_silent_while_connected(radios: Radios, device: EmulatedDevice, bench: Bench) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    scanner.advertise()
+    before = last(radios, device).manufacturer_data
+    client = await radios.connect(device)
+    bench.snapshot = replace(bench.snapshot, voltage=14.0)
+    scanner.advertise()
+    assert last(radios, device).manufacturer_data == before
+    await client.disconnect()
+    scanner.advertise()
+    assert last(radios, device).manufacturer_data != before
+
+
+async def test_read_and_disconnect(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    scanner.advertise()
+    client = await radios.connect(device)
+    assert await client.read_gatt_char(MODEL_NUMBER) == b"smallBMS NG"
+    assert scanner.get_allocations().allocated == [device.address]
+    await client.disconnect()
+    assert scanner.get_allocations().free == scanner.slots
+    assert not client.is_connected
+    assert not device.connected
+
+
+async def test_services_as_bleak_shows_them(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device)).advertise()
+    client = await radios.connect(device)
+    control = client.services.get_characteristic(CONTROL)
+    assert control
+    assert set(control.properties) == {"read", "write-without-response", "notify"}
+    assert control.max_write_without_response_size == client.mtu_size - 3
+    assert len(control.descriptors) == 1
+    await client.disconnect()
+
+
+async def test_without_a_bond_ve_smart_is_refused(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device)).advertise()
+    client = await radios.connect(device)
+    with pytest.raises(BleakGATTProtocolError) as refusal:
+        await client.read_gatt_char(CONTROL)
+    assert refusal.value.code == 5
+    with pytest.raises(BleakGATTProtocolError):
+        await client.start_notify(CONTROL, lambda *_: None)
+    await client.disconnect()
+
+
+async def test_pairing_needs_the_pin(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    scanner.advertise()
+    client = await radios.connect(device)
+    with pytest.raises(BleakError):
+        await client.pair()
+    scanner.pin = DEFAULT_PIN
+    await client.pair()
+    assert await client.read_gatt_char(CONTROL) == b""
+    await client.disconnect()
+
+
+async def test_a_bond_lasts_until_unpaired(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device, pin=DEFAULT_PIN))
+    scanner.advertise()
+    await (await radios.connect(device)).disconnect()
+    scanner.pin = None
+    client = await radios.connect(device)
+    assert await client.read_gatt_char(CONTROL) == b""
+    await client.unpair()
+    with pytest.raises(BleakGATTProtocolError):
+        await client.read_gatt_char(CONTROL)
+    await client.disconnect()
+
+
+async def test_a_radio_with_another_pin_connects_without_a_bond(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device, pin="999999")).advertise()
+    client = await radios.connect(device)
+    assert await client.read_gatt_char(MODEL_NUMBER)
+    with pytest.raises(BleakGATTProtocolError):
+        await client.read_gatt_char(CONTROL)
+    await client.disconnect()
+
+
+async def test_notifications_until_stopped(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
+    client = await radios.connect(device)
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    await client.start_notify(LAST_DATA, lambda _, data: heard.put_nowait(bytes(data)))
+    link = device.peripheral.link
+    assert link
+    link.notify(LAST_DATA, b"one")
+    assert await asyncio.wait_for(heard.get(), 5) == b"one"
+    await client.stop_notify(LAST_DATA)
+    link.notify(LAST_DATA, b"two")
+    await radios.hass.async_block_till_done()
+    assert heard.empty()
+    await client.disconnect()
+
+
+async def test_the_device_ends_the_link(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    scanner.advertise()
+    lost = asyncio.Event()
+    client = await radios.connect(device, lambda _: lost.set())
+    device.peripheral.drop_link()
+    await asyncio.wait_for(lost.wait(), 5)
+    assert not client.is_connected
+    assert scanner.get_allocations().free == scanner.slots
+    with pytest.raises(BleakError):
+        await client.read_gatt_char(MODEL_NUMBER)
+
+
+async def test_link_lost_in_the_middle(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device)).advertise()
+    device.faults.lose_link_after = 1
+    client = await radios.connect(device)
+    await client.read_gatt_char(MODEL_NUMBER)
+    with pytest.raises(BleakError, match="Not connected"):
+        await client.read_gatt_char(MODEL_NUMBER)
+    assert not client.is_connected
+
+
+async def test_link_lost_while_connecting_frees_the_slot(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device, pin=DEFAULT_PIN))
+    scanner.advertise()
+    device.faults.lose_link_after = 0
+    with pytest.raises(BleakError):
+        await radios.connect(device)
+    assert scanner.get_allocations().free == scanner.slots
+
+
+async def test_another_central_holds_the_link(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    scanner.advertise()
+    phone = device.peripheral.connect("phone")
+    with pytest.raises(BleakError):
+        await radios.connect(device)
+    phone.close()
+    await (await radios.connect(device)).disconnect()
+
+
+async def test_no_free_slot(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device, slots=0))
+    scanner.advertise()
+    with pytest.raises(bleak_retry_connector.BleakOutOfConnectionSlotsError):
+        await radios.connect(device)
+    scanner.slots = 1
+    await (await radios.connect(device)).disconnect()
+
+
+async def test_out_of_reach(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    scanner.advertise()
+    del scanner.devices[device.address]
+    with pytest.raises(BleakError):
+        await radios.connect(device)
+
+
+async def test_weak_signal(radios: Radios, device: EmulatedDevice) -> None:
+    device.faults.weak_signal = True
+    radios.add(EmulatedScanner(device, rssi={device.address: -50})).advertise()
+    assert last(radios, device).rssi == -97
