@@ -1,0 +1,88 @@
+"""The codes in which the smallBMS NG explains itself: W-B01 … E-B11."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Final
+
+
+class Level(StrEnum):
+    """How far one of the nine supervised conditions has gone."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ALARM = "alarm"
+
+
+class Severity(StrEnum):
+    """The worst of what is active, mildest first. A code is of one of the last three kinds."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ALARM = "alarm"
+    ERROR = "error"
+
+    @property
+    def letter(self) -> str:
+        """The first letter of the codes of this kind."""
+        return self.value[0].upper()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Code:
+    """One code: a warning announces a shutdown, an alarm gives its reason, an error is a fault."""
+
+    severity: Severity
+    number: int
+
+    def __str__(self) -> str:
+        """Return the code as the manual prints it."""
+        return f"{self.severity.letter}-B{self.number:02}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """One of the nine 2-bit fields of warnings and alarms.
+
+    That field n speaks with the codes W-B and A-B number n + 1 is deduced: see docs/protocol.md.
+    """
+
+    name: str
+    number: int
+    in_manual: bool
+
+
+CONDITIONS: Final = (
+    Condition(name="low_cell_voltage", number=1, in_manual=True),
+    Condition(name="high_current", number=2, in_manual=False),
+    Condition(name="high_bms_temperature", number=3, in_manual=False),
+    Condition(name="contactor", number=4, in_manual=False),
+    Condition(name="battery_communication", number=5, in_manual=True),
+    Condition(name="load_disconnect", number=6, in_manual=False),
+    Condition(name="low_soc", number=7, in_manual=True),
+    Condition(name="low_bank_voltage", number=8, in_manual=True),
+    Condition(name="high_temperature", number=9, in_manual=True),
+)
+
+# The error numbers that the manual explains (M-C9 … M-C12). Others are shown by their number.
+KNOWN_ERRORS: Final = (1, 5, 9, 11)
+
+_SEVERITY_OF_LEVEL: Final = {Level.WARNING: Severity.WARNING, Level.ALARM: Severity.ALARM}
+_WORST_FIRST: Final = tuple(reversed(Severity))
+
+
+def error_code(error: int) -> Code | None:
+    """Return the code of an error number; None for 0, no error."""
+    return Code(severity=Severity.ERROR, number=error) if error else None
+
+
+def active_codes(error: int, levels: Mapping[str, Level | None]) -> tuple[Code, ...]:
+    """Return the codes behind an error number and the levels by condition, the worst first."""
+    codes = [
+        Code(severity=_SEVERITY_OF_LEVEL[level], number=condition.number)
+        for condition in CONDITIONS
+        if (level := levels[condition.name]) in _SEVERITY_OF_LEVEL
+    ]
+    if code := error_code(error):
+        codes.append(code)
+    return tuple(sorted(codes, key=lambda code: (_WORST_FIRST.index(code.severity), code.number)))

@@ -1,0 +1,286 @@
+"""Instant Readout: the encrypted advertisement of a smallBMS NG, decoded.
+
+Evidence for every field is in docs/protocol.md. Nothing here was confirmed on a smallBMS NG itself: the record is the
+one of the Lynx Smart BMS, which an owner's readings point to.
+"""
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from operator import attrgetter
+from struct import Struct
+from typing import Final
+
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
+from .codes import CONDITIONS, Code, Level, Severity, active_codes
+
+COMPANY_ID: Final = 0x02E1
+PRODUCT_ADVERTISEMENT: Final = 0x10
+RECORD_TYPE: Final = 0x0A
+KEY_LENGTH: Final = 16
+RECORD_LENGTH: Final = 16
+
+# The Lynx Smart BMS family sends the same record (0xA3E3 … 0xA3E7). Every other product id is taken for ours.
+OTHER_PRODUCTS: Final = frozenset(range(0xA3E3, 0xA3E8))
+
+# Public lists call this id "smallBMS"; that the NG has it too is assumed. Used for the name only.
+PRODUCT_NAMES: Final = {0xA3EC: "smallBMS NG"}
+
+# First byte, one that varies between products, product id, record type, nonce, first byte of the key, encrypted record.
+_ADVERTISEMENT: Final = Struct("<BxHBHB16s")
+_RECORD_TYPE: Final = slice(4, 5)
+_NONCE: Final = slice(5, 7)
+_NONCE_PADDING: Final = bytes(14)
+
+
+class InstantReadoutError(Exception):
+    """The manufacturer data holds no reading."""
+
+
+class NotInstantReadout(InstantReadoutError):
+    """Not Instant Readout at all: the first byte is not that of a product advertisement."""
+
+
+class OtherRecord(InstantReadoutError):
+    """Instant Readout of another kind of product."""
+
+
+class WrongKey(InstantReadoutError):
+    """The record was encrypted with another key."""
+
+
+class MalformedRecord(InstantReadoutError):
+    """Too short, too long, or, once decrypted, with a value that no battery bank has."""
+
+
+class ImplausibleRecord(MalformedRecord):
+    """Decrypted, but with a value that no battery bank has: damaged, forged, or the key is wrong after all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Quantity:
+    """A number in the record: value = raw / per_unit - below_zero, plausible from low to high (in the value's unit)."""
+
+    name: str
+    start: int
+    width: int
+    signed: bool = False
+    not_available: int | None = None
+    per_unit: int = 1
+    below_zero: int = 0
+    low: float
+    high: float
+
+    @property
+    def mask(self) -> int:
+        """The bits of the number, shifted down."""
+        return (1 << self.width) - 1
+
+    def value(self, raw: int) -> float | None:
+        """Return the value of the raw bits, None when not available; ImplausibleRecord when out of bounds."""
+        if raw == self.not_available:
+            return None
+        signed = raw - (1 << self.width) if self.signed and raw >> self.width - 1 else raw
+        value = signed - self.below_zero if self.per_unit == 1 else signed / self.per_unit or 0.0
+        if not self.low <= value <= self.high:
+            raise ImplausibleRecord(f"{self.name} is {value}")
+        return value
+
+
+# The bounds are wider than any bank that the manual allows: 8 … 70 V supply (M-W1), at most 15 000 Ah (M-B4).
+# Where there are none, every value that fits the field is possible.
+_QUANTITIES: Final = (
+    _Quantity(name="error", start=0, width=8, low=0, high=0xFF),
+    _Quantity(name="time_to_go", start=8, width=16, not_available=0xFFFF, low=0, high=0xFFFE),
+    _Quantity(name="voltage", start=24, width=16, signed=True, not_available=0x7FFF, per_unit=100, low=5, high=75),
+    _Quantity(
+        name="current", start=40, width=16, signed=True, not_available=0x7FFF, per_unit=10, low=-3276.8, high=3276.6
+    ),
+    _Quantity(name="state_of_charge", start=90, width=10, not_available=0x3FF, per_unit=10, low=0, high=100),
+    _Quantity(name="consumed_amphours", start=100, width=20, not_available=0xFFFFF, per_unit=-10, low=-15000, high=0),
+    _Quantity(name="temperature", start=120, width=7, not_available=0x7F, below_zero=40, low=-40, high=86),
+)
+
+# Values repeat, so what was computed once is kept, within bounds.
+_NUMBERS: Final = tuple(
+    (quantity.name, quantity.start, quantity.mask, cache(quantity.value)) for quantity in _QUANTITIES
+)
+
+IO_FIELDS: Final = (
+    "contactor_closed",
+    "allowed_to_charge",
+    "allowed_to_discharge",
+    "user_relay",
+    "aux_output",
+    "remote_on",
+    "alternator_allowed_to_charge",
+)
+_IO_STATES: Final = (None, True, False, False)
+
+LEVEL_FIELDS: Final = tuple(condition.name for condition in CONDITIONS)
+_LEVELS: Final = (None, Level.OK, Level.WARNING, Level.ALARM)
+
+# Name, place among the 2-bit fields, and what the four states mean. The eighth place has no meaning.
+_FLAGS_START: Final = 56
+_FLAGS: Final = (
+    *((name, index, _IO_STATES) for index, name in enumerate(IO_FIELDS)),
+    *((name, index, _LEVELS) for index, name in enumerate(LEVEL_FIELDS, start=8)),
+)
+_FLAGS_MASK: Final = (1 << 2 * 17) - 1
+
+_flags_of = attrgetter("error", *IO_FIELDS, *LEVEL_FIELDS)
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatteryReading:
+    """One decoded record. None means that the device does not give the value.
+
+    Volts, amperes (positive = charging), percent, minutes, ampere-hours (negative = drawn since full), degrees Celsius.
+    Two readings are equal when they show the same, whatever their nonce.
+    """
+
+    product_id: int
+    nonce: int = field(compare=False)
+    record: int = field(compare=False, repr=False)
+
+    error: int
+    time_to_go: int | None
+    voltage: float | None
+    current: float | None
+    state_of_charge: float | None
+    consumed_amphours: float | None
+    temperature: int | None
+
+    contactor_closed: bool | None
+    allowed_to_charge: bool | None
+    allowed_to_discharge: bool | None
+    user_relay: bool | None
+    aux_output: bool | None
+    remote_on: bool | None
+    alternator_allowed_to_charge: bool | None
+
+    low_cell_voltage: Level | None
+    high_current: Level | None
+    high_bms_temperature: Level | None
+    contactor: Level | None
+    battery_communication: Level | None
+    load_disconnect: Level | None
+    low_soc: Level | None
+    low_bank_voltage: Level | None
+    high_temperature: Level | None
+
+    @property
+    def power(self) -> float | None:
+        """Watts into the battery; negative = out of it."""
+        if self.voltage is None or self.current is None:
+            return None
+        return round(self.voltage * self.current, 1)
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """The active codes, the worst first."""
+        return active_codes(self.error, {name: getattr(self, name) for name in LEVEL_FIELDS})
+
+    @property
+    def severity(self) -> Severity:
+        """The worst of the active codes."""
+        return next((code.severity for code in self.codes), Severity.OK)
+
+    @property
+    def pre_alarm(self) -> bool | None:
+        """Whether the loads are about to be switched off, or are already: low cell voltage or low state of charge."""
+        return _any_raised(self.low_cell_voltage, self.low_soc)
+
+    @property
+    def battery_low(self) -> bool | None:
+        """Whether the battery says by any of its conditions that it wants charging."""
+        return _any_raised(self.low_cell_voltage, self.low_soc, self.low_bank_voltage)
+
+    @property
+    def charging(self) -> bool | None:
+        """Whether current flows into the battery."""
+        return None if self.current is None else self.current > 0
+
+    @property
+    def flags(self) -> tuple[object, ...]:
+        """Everything that is no measurement: error, IO fields and levels."""
+        return _flags_of(self)
+
+
+_FIELDS: Final = tuple(row.name for row in fields(BatteryReading))
+
+
+def _any_raised(*levels: Level | None) -> bool | None:
+    """Return whether one of the levels is a warning or an alarm; None when none of them is supported."""
+    supported = [level for level in levels if level is not None]
+    return any(level is not Level.OK for level in supported) if supported else None
+
+
+def is_smallbms_ng(manufacturer_data: bytes) -> bool:
+    """Return whether an advertisement is of the record that a smallBMS NG sends, and of no known other product."""
+    try:
+        return product_id(manufacturer_data) not in OTHER_PRODUCTS
+    except InstantReadoutError:
+        return False
+
+
+def product_id(manufacturer_data: bytes) -> int:
+    """Return the product id of an advertisement of our record; an InstantReadoutError where it is none."""
+    return _parts(manufacturer_data)[0]
+
+
+def _parts(manufacturer_data: bytes) -> tuple[int, int, int, bytes]:
+    """Return product id, nonce, key check and encrypted record; an InstantReadoutError where it is not our record."""
+    if len(manufacturer_data) != _ADVERTISEMENT.size:
+        raise _refusal(manufacturer_data)
+    first, product, record_type, nonce, check, encrypted = _ADVERTISEMENT.unpack(manufacturer_data)
+    if first != PRODUCT_ADVERTISEMENT or record_type != RECORD_TYPE:
+        raise _refusal(manufacturer_data)
+    return product, nonce, check, encrypted
+
+
+def _refusal(manufacturer_data: bytes) -> InstantReadoutError:
+    """Return why manufacturer data is not an advertisement of our record."""
+    if manufacturer_data[:1] != bytes((PRODUCT_ADVERTISEMENT,)):
+        return NotInstantReadout("no product advertisement")
+    record_type = manufacturer_data[_RECORD_TYPE]
+    if record_type and record_type != bytes((RECORD_TYPE,)):
+        return OtherRecord(f"record type 0x{record_type.hex()}")
+    return MalformedRecord(f"{len(manufacturer_data)} bytes instead of {_ADVERTISEMENT.size}")
+
+
+class InstantReadout:
+    """Decodes the advertisements of one device."""
+
+    def __init__(self, key: bytes) -> None:
+        """Take the 16 bytes that the app shows as encryption key; ValueError when they are not 16."""
+        if len(key) != KEY_LENGTH:
+            raise ValueError(f"the key has {len(key)} bytes instead of {KEY_LENGTH}")
+        self._check = key[0]
+        # The record is one block, so counter mode is one ECB encryption of the first counter block; nothing else of
+        # ECB is used, and its encryptor keeps no state between whole blocks.
+        self._encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305
+
+    def decode(self, manufacturer_data: bytes) -> BatteryReading:
+        """Return the reading in the manufacturer data of company 0x02E1; an InstantReadoutError where there is none."""
+        product, nonce, check, encrypted = _parts(manufacturer_data)
+        if check != self._check:
+            raise WrongKey("the first byte of the key differs")
+        key_stream = self._encrypt(manufacturer_data[_NONCE] + _NONCE_PADDING)
+        record = int.from_bytes(encrypted, "little") ^ int.from_bytes(key_stream, "little")
+        values = _with_flags(record >> _FLAGS_START & _FLAGS_MASK).copy()
+        for name, start, mask, value in _NUMBERS:
+            values[name] = value(record >> start & mask)
+        values["product_id"] = product
+        values["nonce"] = nonce
+        values["record"] = record
+        # All fields at once: the __init__ of a frozen dataclass takes longer than all of the above.
+        reading = object.__new__(BatteryReading)
+        object.__setattr__(reading, "__dict__", values)
+        return reading
+
+
+@cache
+def _with_flags(raw: int) -> dict[str, object]:
+    """Return all fields of a reading, of which the 2-bit fields are filled in."""
+    return dict.fromkeys(_FIELDS) | {name: states[raw >> 2 * index & 3] for name, index, states in _FLAGS}
