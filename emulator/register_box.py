@@ -1,0 +1,30 @@
+"""What a VE.Smart server reads and writes: instances with registers."""
+
+from collections.abc import Iterable, Sequence
+from enum import StrEnum
+from typing import Protocol
+
+
+class Refusal(StrEnum):
+    """Why a register was not read or written."""
+
+    UNKNOWN = "unknown register"
+    READ_ONLY = "cannot be written"
+    INVALID = "invalid value"
+    BUSY = "busy"
+
+
+class RegisterBox(Protocol):
+    """Registers by instance. An instance that is not in the list is never asked for."""
+
+    def instances(self) -> Sequence[tuple[int, int]]:
+        """Return the pairs of the device list; the first number of each is the instance. The main one comes first."""
+
+    def read(self, instance: int, register: int) -> Sequence[bytes] | Refusal:
+        """Return the payloads to send: one, or for a register that stands for several values, one for each."""
+
+    def write(self, instance: int, register: int, payload: bytes) -> Refusal | None:
+        """Take a payload, or say why not."""
+
+    def announced(self, instance: int) -> Iterable[int]:
+        """Return the registers that a subscriber is sent unasked when they change."""
