@@ -1,0 +1,53 @@
+"""Drives a VE.Smart server on a link of the emulated device: timers, and the end of the link."""
+
+import asyncio
+
+from .device import Channel as DeviceChannel
+from .device import VeSmartLink
+from .ve_smart import Channel, Quirks, RegisterBox, VeSmartServer
+
+
+class VeSmartSession:
+    """One VE.Smart session over one link; made inside a running event loop.
+
+    The keep-alive runs by the event loop's clock whatever the speed of the simulation, as the central's does.
+    """
+
+    def __init__(self, link: VeSmartLink, box: RegisterBox, quirks: Quirks | None = None) -> None:
+        self._link = link
+        self._closed = False
+        self._loop = asyncio.get_running_loop()
+        self.server = VeSmartServer(box, self._notify, mtu=link.mtu, quirks=quirks, clock=self._loop.time)
+        self._timer = self._loop.call_at(self.server.next_deadline, self._tick)
+
+    def read_control(self) -> bytes:
+        """Return what reading Control gives."""
+        return self.server.read_control()
+
+    def write(self, channel: DeviceChannel, data: bytes) -> None:
+        """Take what the central wrote."""
+        self.server.mtu = self._link.mtu
+        self.server.write(Channel(channel), data)
+        self._set_timer()
+
+    def closed(self) -> None:
+        """Hear that the link has ended."""
+        self._closed = True
+        self._timer.cancel()
+
+    def _notify(self, channel: Channel, data: bytes) -> None:
+        self._link.notify(DeviceChannel(channel), data)
+
+    def _tick(self) -> None:
+        if self.server.wants_disconnect:
+            self._link.disconnect()
+            return
+        self.server.tick()
+        self._set_timer()
+
+    def _set_timer(self) -> None:
+        # A notification may have made the central end the link.
+        if self._closed:
+            return
+        self._timer.cancel()
+        self._timer = self._loop.call_at(self.server.next_deadline, self._tick)
