@@ -170,6 +170,11 @@ class BatteryReading:
     high_temperature: Level | None
 
     @property
+    def record_bytes(self) -> bytes:
+        """The decrypted record."""
+        return self.record.to_bytes(RECORD_LENGTH, "little")
+
+    @property
     def power(self) -> float | None:
         """Watts into the battery; negative = out of it."""
         if self.voltage is None or self.current is None:
@@ -249,6 +254,35 @@ def _refusal(manufacturer_data: bytes) -> InstantReadoutError:
     return MalformedRecord(f"{len(manufacturer_data)} bytes instead of {_ADVERTISEMENT.size}")
 
 
+def parse_key(text: str) -> bytes:
+    """Return the key that the app shows, however it was copied: with spaces, colons, dashes or capitals.
+
+    ValueError when that does not leave 32 hexadecimal digits.
+    """
+    digits = "".join(character for character in text if not character.isspace() and character not in ":-\u200b\ufeff")
+    key = bytes.fromhex(digits)
+    if len(key) != KEY_LENGTH:
+        raise ValueError(f"{len(key)} bytes instead of {KEY_LENGTH}")
+    return key
+
+
+def read_record(record: int, *, product_id: int, nonce: int) -> BatteryReading:
+    """Return the reading in a decrypted record, given as a number with its first byte lowest.
+
+    ImplausibleRecord when a value is out of bounds.
+    """
+    values = _with_flags(record >> _FLAGS_START & _FLAGS_MASK).copy()
+    for name, start, mask, value in _NUMBERS:
+        values[name] = value(record >> start & mask)
+    values["product_id"] = product_id
+    values["nonce"] = nonce
+    values["record"] = record
+    # All fields at once: the __init__ of a frozen dataclass takes longer than all of the above.
+    reading = object.__new__(BatteryReading)
+    object.__setattr__(reading, "__dict__", values)
+    return reading
+
+
 class InstantReadout:
     """Decodes the advertisements of one device."""
 
@@ -268,16 +302,7 @@ class InstantReadout:
             raise WrongKey("the first byte of the key differs")
         key_stream = self._encrypt(manufacturer_data[_NONCE] + _NONCE_PADDING)
         record = int.from_bytes(encrypted, "little") ^ int.from_bytes(key_stream, "little")
-        values = _with_flags(record >> _FLAGS_START & _FLAGS_MASK).copy()
-        for name, start, mask, value in _NUMBERS:
-            values[name] = value(record >> start & mask)
-        values["product_id"] = product
-        values["nonce"] = nonce
-        values["record"] = record
-        # All fields at once: the __init__ of a frozen dataclass takes longer than all of the above.
-        reading = object.__new__(BatteryReading)
-        object.__setattr__(reading, "__dict__", values)
-        return reading
+        return read_record(record, product_id=product, nonce=nonce)
 
 
 @cache

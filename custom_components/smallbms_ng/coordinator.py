@@ -1,0 +1,291 @@
+"""From advertisements to readings that are worth showing."""
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from enum import StrEnum
+import logging
+from typing import Final, TypedDict, override
+
+from homeassistant.components.bluetooth import (
+    BluetoothChange,
+    BluetoothScanningMode,
+    BluetoothServiceInfoBleak,
+    async_last_service_info,
+)
+from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothDataUpdateCoordinator
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
+from homeassistant.const import CONF_ADDRESS
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_call_later, async_track_time_interval
+from homeassistant.helpers.storage import Store
+
+from .const import CONF_KEY, CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL, DOMAIN
+from .protocol.instant_readout import (
+    COMPANY_ID,
+    OTHER_PRODUCTS,
+    BatteryReading,
+    ImplausibleRecord,
+    InstantReadout,
+    InstantReadoutError,
+    MalformedRecord,
+    NotInstantReadout,
+    OtherRecord,
+    WrongKey,
+    parse_key,
+    read_record,
+)
+from .protocol.nonces import NonceOrder, Order
+
+_LOGGER = logging.getLogger(__name__)
+
+# A device is taken for silent when nothing readable came between two looks: after one to two of these.
+SILENCE_CHECK: Final = timedelta(seconds=90)
+
+STORAGE_VERSION: Final = 1
+# The last reading is written this seldom, to spare SD cards, and when Home Assistant or the entry stops.
+STORAGE_DELAY: Final = 900
+
+
+class Drop(StrEnum):
+    """Why an advertisement did not become a reading."""
+
+    NOT_INSTANT_READOUT = "not_instant_readout"
+    OTHER_RECORD = "other_record"
+    OTHER_PRODUCT = "other_product"
+    MALFORMED = "malformed"
+    WRONG_KEY = "wrong_key"
+    IMPLAUSIBLE = "implausible"
+    REPEATED = "repeated"
+    BEHIND = "behind"
+
+
+_DROP_OF_ERROR: Final[dict[type[InstantReadoutError], Drop]] = {
+    NotInstantReadout: Drop.NOT_INSTANT_READOUT,
+    OtherRecord: Drop.OTHER_RECORD,
+    MalformedRecord: Drop.MALFORMED,
+    WrongKey: Drop.WRONG_KEY,
+    ImplausibleRecord: Drop.IMPLAUSIBLE,
+}
+_DROP_OF_ORDER: Final = {Order.REPEATED: Drop.REPEATED, Order.BEHIND: Drop.BEHIND}
+
+# So many different records in a row, without a good one between, mean that the key is not the device's any more.
+# Anybody can send a wrong record, and one wrong key in 256 passes the check and gives nonsense.
+_KEY_LOST_AFTER: Final = {Drop.WRONG_KEY: 5, Drop.IMPLAUSIBLE: 20}
+
+
+class StoredReading(TypedDict):
+    """A reading, as it is kept."""
+
+    record: str
+    product_id: int
+    nonce: int
+
+
+class Stored(TypedDict, total=False):
+    """What is kept over a restart."""
+
+    reading: StoredReading
+
+
+@dataclass(frozen=True, kw_only=True)
+class SmallBmsRuntime:
+    """What a loaded entry works with."""
+
+    instant_readout: InstantReadoutCoordinator
+
+
+type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
+
+
+def reading_store(hass: HomeAssistant, entry_id: str) -> Store[Stored]:
+    """Return the store of an entry's last reading."""
+    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
+
+
+def _to_store(reading: BatteryReading | None) -> Stored:
+    if reading is None:
+        return Stored()
+    record = reading.record_bytes.hex()
+    return Stored(reading=StoredReading(record=record, product_id=reading.product_id, nonce=reading.nonce))
+
+
+def _from_store(stored: Stored | None) -> BatteryReading | None:
+    """Return the reading that was kept; None when there is none, or none that this version would accept."""
+    if not stored or not (kept := stored.get("reading")):
+        return None
+    record = int.from_bytes(bytes.fromhex(kept["record"]), "little")
+    try:
+        return read_record(record, product_id=kept["product_id"], nonce=kept["nonce"])
+    except ImplausibleRecord:
+        return None
+
+
+class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
+    """Decodes the advertisements of one device and tells the entities when what they show has changed.
+
+    `reading` is what is shown, None before the first. Codes, and what is allowed, are shown at once; measurements
+    no faster than the update interval.
+    """
+
+    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+        super().__init__(hass, _LOGGER, entry.data[CONF_ADDRESS], BluetoothScanningMode.ACTIVE, connectable=False)
+        self.entry = entry
+        self.reading: BatteryReading | None = None
+        self.latest: BatteryReading | None = None
+        self.accepted = 0
+        self.dropped: Counter[Drop] = Counter()
+        self._decoder = InstantReadout(parse_key(entry.data[CONF_KEY]))
+        self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
+        self._store = reading_store(hass, entry.entry_id)
+        self._order = NonceOrder()
+        self._doubts: defaultdict[Drop, set[bytes]] = defaultdict(set)
+        self._good_data: bytes | None = None
+        self._heard = False
+        self._lost = False
+        self._seen = 0.0
+        self._save_waits = False
+        self._end_interval: CALLBACK_TYPE | None = None
+
+    async def async_restore(self) -> None:
+        """Show the last reading of the previous run until the device is heard, or has been silent for too long."""
+        self.reading = _from_store(await self._store.async_load())
+        self._available = self.reading is not None
+
+    async def async_save(self) -> None:
+        """Write the last reading now."""
+        await self._store.async_save(_to_store(self.latest or self.reading))
+
+    @callback
+    def _async_save_later(self) -> None:
+        """Write the last reading after a while. Asked again meanwhile, the store would put it off each time."""
+        if not self._save_waits:
+            self._save_waits = True
+            self._store.async_delay_save(self._data_to_save, STORAGE_DELAY)
+
+    @callback
+    def _data_to_save(self) -> Stored:
+        self._save_waits = False
+        return _to_store(self.latest)
+
+    @callback
+    @override
+    def _async_start(self) -> None:
+        self._on_stop.append(async_track_time_interval(self.hass, self._async_check_silence, SILENCE_CHECK))
+        super()._async_start()
+
+    @callback
+    @override
+    def _async_stop(self) -> None:
+        super()._async_stop()
+        if self._end_interval:
+            self._end_interval()
+
+    @callback
+    @override
+    def _async_handle_bluetooth_event(self, service_info: BluetoothServiceInfoBleak, change: BluetoothChange) -> None:
+        if (data := service_info.manufacturer_data.get(COMPANY_ID)) is None:
+            return
+        try:
+            reading = self._decoder.decode(data)
+        except InstantReadoutError as error:
+            self._async_drop(_DROP_OF_ERROR[type(error)], data)
+            return
+        if reading.product_id in OTHER_PRODUCTS:
+            self._async_drop(Drop.OTHER_PRODUCT, data)
+            return
+        self._async_accept(reading, data)
+
+    @callback
+    def _async_drop(self, reason: Drop, data: bytes) -> None:
+        """Count an advertisement that is no reading, and ask for the key when it cannot be the right one any more."""
+        self.dropped[reason] += 1
+        if reason not in _KEY_LOST_AFTER:
+            return
+        self._doubts[reason].add(data)
+        if len(self._doubts[reason]) == _KEY_LOST_AFTER[reason]:
+            self.entry.async_start_reauth(self.hass)
+
+    @callback
+    def _async_accept(self, reading: BatteryReading, data: bytes) -> None:
+        """Take a readable record: the device is there, whether the record is new or not."""
+        self._heard = True
+        self._good_data = data
+        self._async_trust_key()
+        if order := _DROP_OF_ORDER.get(self._order.place(reading.nonce)):
+            self.dropped[order] += 1
+        else:
+            self.accepted += 1
+            self.latest = reading
+            self._async_save_later()
+        self._async_show(at_once=self._async_regain())
+
+    @callback
+    def _async_trust_key(self) -> None:
+        """Withdraw the question for a new key: the present one reads the device."""
+        if any(len(self._doubts[reason]) >= limit for reason, limit in _KEY_LOST_AFTER.items()):
+            for flow in self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH}):
+                self.hass.config_entries.flow.async_abort(flow["flow_id"])
+        self._doubts.clear()
+
+    @callback
+    def _async_show(self, *, at_once: bool) -> None:
+        """Show the latest reading: at once when more than measurements changed, else when the interval is over."""
+        if self.latest is None or (self.latest == self.reading and not at_once):
+            return
+        urgent = at_once or self.reading is None or self.latest.flags != self.reading.flags
+        if urgent or self._end_interval is None:
+            self._async_publish(self.latest)
+
+    @callback
+    def _async_publish(self, reading: BatteryReading) -> None:
+        self.reading = reading
+        if self._end_interval:
+            self._end_interval()
+        self._end_interval = async_call_later(self.hass, self._interval, self._async_interval_over)
+        self.async_update_listeners()
+
+    @callback
+    def _async_interval_over(self, _now: datetime) -> None:
+        self._end_interval = None
+        self._async_show(at_once=False)
+
+    @callback
+    def _async_regain(self) -> bool:
+        """Note that the device is heard; return whether it was not before."""
+        regained, self._available = not self._available, True
+        if self._lost:
+            self._lost = False
+            _LOGGER.info("%s is heard again", self.entry.title)
+        return regained
+
+    @callback
+    def _async_check_silence(self, _now: datetime) -> None:
+        """Make the device unavailable when nothing readable came since the last look."""
+        if not self._heard and not self._repeats_itself():
+            self._async_lose()
+        self._heard = False
+        self._seen = self.last_seen
+
+    def _repeats_itself(self) -> bool:
+        """Return whether the device still sends its last good record: identical advertisements reach no callback."""
+        info = async_last_service_info(self.hass, self.address, connectable=False)
+        return (
+            info is not None
+            and info.time > self._seen
+            and info.manufacturer_data.get(COMPANY_ID) == self._good_data is not None
+        )
+
+    @callback
+    @override
+    def _async_handle_unavailable(self, service_info: BluetoothServiceInfoBleak) -> None:
+        self._async_lose()
+
+    @callback
+    def _async_lose(self) -> None:
+        if not self._available:
+            return
+        self._available = False
+        self._lost = True
+        _LOGGER.info("%s is silent: no readable advertisement for some time", self.entry.title)
+        self.async_update_listeners()

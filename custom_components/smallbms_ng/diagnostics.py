@@ -1,0 +1,67 @@
+"""What helps to find out why a device is not read, without what identifies it."""
+
+from dataclasses import asdict
+from typing import Any, Final
+
+from homeassistant.components.bluetooth import (
+    BluetoothReachabilityIntent,
+    async_address_reachability_diagnostics,
+    async_get_learned_advertising_interval,
+    async_last_service_info,
+    async_scanner_devices_by_address,
+)
+from homeassistant.components.diagnostics import REDACTED, async_redact_data
+from homeassistant.const import CONF_ADDRESS
+from homeassistant.core import HomeAssistant
+
+from .const import CONF_KEY
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .protocol.instant_readout import COMPANY_ID, BatteryReading
+
+TO_REDACT: Final = {CONF_ADDRESS, CONF_KEY}
+
+
+async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> dict[str, Any]:
+    """Return what is known of the device and of the way to it."""
+    coordinator = entry.runtime_data.instant_readout
+    return {
+        "data": async_redact_data(entry.data, TO_REDACT),
+        "options": dict(entry.options),
+        "instant_readout": {
+            "available": coordinator.available,
+            "accepted": coordinator.accepted,
+            "dropped": dict(coordinator.dropped),
+            "last_record": _record(coordinator.latest),
+            "last_advertisement": _last_advertisement(hass, coordinator),
+        },
+        "bluetooth": _bluetooth(hass, coordinator.address),
+    }
+
+
+def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
+    if reading is None:
+        return None
+    codes = [str(code) for code in reading.codes]
+    return asdict(reading) | {"record": reading.record_bytes.hex(), "codes": codes}
+
+
+def _last_advertisement(hass: HomeAssistant, coordinator: InstantReadoutCoordinator) -> str | None:
+    """Return the last manufacturer data, encrypted, without the byte of the key."""
+    info = async_last_service_info(hass, coordinator.address, connectable=False)
+    if info is None or COMPANY_ID not in info.manufacturer_data:
+        return None
+    data = info.manufacturer_data[COMPANY_ID]
+    return f"{data[:7].hex()}**{data[8:].hex()}"
+
+
+def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any]:
+    """Return how the device is reached."""
+    intent = BluetoothReachabilityIntent.ACTIVE_ADVERTISEMENT
+    reachability = async_address_reachability_diagnostics(hass, address, intent)
+    return {
+        "reachability": reachability.replace(address, REDACTED),
+        "learned_advertising_interval": async_get_learned_advertising_interval(hass, address),
+        "signal_strengths": [
+            device.advertisement.rssi for device in async_scanner_devices_by_address(hass, address, connectable=False)
+        ],
+    }

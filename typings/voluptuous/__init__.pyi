@@ -1,0 +1,2 @@
+# Home Assistant serves its own schema library under this name at run time.
+from probatio import *
