@@ -122,6 +122,11 @@ class Link:
         """Whether peripheral and central share a bond."""
         return self.central in self.peripheral.bonds
 
+    async def discover(self) -> tuple[Service, ...]:
+        """Find the services."""
+        await self._begin()
+        return self.peripheral.services
+
     async def read(self, handle: int) -> bytes:
         """Read a characteristic, or the configuration of its notifications."""
         await self._begin()

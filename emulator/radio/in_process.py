@@ -33,8 +33,8 @@ from emulator.gatt import (
     ConnectionRefusedByPeripheralError,
     Link,
     LinkLostError,
-    Peripheral,
     Property,
+    Service,
 )
 
 DEFAULT_SOURCE: Final = "02:00:00:00:E5:01"
@@ -66,10 +66,10 @@ def _bleak_errors() -> Iterator[None]:
         raise BleakError(_GONE) from error
 
 
-def _service_collection(peripheral: Peripheral) -> BleakGATTServiceCollection:
-    """Return the peripheral's services as bleak's clients see them."""
+def _service_collection(services: Iterable[Service], mtu: int) -> BleakGATTServiceCollection:
+    """Return a peripheral's services as bleak's clients see them."""
     collection = BleakGATTServiceCollection()
-    for service in peripheral.services:
+    for service in services:
         bleak_service = BleakGATTService(service, service.handle, service.uuid)
         collection.add_service(bleak_service)
         for characteristic in service.characteristics:
@@ -78,7 +78,7 @@ def _service_collection(peripheral: Peripheral) -> BleakGATTServiceCollection:
                 characteristic.handle,
                 characteristic.uuid,
                 [_PROPERTY_NAMES[one] for one in characteristic.properties],
-                lambda: peripheral.mtu - ATT_NOTIFICATION_HEADER,
+                lambda: mtu - ATT_NOTIFICATION_HEADER,
                 bleak_service,
             )
             collection.add_characteristic(bleak_characteristic)
@@ -136,12 +136,12 @@ class EmulatedClient(BaseBleakClient):
 
     async def _prepare(self, link: Link, *, pair: bool) -> None:
         """Bond if the radio has the PIN or is asked to, and discover the services."""
-        if self.scanner.pin is not None and not pair:
-            with _bleak_errors():
+        with _bleak_errors():
+            if pair:
+                await link.pair(self.scanner.pin)
+            elif self.scanner.pin is not None:
                 await link.pair_if_accepted(self.scanner.pin)
-        if pair:
-            await self.pair()
-        self.services = _service_collection(link.peripheral)
+            self.services = _service_collection(await link.discover(), link.mtu)
 
     @override
     async def disconnect(self) -> None:

@@ -249,7 +249,7 @@ async def test_the_device_ends_the_link(radios: Radios, device: EmulatedDevice) 
 
 async def test_link_lost_in_the_middle(radios: Radios, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device)).advertise()
-    device.faults.lose_link_after = 1
+    device.faults.lose_link_after = 2
     client = await radios.connect(device)
     await client.read_gatt_char(MODEL_NUMBER)
     with pytest.raises(BleakError, match="Not connected"):
