@@ -27,7 +27,8 @@ NONCE_PERIOD: Final = 60.0
 
 _FLAGS, _COMPLETE_LOCAL_NAME, _MANUFACTURER_DATA = 0x01, 0x09, 0xFF
 _GENERAL_DISCOVERABLE_LE_ONLY: Final = b"\x06"
-_ADVERTISEMENT_LENGTH: Final = 31
+# What a scan response of 31 bytes holds besides length and type.
+LONGEST_NAME: Final = 29
 _GARBAGE_LENGTH: Final = 24
 
 
@@ -252,4 +253,4 @@ def _ad_structure(kind: int, data: bytes) -> bytes:
 
 def _fitting(name: str) -> bytes:
     """Return as much of the name as the scan response holds, never half a character."""
-    return name.encode()[: _ADVERTISEMENT_LENGTH - 2].decode(errors="ignore").encode()
+    return name.encode()[:LONGEST_NAME].decode(errors="ignore").encode()
