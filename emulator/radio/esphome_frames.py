@@ -8,7 +8,7 @@ from cryptography.exceptions import InvalidTag
 
 # noiseprotocol brings no types.
 from noise.connection import NoiseConnection  # type: ignore[import-untyped]
-from noise.exceptions import NoiseHandshakeError, NoiseInvalidMessage  # type: ignore[import-untyped]
+from noise.exceptions import NoiseInvalidMessage, NoiseValueError  # type: ignore[import-untyped]
 
 from .esphome_messages import Message
 
@@ -126,7 +126,7 @@ class NoiseFrames:
         offer = await self._read_frame()
         try:
             self._noise.read_message(offer[1:])
-        except (InvalidTag, NoiseHandshakeError, NoiseInvalidMessage, ValueError) as error:
+        except (InvalidTag, NoiseValueError, ValueError) as error:
             self._write_frame(_HANDSHAKE_FAILED)
             raise FrameError("handshake failed") from error
         self._write_frame(_HANDSHAKE_OK + bytes(self._noise.write_message()))
