@@ -190,8 +190,7 @@ class EmulatedDevice:
         self._clock = clock
         self._records = InstantReadout(period=NONCE_PERIOD, nonce=nonce)
         self._random = Random(seed)
-        self._latest = self._previous = b""
-        self._late_turn = False
+        self._latest = self._previous = self._late = b""
 
     @property
     def pin(self) -> str:
@@ -233,8 +232,12 @@ class EmulatedDevice:
         if self.faults.repeated and self._latest:
             return self._latest
         record = self.manufacturer_data()
-        self._late_turn = self.faults.reordered and bool(self._previous) and not self._late_turn
-        return self._previous if self._late_turn else record
+        late, self._late = self._late, b""
+        if late and self.faults.reordered:
+            return late
+        if self.faults.reordered:
+            self._late = self._previous
+        return record
 
     def _serve(self, link: Link) -> _Handler:
         values = {
