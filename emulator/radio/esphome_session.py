@@ -119,7 +119,7 @@ class Session:
         name, request = parsed
         if (operation := OPERATIONS.get(name)) is not None:
             self._with_connection(request, lambda connection: connection.enqueue(operation, request))
-        elif (handler := _HANDLERS.get(name)) is not None:
+        elif (handler := HANDLERS.get(name)) is not None:
             handler(self, request)
         else:
             _LOGGER.debug("Ignored %s", name)
@@ -307,7 +307,7 @@ class Session:
         )
 
 
-_HANDLERS: Final[Mapping[str, Callable[[Session, Request], None]]] = {
+HANDLERS: Final[Mapping[str, Callable[[Session, Request], None]]] = {
     "HelloRequest": Session.hello,
     "AuthenticationRequest": Session.authenticate,
     "DisconnectRequest": Session.disconnect,

@@ -257,13 +257,23 @@ class EmulatedScanner(BaseHaRemoteScanner):
         )
         self.devices = {device.address: device for device in devices}
         self.rssi = dict(rssi or {})
-        self.slots = slots
+        self._slots = slots
         self.pin = pin
         self._links: dict[str, Link] = {}
 
     @property
+    def slots(self) -> int:
+        """How many connections this radio can carry."""
+        return self._slots
+
+    @slots.setter
+    def slots(self, slots: int) -> None:
+        self._slots = slots
+        self._slots_changed()
+
+    @property
     def free_slots(self) -> int:
-        """How many more connections this radio can carry."""
+        """How many more it can carry now."""
         return max(0, self.slots - len(self._links))
 
     @override

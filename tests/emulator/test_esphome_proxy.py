@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
 import logging
+from random import Random
 import socket
 from typing import Final, Self
 
@@ -22,7 +23,10 @@ import pytest
 
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, VE_SMART_SERVICE, Channel, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID
+from emulator.radio.esphome_connection import OPERATIONS
+from emulator.radio.esphome_messages import message
 from emulator.radio.esphome_proxy import EsphomeProxy
+from emulator.radio.esphome_session import HANDLERS
 
 from .conftest import Bench
 
@@ -514,6 +518,25 @@ async def test_garbage_ends_that_client_alone(
     writer.close()
     assert (await good.device_info()).name == proxy.name
     assert proxy.clients == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("name", sorted(OPERATIONS.keys() | HANDLERS.keys()))
+async def test_any_payload_of_any_request(
+    lab: Lab, device: EmulatedDevice, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxy = await lab.start(EsphomeProxy(device, pin=DEFAULT_PIN))
+    number = message(name).number
+    random = Random(number)
+    for length in range(0, 24, 3):
+        reader, writer = await asyncio.open_connection("127.0.0.1", lab.ports[proxy])
+        writer.write(bytes((0, length, number)) + random.randbytes(length))
+        writer.write_eof()
+        async with asyncio.timeout(LIMIT):
+            await reader.read()
+        writer.close()
+    assert (await (await lab.client(proxy)).device_info()).name == proxy.name
+    assert not device.connected
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 

@@ -8,6 +8,7 @@ from unittest.mock import patch
 from bleak import BleakClient
 from bleak.exc import BleakError, BleakGATTProtocolError
 import bleak_retry_connector
+from habluetooth import get_manager
 from homeassistant.components import bluetooth
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
@@ -283,6 +284,20 @@ async def test_no_free_slot(radios: Radios, device: EmulatedDevice) -> None:
         await radios.connect(device)
     scanner.slots = 1
     await (await radios.connect(device)).disconnect()
+
+
+async def test_home_assistant_hears_of_slots(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device, slots=2))
+    scanner.advertise()
+    told: list[tuple[int, int, list[str]]] = []
+    stop = get_manager().async_register_allocation_callback(
+        lambda one: told.append((one.slots, one.free, one.allocated)), scanner.source
+    )
+    client = await radios.connect(device)
+    scanner.slots = 1
+    await client.disconnect()
+    stop()
+    assert told == [(2, 1, [device.address]), (1, 0, [device.address]), (1, 1, [])]
 
 
 async def test_out_of_reach(radios: Radios, device: EmulatedDevice) -> None:
