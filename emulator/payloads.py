@@ -6,6 +6,8 @@ import re
 from typing import Final, Protocol
 
 CELSIUS_ZERO: Final = 273.15  # K
+# More than any scale has: takes away what binary fractions add.
+DIGITS: Final = 6
 
 
 class PayloadError(ValueError):
@@ -41,7 +43,7 @@ class Number:
         if len(payload) != self.size:
             raise PayloadError(f"{len(payload)} bytes instead of {self.size}")
         raw = int.from_bytes(payload, "little", signed=self.signed)
-        return None if raw == self.not_available else raw * self.scale - self.offset
+        return None if raw == self.not_available else round(raw * self.scale - self.offset, DIGITS)
 
     def _raw(self, value: float | None) -> int:
         if value is None:

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from enum import StrEnum
-from typing import Protocol
+from typing import Final, Protocol
+
+# PIN, PUK, Bluetooth off, not connectable, firmware update: a box refuses and counts these, and nobody else decides.
+NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
 
 
 class Refusal(StrEnum):

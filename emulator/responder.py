@@ -22,7 +22,7 @@ from .cbor_records import (
     value_response,
 )
 from .quirks import Order, Quirks
-from .register_box import Refusal, RegisterBox
+from .register_box import NEVER_WRITTEN, Refusal, RegisterBox
 
 KEEP_ALIVE: Final = 0x0093
 # The keep-alive is the link's, not an instance's: assumed to be taken there even if no instance has this number.
@@ -81,8 +81,7 @@ class Responder:
                 return self._get_values(request)
             case SetValues():
                 return self._set_values(request)
-            case PathRequest() | UnknownRequest():
-                return self._not_known(request)
+        return self._not_known(request)
 
     def changes(self) -> list[bytes]:
         """Return the values of subscribed instances that changed since the subscriber last got them unasked."""
@@ -146,8 +145,7 @@ class Responder:
                 return answers
             case Order.REVERSED:
                 return answers[::-1]
-            case Order.SHUFFLED:
-                return self._random.sample(answers, len(answers))
+        return self._random.sample(answers, len(answers))
 
     def _with_unasked(self, instance: int, answers: list[bytes]) -> list[bytes]:
         unasked = tuple(self._announced(instance)) if self.quirks.unasked_between else ()
@@ -174,6 +172,8 @@ class Responder:
         return self._in_order([value_response(request.instance, register, code) for register, code in codes])
 
     def _write(self, instance: int, register: int, payload: bytes) -> Refusal | None:
+        if register in NEVER_WRITTEN:
+            return self._box.write(instance, register, payload)
         if register in self.quirks.missing:
             return Refusal.UNKNOWN
         if register in self.quirks.refused_writes:

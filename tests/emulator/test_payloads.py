@@ -55,6 +55,10 @@ def test_numbers_are_encoded(payload: Number, value: float | None, expected: str
     assert payload.encode(value).hex() == expected
 
 
+def test_numbers_read_back_exactly() -> None:
+    assert unsigned(2, scale=0.1).decode(b"\x03\0") == 0.3
+
+
 @pytest.mark.parametrize("payload", [U16, S16, unsigned(1), unsigned(4, scale=0.1), signed(4), KELVIN, KELVIN_OR_NONE])
 @given(st.data())
 @settings(max_examples=30)
