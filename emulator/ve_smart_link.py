@@ -1,4 +1,4 @@
-"""Drives a VE.Smart server on a link of the emulated device: timers, and the end of the link."""
+"""VE.Smart on the links of the emulated device: a server for each link, its timers, and the end of the link."""
 
 import asyncio
 
@@ -13,7 +13,7 @@ class VeSmartSession:
     The keep-alive runs by the event loop's clock whatever the speed of the simulation, as the central's does.
     """
 
-    def __init__(self, link: VeSmartLink, box: RegisterBox, quirks: Quirks | None = None) -> None:
+    def __init__(self, link: VeSmartLink, box: RegisterBox, quirks: Quirks) -> None:
         self._link = link
         self._closed = False
         self._loop = asyncio.get_running_loop()
@@ -51,3 +51,31 @@ class VeSmartSession:
             return
         self._timer.cancel()
         self._timer = self._loop.call_at(self.server.next_deadline, self._tick)
+
+
+class VeSmartService:
+    """Makes the sessions of one device; serve is what the device calls for every link.
+
+    session is the latest one, so that whoever watches the device can ask how its central behaved.
+    """
+
+    def __init__(self, box: RegisterBox, quirks: Quirks | None = None) -> None:
+        self._box = box
+        self._quirks = quirks or Quirks()
+        self.session: VeSmartSession | None = None
+
+    @property
+    def quirks(self) -> Quirks:
+        """How the device behaves; a change counts for the present link too."""
+        return self._quirks
+
+    @quirks.setter
+    def quirks(self, quirks: Quirks) -> None:
+        self._quirks = quirks
+        if self.session is not None:
+            self.session.server.quirks = quirks
+
+    def serve(self, link: VeSmartLink) -> VeSmartSession:
+        """Begin the session of a link."""
+        self.session = VeSmartSession(link, self._box, self._quirks)
+        return self.session

@@ -2,15 +2,16 @@
 
 import asyncio
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
-from emulator.device import VE_SMART_CHANNELS, Channel, EmulatedDevice, VeSmartLink
+from emulator.device import VE_SMART_CHANNELS, Channel, EmulatedDevice
 from emulator.gatt import AttCode, AttError, Link
-from emulator.ve_smart import Quirks
-from emulator.ve_smart_link import VeSmartSession
+from emulator.ve_smart import EVERY_REGISTER, Quirks
+from emulator.ve_smart_link import VeSmartService
 
-from .register_dict import VOLTAGE, Box
+from .register_dict import MODE, VOLTAGE, Box
 
 CENTRAL = "local adapter"
 READ_MODE = "050081190200"
@@ -69,7 +70,7 @@ def plug(device: EmulatedDevice, box: Box) -> Iterator[Callable[[Quirks], Centra
     """Give the device a server with these quirks, and return a central for it."""
 
     def plugged(quirks: Quirks) -> Central:
-        device.make_ve_smart_server = lambda link: VeSmartSession(link, box, quirks)
+        device.make_ve_smart_server = VeSmartService(box, quirks).serve
         return Central(device)
 
     yield plugged
@@ -117,13 +118,8 @@ async def test_changed_values_arrive_unasked(plug: Callable[[Quirks], Central], 
 
 
 async def test_no_timer_is_left_behind_when_the_central_ends_the_link(device: EmulatedDevice, box: Box) -> None:
-    sessions: list[VeSmartSession] = []
-
-    def serve(link: VeSmartLink) -> VeSmartSession:
-        sessions.append(VeSmartSession(link, box))
-        return sessions[-1]
-
-    device.make_ve_smart_server = serve
+    service = VeSmartService(box)
+    device.make_ve_smart_server = service.serve
     central = await Central(device).connect()
     control = central.handle(Channel.CONTROL)
     link = device.peripheral.link
@@ -131,4 +127,32 @@ async def test_no_timer_is_left_behind_when_the_central_ends_the_link(device: Em
     link._on_notify = lambda _handle, _data: link.close()
     await link.write(control, bytes.fromhex("f980"), response=False)
     assert not link.open
-    assert sessions[0]._timer.cancelled()
+    assert service.session is not None
+    assert service.session._timer.cancelled()
+
+
+async def test_quirks_can_change_while_a_link_lives(device: EmulatedDevice, box: Box) -> None:
+    service = VeSmartService(box)
+    device.make_ve_smart_server = service.serve
+    service.quirks = Quirks(acknowledges_writes=True)
+    central = await Central(device).open()
+    await central.write(Channel.LAST_DATA, "0600821902004104")
+    assert await central.stream() == "090019020000"
+    service.quirks = replace(service.quirks, refused_writes=EVERY_REGISTER)
+    await central.write(Channel.LAST_DATA, "0600821902004103")
+    assert await central.stream() == "090019020002"
+    assert box.values[0, MODE] == (b"\x04",)
+    device.peripheral.drop_link()
+
+
+async def test_every_link_begins_anew(device: EmulatedDevice, box: Box) -> None:
+    device.make_ve_smart_server = VeSmartService(box).serve
+    for _ in range(2):
+        central = await Central(device).open()
+        await central.write(Channel.LAST_DATA, "0600821893421027")
+        central.link.close()
+    central = await Central(device).connect()
+    await central.write(Channel.CONTROL, "f980")
+    await central.write(Channel.LAST_DATA, READ_MODE + "01")
+    assert await central.stream() == "029f0000ff"
+    central.link.close()
