@@ -57,6 +57,6 @@ class Quirks:
     """Seconds until a link without keep-alive is dropped. Taken when the link begins. Assumed: about a minute is
     reported for another Victron service."""
     largest_request: int = 0x50
-    """Bytes. Taken when the link begins."""
+    """Bytes, at most 255. Taken when the link begins."""
     control_second_field: int = 0x0100
     """Of the Control characteristic; its meaning is not known. An MPPT showed 0x0400."""
