@@ -2,6 +2,8 @@
 
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError
 import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 import json
 import logging
@@ -23,6 +25,8 @@ HIGHEST_PORT: Final = 0xFFFF
 DEFAULT_SPEED: Final = 1.0
 # Seconds into its cycle at which the battery starts: well filled, and discharging.
 START: Final = 3600.0
+
+END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 EXIT_OK: Final = 0
 EXIT_USAGE: Final = 2
@@ -160,21 +164,32 @@ def _make_device(options: Options) -> EmulatedDevice:
     )
 
 
-async def _run(options: Options) -> None:
-    """Run until a signal ends it."""
-    ended = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        asyncio.get_running_loop().add_signal_handler(number, ended.set)
+async def run(options: Options, announce: Callable[[Ready], None]) -> None:
+    """Run until a signal ends it; CannotStartError if it cannot."""
     device = _make_device(options)
     proxy = EsphomeProxy(device, pin=device.pin)
+    with _signals() as ended:
+        try:
+            port = await proxy.start(DEFAULT_HOST, options.port)
+        except OSError as error:
+            raise CannotStartError(f"Port {options.port} cannot be used: {error.strerror}.") from error
+        announce(Ready(host=DEFAULT_HOST, port=port, device=device))
+        await ended.wait()
+        await proxy.stop()
+
+
+@contextmanager
+def _signals() -> Iterator[asyncio.Event]:
+    """Give an event that the signals to end set."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    for number in END_SIGNALS:
+        loop.add_signal_handler(number, ended.set)
     try:
-        port = await proxy.start(DEFAULT_HOST, options.port)
-    except OSError as error:
-        raise CannotStartError(f"Port {options.port} cannot be used: {error.strerror}.") from error
-    ready = Ready(host=DEFAULT_HOST, port=port, device=device)
-    print(ready.as_json() if options.json else ready.as_text(), flush=True)
-    await ended.wait()
-    await proxy.stop()
+        yield ended
+    finally:
+        for number in END_SIGNALS:
+            loop.remove_signal_handler(number)
 
 
 def main(arguments: list[str]) -> int:
@@ -182,7 +197,7 @@ def main(arguments: list[str]) -> int:
     try:
         options = Options.parse(arguments)
         logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING)
-        asyncio.run(_run(options))
+        asyncio.run(run(options, lambda ready: print(ready.as_json() if options.json else ready.as_text(), flush=True)))
     except CannotStartError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE

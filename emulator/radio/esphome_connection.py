@@ -165,12 +165,15 @@ class Connection:
         if link is None:
             self._end(Reason.FAILED_TO_ESTABLISH)
             return
-        # An end of the link is reported where it happens, in _lost.
-        with suppress(LinkLostError):
+        try:
             if pin is not None:
                 await link.pair_if_accepted(pin)
             self._report(connected=True, mtu=link.mtu)
             await self._serve(link)
+        except LinkLostError:
+            pass  # reported where it happened, in _lost
+        finally:
+            self.close(Reason.PEER_ENDED)
 
     def _connect(self, peripheral: Peripheral | None) -> Link | None:
         if peripheral is None:

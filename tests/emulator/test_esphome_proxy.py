@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack
+import gc
 import logging
 from random import Random
 import socket
-from typing import Final, Self
+from typing import Final, Self, override
 
 from aioesphomeapi.api_pb2 import BluetoothLERawAdvertisementsResponse  # type: ignore[attr-defined] # untyped protobuf
 from aioesphomeapi.client import APIClient
@@ -17,7 +18,8 @@ from aioesphomeapi.core import (
     InvalidEncryptionKeyAPIError,
     RequiresEncryptionAPIError,
 )
-from aioesphomeapi.model import BluetoothProxyFeature
+from aioesphomeapi.model import BluetoothProxyFeature, BluetoothScannerMode
+from aioesphomeapi.noise import NoiseHandshake
 from bluetooth_data_tools import parse_advertisement_data_bytes
 import pytest
 
@@ -262,6 +264,29 @@ async def test_any_bytes_can_be_advertised(lab: Lab, device: EmulatedDevice) -> 
     assert parse_advertisement_data_bytes(data)[3] == {COMPANY_ID: b"\x10\xff"}
 
 
+async def test_after_unsubscribing_nothing_arrives(lab: Lab, device: EmulatedDevice) -> None:
+    proxy = await lab.start(EsphomeProxy(device, period=NEVER))
+    client = await lab.client(proxy)
+    heard = Heard()
+    unsubscribe = client.subscribe_bluetooth_le_raw_advertisements(lambda _: None)
+    await client.device_info()
+    unsubscribe()
+    await client.device_info()
+    client._get_connection().add_message_callback(heard._take, (BluetoothLERawAdvertisementsResponse,))
+    proxy.advertise()
+    await client.device_info()
+    assert heard.queue.empty()
+
+
+async def test_scanner_mode(lab: Lab, device: EmulatedDevice) -> None:
+    client = await lab.client(await lab.start(EsphomeProxy(device)))
+    modes: asyncio.Queue[object] = asyncio.Queue()
+    client.subscribe_bluetooth_scanner_state(lambda state: modes.put_nowait(state.mode))
+    for mode in (BluetoothScannerMode.ACTIVE, BluetoothScannerMode.PASSIVE):
+        client.bluetooth_scanner_set_mode(mode)
+        assert await asyncio.wait_for(modes.get(), LIMIT) is mode
+
+
 # Connections
 
 
@@ -443,6 +468,30 @@ async def test_disconnecting_what_is_not_connected(lab: Lab, device: EmulatedDev
     await Connected(await lab.client(proxy), device).close()
 
 
+async def test_connection_parameters_and_cache(bonded: Connected) -> None:
+    await bonded.client.bluetooth_device_set_connection_params(bonded.address, 8, 8, 0, 600, LIMIT)
+    assert (await bonded.client.bluetooth_device_clear_cache(bonded.address, LIMIT)).success
+
+
+async def test_a_server_that_breaks_ends_the_connection(lab: Lab, device: EmulatedDevice) -> None:
+    class BrokenServer(RecordingServer):
+        @override
+        def read_control(self) -> bytes:
+            raise ZeroDivisionError
+
+    broken: list[object] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: broken.append(context["exception"]))
+    device.make_ve_smart_server = lambda _link: BrokenServer()
+    proxy = await lab.start(EsphomeProxy(device, pin=DEFAULT_PIN))
+    connected = Connected(await lab.client(proxy), device)
+    await connected.open()
+    with pytest.raises(BluetoothConnectionDroppedError):
+        await connected.read(CONTROL)
+    assert device.advertises
+    gc.collect()
+    assert [type(one) for one in broken] == [ZeroDivisionError]
+
+
 # Clients that leave or misbehave
 
 
@@ -538,6 +587,30 @@ async def test_any_payload_of_any_request(
     assert (await (await lab.client(proxy)).device_info()).name == proxy.name
     assert not device.connected
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+@pytest.mark.parametrize("content", [b"", bytes(16), bytes(200), None])
+async def test_garbage_after_a_good_handshake(lab: Lab, device: EmulatedDevice, content: bytes | None) -> None:
+    proxy = await lab.start(EsphomeProxy(device, key=KEY))
+    reader, writer = await asyncio.open_connection("127.0.0.1", lab.ports[proxy])
+
+    def send(frame: bytes) -> None:
+        writer.write(b"\x01" + len(frame).to_bytes(2) + frame)
+
+    async def receive() -> bytes:
+        header = await asyncio.wait_for(reader.readexactly(3), LIMIT)
+        return await asyncio.wait_for(reader.readexactly(int.from_bytes(header[1:])), LIMIT)
+
+    handshake = NoiseHandshake(KEY, b"NoiseAPIInit\x00\x00")
+    send(b"")
+    send(b"\x00" + handshake.write_message())
+    assert (await receive())[:1] == b"\x01"
+    handshake.read_message((await receive())[1:])
+    # Without content, what is decrypted is shorter than its own header.
+    send(handshake.get_ciphers()[0].encrypt(b"\x00") if content is None else content)
+    assert await asyncio.wait_for(reader.read(), LIMIT) == b""
+    writer.close()
+    assert (await (await lab.client(proxy, KEY)).device_info()).name == proxy.name
 
 
 async def test_unknown_messages_are_ignored(lab: Lab, device: EmulatedDevice) -> None:

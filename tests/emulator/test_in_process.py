@@ -155,6 +155,7 @@ async def test_read_and_disconnect(radios: Radios, device: EmulatedDevice) -> No
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     client = await radios.connect(device)
+    assert client.name == device.name
     assert await client.read_gatt_char(MODEL_NUMBER) == b"smallBMS NG"
     assert scanner.get_allocations().allocated == [device.address]
     await client.disconnect()
@@ -233,6 +234,50 @@ async def test_notifications_until_stopped(radios: Radios, device: EmulatedDevic
     await radios.hass.async_block_till_done()
     assert heard.empty()
     await client.disconnect()
+
+
+async def test_descriptors_and_cache(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
+    client = await radios.connect(device)
+    cccd = device.peripheral.characteristic(CONTROL).cccd
+    await client.start_notify(CONTROL, lambda *_: None)
+    assert await client.read_gatt_descriptor(cccd) == b"\x01\x00"
+    assert await client.clear_cache()  # type: ignore[attr-defined] # of the subclass that was connected
+    await client.disconnect()
+
+
+async def test_pairing_while_connecting(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
+    found = bluetooth.async_ble_device_from_address(radios.hass, device.address, connectable=True)
+    assert found
+    client_class = bleak_retry_connector.BleakClientWithServiceCache
+    client = await bleak_retry_connector.establish_connection(client_class, found, device.name, pair=True)
+    assert await client.read_gatt_char(CONTROL) == b""
+    await client.disconnect()
+
+
+async def test_write_without_response(radios: Radios, device: EmulatedDevice) -> None:
+    written: list[tuple[Channel, bytes]] = []
+
+    class Server:
+        def read_control(self) -> bytes:
+            return b""
+
+        def write(self, channel: Channel, data: bytes) -> None:
+            written.append((channel, data))
+
+        def closed(self) -> None:
+            written.clear()
+
+    device.make_ve_smart_server = lambda _link: Server()
+    radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
+    client = await radios.connect(device)
+    await client.write_gatt_char(LAST_DATA, b"\x01", response=False)
+    assert written == [(Channel.LAST_DATA, b"\x01")]
+    with pytest.raises(BleakGATTProtocolError):
+        await client.write_gatt_char(LAST_DATA, b"\x02", response=True)
+    await client.disconnect()
+    assert written == []
 
 
 async def test_the_device_ends_the_link(radios: Radios, device: EmulatedDevice) -> None:

@@ -11,7 +11,7 @@ import sys
 
 import pytest
 
-from emulator.__main__ import main
+from emulator.__main__ import CannotStartError, Options, Ready, main, run
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
@@ -109,3 +109,26 @@ async def test_a_port_that_is_taken(start: Start) -> None:
     assert out == ""
     assert str(port) in err
     assert err.count("\n") == 1
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+async def test_runs_until_a_signal(number: signal.Signals) -> None:
+    announced: asyncio.Queue[Ready] = asyncio.Queue()
+    running = asyncio.create_task(run(Options.parse(["--port", "0", "--speed", "1000"]), announced.put_nowait))
+    ready = await asyncio.wait_for(announced.get(), LIMIT)
+    before = ready.device.readout()
+    assert before.voltage
+    _, writer = await asyncio.open_connection(ready.host, ready.port)
+    signal.raise_signal(number)
+    await asyncio.wait_for(running, LIMIT)
+    writer.close()
+    assert ready.device.readout() != before
+    assert ready.device.name in ready.as_text()
+    assert json.loads(ready.as_json())["port"] == ready.port
+
+
+async def test_a_port_that_is_taken_inside() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(CannotStartError, match=f"Port {port} cannot be used: .+[^.][.]$"):
+            await run(Options.parse(["--port", str(port)]), lambda _: None)
