@@ -1,0 +1,92 @@
+"""Run the demo: `python -m demo`."""
+
+import argparse
+import asyncio
+from collections.abc import Coroutine, Sequence
+import signal
+import sys
+from typing import Final
+
+from .errors import DemoError
+from .folder import DEFAULT, own_folder, temporary_folder
+from .ports import free_port
+from .progress import fail
+from .run import Run, check, demo
+
+_PORT: Final = 8127  # not Home Assistant's usual one, which may well be in use
+_SPEED: Final = 30.0  # from full to empty and back within minutes
+_HIGHEST_PORT: Final = 65535
+_ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_INTERRUPTED: Final = 130  # as shells have it
+
+
+def _port(value: str) -> int:
+    port = int(value)
+    if not 0 < port <= _HIGHEST_PORT:
+        raise argparse.ArgumentTypeError(f"{port} is not a port")
+    return port
+
+
+def _speed(value: str) -> float:
+    speed = float(value)
+    if not 0 < speed < float("inf"):
+        raise argparse.ArgumentTypeError(f"{value} is not a speed")
+    return speed
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="scripts/demo",
+        description="Show an emulated smallBMS NG in a real Home Assistant, on this machine only, until Ctrl-C.",
+    )
+    add = parser.add_argument
+    add("--check", action="store_true", help="set everything up in a temporary folder, check it, and end")
+    add("--keep", action="store_true", help="go on with the Home Assistant of the last demo instead of a fresh one")
+    add("--port", type=_port, help=f"port of Home Assistant (default: {_PORT}; for --check any free one)")
+    add("--speed", type=_speed, metavar="X", default=_SPEED, help="let the battery live X times faster (default: 30)")
+    return parser
+
+
+def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.check and options.keep:
+        parser.error("--keep does not go with --check")
+    return options
+
+
+async def _until_signal(work: Coroutine[None, None, None]) -> None:
+    """Do the work; a signal that asks to end cancels it."""
+    task = asyncio.create_task(work)
+    loop = asyncio.get_running_loop()
+    for number in _ENDING_SIGNALS:
+        loop.add_signal_handler(number, task.cancel)
+    await task
+
+
+def _run(options: argparse.Namespace) -> None:
+    if options.check:
+        with temporary_folder() as folder:
+            run = Run(folder=folder, port=options.port or free_port(), speed=options.speed)
+            asyncio.run(_until_signal(check(run)))
+    else:
+        with own_folder(DEFAULT) as folder:
+            run = Run(folder=folder, port=options.port or _PORT, speed=options.speed)
+            asyncio.run(_until_signal(demo(run, keep=options.keep)))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the demo or the check and return the exit code."""
+    try:
+        _run(_options(arguments))
+    except DemoError as error:
+        fail(str(error))
+        return 1
+    except asyncio.CancelledError:
+        fail("Interrupted.")
+        return _INTERRUPTED
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,77 @@
+"""A fresh configuration folder for Home Assistant."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+from .answers import JsonObject
+from .ports import LOOPBACK
+
+INTEGRATION: Final = "smallbms_ng"
+_SOURCE: Final = Path(__file__).parent.parent / "custom_components" / INTEGRATION
+
+# Not default_config: it wants the network, for the cloud among others, and looks for other devices.
+_CONFIGURATION: Final = f"""\
+homeassistant:
+  name: Demo
+  unit_system: metric
+  currency: EUR
+  country: NL
+  auth_providers:
+    - type: trusted_networks
+      trusted_networks: {LOOPBACK}/32
+      allow_bypass_login: true
+    - type: homeassistant
+
+frontend:
+history:
+logbook:
+energy:
+recorder:
+  commit_interval: 1
+
+# Said because the ESPHome integration brings cameras along, which nothing here uses.
+logger:
+  logs:
+    haffmpeg: critical
+    homeassistant.components.camera.img_util: critical
+"""
+
+
+# Everything but the owner, who is made over the interface that onboarding itself uses.
+_ONBOARDING: Final[JsonObject] = {"done": ["core_config", "analytics", "integration"]}
+
+
+def write_config(folder: Path, *, port: int) -> None:
+    """Write a folder that Home Assistant starts from without questions, listening on this port of loopback only."""
+    components = folder / "custom_components"
+    components.mkdir(parents=True)
+    (components / INTEGRATION).symlink_to(_SOURCE, target_is_directory=True)
+    (folder / "configuration.yaml").write_text(_CONFIGURATION)
+    _store(folder, "onboarding", 4, 1, _ONBOARDING)
+    write_http(folder, port=port)
+
+
+def write_http(folder: Path, *, port: int) -> None:
+    """Write where Home Assistant listens. From YAML it would be on probation, and taken back after five minutes."""
+    stable: JsonObject = {
+        "server_host": [LOOPBACK],
+        "server_port": port,
+        "cors_allowed_origins": [],
+        "login_attempts_threshold": -1,
+        "ip_ban_enabled": True,
+        "ssl_profile": "modern",
+        "use_x_frame_options": True,
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "error": None,
+        "error_message": None,
+    }
+    _store(folder, "http", 2, 2, {"stable": stable, "pending": None, "yaml_migration_done": True})
+
+
+def _store(folder: Path, key: str, version: int, minor_version: int, data: JsonObject) -> None:
+    """Write one of the files that Home Assistant keeps by itself."""
+    storage = folder / ".storage"
+    storage.mkdir(exist_ok=True)
+    content = {"version": version, "minor_version": minor_version, "key": key, "data": data}
+    (storage / key).write_text(json.dumps(content))

@@ -1,0 +1,58 @@
+"""The emulator as a child process."""
+
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import sys
+from typing import Final, Self
+
+from .answers import Json, JsonObject, as_object, as_objects, text, whole_number
+from .children import Children
+from .errors import DemoError
+
+_ROOT: Final = Path(__file__).parent.parent
+_COMMAND: Final = (sys.executable, "-m", "emulator", "--json")
+_LIMIT: Final = 20.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Device:
+    """One emulated smallBMS NG: address in capitals with colons, key as 32 hex digits."""
+
+    address: str
+    name: str
+    key: str
+
+    @classmethod
+    def from_json(cls, source: JsonObject) -> Self:
+        """Read what the emulator tells about it."""
+        return cls(address=text(source, "address").upper(), name=text(source, "name"), key=text(source, "key"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Emulator:
+    """Where the emulated Bluetooth proxy listens, and the devices in its reach."""
+
+    host: str
+    port: int
+    devices: tuple[Device, ...]
+
+    @classmethod
+    def from_line(cls, line: str) -> Self:
+        """Read the line that the emulator writes when it is ready."""
+        try:
+            parsed: Json = json.loads(line)
+        except ValueError:
+            raise DemoError(f"The emulator said something unexpected: {line.strip()}") from None
+        ready = as_object(parsed)
+        devices = tuple(Device.from_json(device) for device in as_objects(ready.get("devices")))
+        if not devices:
+            raise DemoError("The emulator has no device.")
+        return cls(host=text(ready, "host"), port=whole_number(ready, "port"), devices=devices)
+
+
+async def start_emulator(children: Children, *, log: Path, port: int, speed: float) -> Emulator:
+    """Start it, so many times faster than real time, and wait until it is ready. Port 0 is any free one."""
+    command = (*_COMMAND, "--port", str(port), "--speed", f"{speed:g}")
+    child = await children.start("The emulator", command, log=log, cwd=_ROOT, listen=True)
+    return Emulator.from_line(await child.first_line(_LIMIT))

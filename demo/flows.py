@@ -1,0 +1,69 @@
+"""Setting up integrations as a user does: through their config flows."""
+
+from dataclasses import dataclass
+from typing import Final
+
+from .answers import Json, JsonObject, as_object, as_objects, text
+from .config import INTEGRATION
+from .emulator import Device, Emulator
+from .errors import DemoError
+from .home_assistant import HomeAssistant
+from .waiting import until
+
+_FLOW: Final = "/api/config/config_entries/flow"
+_DISCOVERY_LIMIT: Final = 30.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyFlow:
+    """A flow which starts by itself when a device is heard, and asks for its key only."""
+
+    domain: str
+    field: str
+
+
+OURS: Final = KeyFlow(domain=INTEGRATION, field="key")
+HOME_ASSISTANTS_OWN: Final = KeyFlow(domain="victron_ble", field="access_token")
+
+
+async def add_proxy(hass: HomeAssistant, emulator: Emulator) -> None:
+    """Add the emulated Bluetooth proxy by its address."""
+    flow = as_object(await hass.post(_FLOW, {"handler": "esphome"}))
+    await _answer(hass, "esphome", flow, {"host": emulator.host, "port": emulator.port})
+
+
+async def add_device(hass: HomeAssistant, kind: KeyFlow, device: Device) -> None:
+    """Wait until the device is discovered, and add it with its key."""
+
+    async def discovered() -> str | None:
+        flows = as_objects(await hass.command("config_entries/flow/progress"))
+        return next((text(flow, "flow_id") for flow in flows if _is_for(flow, kind, device)), None)
+
+    flow_id = await until(discovered, limit=_DISCOVERY_LIMIT, otherwise=lambda: _not_discovered(kind, device))
+    flow = as_object(await hass.get(f"{_FLOW}/{flow_id}"))
+    await _answer(hass, kind.domain, flow, {kind.field: device.key})
+
+
+def _is_for(flow: JsonObject, kind: KeyFlow, device: Device) -> bool:
+    unique_id = as_object(flow.get("context")).get("unique_id")
+    return flow.get("handler") == kind.domain and isinstance(unique_id, str) and unique_id.upper() == device.address
+
+
+def _not_discovered(kind: KeyFlow, device: Device) -> str:
+    return f"{kind.domain} did not discover {device.name} ({device.address}) within {_DISCOVERY_LIMIT:.0f} seconds."
+
+
+async def _answer(hass: HomeAssistant, domain: str, flow: JsonObject, values: JsonObject) -> None:
+    """Fill in the form that a flow shows now, and see it finished."""
+    fields = as_objects(flow.get("data_schema")) if flow.get("type") == "form" else []
+    names = {text(field, "name") for field in fields}
+    required = {text(field, "name") for field in fields if field.get("required")}
+    if not required <= set(values) <= names:
+        raise DemoError(f"The form of {domain} asks for {sorted(names)}; the demo has {sorted(values)}.")
+    result = as_object(await hass.post(f"{_FLOW}/{text(flow, 'flow_id')}", values))
+    if result.get("type") != "create_entry":
+        raise DemoError(f"{domain} could not be set up: {_reason(result)}.")
+
+
+def _reason(result: JsonObject) -> Json:
+    return result.get("reason") or result.get("errors") or f"{result.get('type')} {result.get('step_id')}"

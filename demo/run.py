@@ -1,0 +1,185 @@
+"""The course of a demo, and of a check."""
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+import json
+from pathlib import Path
+import shutil
+import time
+
+from .answers import Json, as_object, whole_number
+from .check import check_device, complaints
+from .children import Child, ChildEnded, Children
+from .config import write_config, write_http
+from .dashboard import save_dashboard, view
+from .emulator import Device, Emulator, start_emulator
+from .errors import DemoError
+from .flows import OURS, add_device, add_proxy
+from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
+from .ports import check_free
+from .progress import detail, say
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """What one run works with: a folder, Home Assistant's port, how many times faster than real time."""
+
+    folder: Path
+    port: int
+    speed: float
+
+    @property
+    def config(self) -> Path:
+        """Return Home Assistant's configuration folder."""
+        return self.folder / "home_assistant"
+
+    @property
+    def log(self) -> Path:
+        """Return the file of Home Assistant's log."""
+        return self.folder / "home_assistant.log"
+
+    @property
+    def emulator_log(self) -> Path:
+        """Return the file of the emulator's log."""
+        return self.folder / "emulator.log"
+
+    @property
+    def memory(self) -> Path:
+        """Return the file that says how to go on with this run. It exists once everything is set up."""
+        return self.folder / "kept.json"
+
+
+type Visitor = Callable[[str], Coroutine[None, None, None]]
+
+
+async def demo(run: Run, *, keep: bool) -> None:
+    """Start everything and stay until cancelled; keep goes on with the Home Assistant of the run before."""
+    started = time.monotonic()
+    check_free(run.port)
+    emulator_port = _kept_port(run) if keep else None
+    if emulator_port is None:
+        _begin_anew(run)
+    else:
+        write_http(run.config, port=run.port)
+    async with Children() as children:
+        emulator = await _start_emulator(children, run, emulator_port or 0)
+        home_assistant = await _start_home_assistant(children, run)
+        await children.watch(_set_up(run, emulator) if emulator_port is None else _go_on(run))
+        say(f"Ready after {time.monotonic() - started:.0f} s. Ctrl-C ends it. The battery is at")
+        print(f"\n    {address_of(run.port)}\n", flush=True)
+        await _stay(children, run, home_assistant)
+
+
+async def check(run: Run) -> None:
+    """Start everything, look whether it is right, end everything; DemoError if it is not."""
+    started = time.monotonic()
+    try:
+        await _start_and_end(run, _set_up_and_check)
+    except DemoError as error:
+        raise DemoError("\n".join((str(error), *complaints(run.log)))) from error
+    if found := complaints(run.log):
+        raise DemoError("\n".join((f"Home Assistant's log complains about {OURS.domain}:", *found)))
+    say(f"Everything is right. It took {time.monotonic() - started:.0f} s.")
+
+
+async def visit(run: Run, visitor: Visitor) -> None:
+    """Start everything, let the visitor go to Home Assistant's address, end everything."""
+
+    async def work(run: Run, emulator: Emulator) -> None:
+        await _set_up(run, emulator)
+        await visitor(address_of(run.port))
+
+    await _start_and_end(run, work)
+
+
+async def _start_and_end(run: Run, work: Callable[[Run, Emulator], Coroutine[None, None, None]]) -> None:
+    check_free(run.port)
+    _begin_anew(run)
+    async with Children() as children:
+        emulator = await _start_emulator(children, run, 0)
+        await _start_home_assistant(children, run)
+        await children.watch(work(run, emulator))
+        say("Ending both …")
+
+
+def _begin_anew(run: Run) -> None:
+    """Remove what an earlier run left, and write a fresh configuration."""
+    shutil.rmtree(run.config, ignore_errors=True)
+    for file in (run.log, run.emulator_log, run.memory):
+        file.unlink(missing_ok=True)
+    write_config(run.config, port=run.port)
+
+
+def _kept_port(run: Run) -> int | None:
+    """Return the emulator's port of the run before, where its Home Assistant will look for the proxy."""
+    try:
+        memory: Json = json.loads(run.memory.read_text())
+    except FileNotFoundError, ValueError:
+        detail("There is nothing to go on with: this is a fresh start.")
+        return None
+    return whole_number(as_object(memory), "emulator_port")
+
+
+async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
+    say("Starting the emulator …")
+    emulator = await start_emulator(children, log=run.emulator_log, port=port, speed=run.speed)
+    names = ", ".join(f"{device.name} ({device.address})" for device in emulator.devices)
+    detail(f"{names}, living {run.speed:g} times faster than real time")
+    detail(f"behind a Bluetooth proxy at {emulator.host}:{emulator.port}")
+    return emulator
+
+
+async def _start_home_assistant(children: Children, run: Run) -> Child:
+    say("Starting Home Assistant …")
+    return await start_home_assistant(children, config=run.config, log=run.log)
+
+
+async def _set_up(run: Run, emulator: Emulator) -> None:
+    async with log_in(address_of(run.port), fresh=True) as hass:
+        await _add_everything(hass, emulator)
+    run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
+
+
+async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
+    async with log_in(address_of(run.port), fresh=True) as hass:
+        for device, entities in (await _add_everything(hass, emulator)).items():
+            await check_device(hass, device, entities)
+
+
+async def _go_on(run: Run) -> None:
+    async with log_in(address_of(run.port), fresh=False):
+        detail("It is as it was left.")
+
+
+async def _add_everything(hass: HomeAssistant, emulator: Emulator) -> dict[Device, dict[str, str]]:
+    """Do by its flows what a user would do, and return the entity ids by key of each device."""
+    say("Adding the Bluetooth proxy …")
+    await add_proxy(hass, emulator)
+    added = {device: await _add_device(hass, device) for device in emulator.devices}
+    await save_dashboard(hass, [view(device.name, entities) for device, entities in added.items()])
+    return added
+
+
+async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
+    say(f"Waiting for {device.name} to be discovered, and adding it …")
+    await add_device(hass, OURS, device)
+
+    if entities := await hass.entities(OURS.domain, f"{device.address.lower()}_"):
+        return entities
+    raise DemoError(f"{device.name} was added, but has no entities.")
+
+
+async def _stay(children: Children, run: Run, home_assistant: Child) -> None:
+    """Wait until cancelled. Home Assistant is started again when it was told to restart."""
+    with suppress(asyncio.CancelledError):
+        while True:
+            try:
+                await children.watch(asyncio.Event().wait())
+            except ChildEnded as ended:
+                if ended.child is not home_assistant or home_assistant.returncode != RESTART_EXIT_CODE:
+                    raise
+            children.forget(home_assistant)
+            home_assistant = await _start_home_assistant(children, run)
+    say("Ending both …")
