@@ -129,16 +129,20 @@ def draw_icon() -> Image.Image:
 def draw_logo(icon: Image.Image, color: Color) -> Image.Image:
     """Return the logo: the icon with the name beside it, written in a color."""
     font = ImageFont.load_default(TITLE_HEIGHT * SCALE)
-    stroke = TITLE_STROKE * SCALE
-    left, _, right, _ = font.getbbox(TITLE, stroke_width=stroke)
     start = HEIGHT + TITLE_GAP
-    image = _canvas(start + (right - left) / SCALE)
+    image = _canvas(start + font.getlength(TITLE) / SCALE)
     image.paste(icon)
     # The words stand on the middle of the case, measured at the height of a capital.
     baseline = (CASE_BOX[1] + CASE_BOX[3]) / 2 + 0.35 * TITLE_HEIGHT
-    place = (start * SCALE - left, baseline * SCALE)
-    ImageDraw.Draw(image).text(place, TITLE, color, font, anchor="ls", stroke_width=stroke, stroke_fill=color)
-    return image
+    place = (start * SCALE, baseline * SCALE)
+    ImageDraw.Draw(image).text(place, TITLE, color, font, anchor="ls", stroke_width=TITLE_STROKE * SCALE)
+    return _trimmed(image)
+
+
+def _trimmed(image: Image.Image) -> Image.Image:
+    """Return a picture without the empty units at its right."""
+    _, _, right, _ = image.getbbox() or (0, 0, image.width, 0)
+    return image.crop((0, 0, ceil(right / SCALE) * SCALE, image.height))
 
 
 def save(image: Image.Image, name: str) -> None:
