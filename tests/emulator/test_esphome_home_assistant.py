@@ -37,6 +37,8 @@ async def home_assistant(hass: HomeAssistant) -> AsyncGenerator[None]:
     assert await async_setup_component(hass, "homeassistant", {})
     with patch("homeassistant.components.ffmpeg.FFVersion.get_version", AsyncMock(return_value="7.0")):
         yield
+        # The discovery of other integrations, which must not be cut off in the middle.
+        await hass.async_block_till_done(wait_background_tasks=True)
 
 
 async def heard(hass: HomeAssistant, device: EmulatedDevice) -> bluetooth.BluetoothServiceInfoBleak:

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 import gc
 import logging
 from random import Random
 import socket
 from typing import Final, Self, override
 
-from aioesphomeapi.api_pb2 import BluetoothLERawAdvertisementsResponse  # type: ignore[attr-defined] # untyped protobuf
+from aioesphomeapi.api_pb2 import (  # type: ignore[attr-defined] # untyped protobuf
+    BluetoothGATTNotifyDataResponse,
+    BluetoothLERawAdvertisementsResponse,
+)
 from aioesphomeapi.client import APIClient
 from aioesphomeapi.core import (
     APIConnectionError,
@@ -348,8 +351,11 @@ async def test_notifications(bonded: Connected) -> None:
 
 
 async def test_notifications_only_where_the_client_listens(bonded: Connected) -> None:
-    heard = await bonded.listen(LAST_DATA)
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    await bonded.listen(LAST_DATA)
     bonded.client.bluetooth_gatt_stop_notify(bonded.address, bonded.handle(LAST_DATA))
+    # Past the client's own bookkeeping, which has forgotten the value as well.
+    bonded.client._get_connection().add_message_callback(heard.put_nowait, (BluetoothGATTNotifyDataResponse,))
     await bonded.read(MODEL_NUMBER)
     link = bonded.device.peripheral.link
     assert link
@@ -621,22 +627,50 @@ async def test_unknown_messages_are_ignored(lab: Lab, device: EmulatedDevice) ->
     writer.close()
 
 
+async def test_an_oversize_frame_is_not_waited_for(lab: Lab, device: EmulatedDevice) -> None:
+    proxy = await lab.start(EsphomeProxy(device))
+    reader, writer = await asyncio.open_connection("127.0.0.1", lab.ports[proxy])
+    writer.write(b"\x00\xff\xff\x7f\x01")
+    assert await asyncio.wait_for(reader.read(), LIMIT) == b""
+    writer.close()
+
+
+@asynccontextmanager
+async def deaf_client(port: int) -> AsyncGenerator[None]:
+    """Subscribe to advertisements, and never read them."""
+    loop = asyncio.get_running_loop()
+    with socket.socket() as client:
+        client.setblocking(False)
+        await loop.sock_connect(client, ("127.0.0.1", port))
+        await loop.sock_sendall(client, SUBSCRIBE)
+        assert await asyncio.wait_for(loop.sock_recv(client, 1), LIMIT)
+        yield
+
+
 async def test_a_client_that_never_reads_is_let_go(
     lab: Lab, device: EmulatedDevice, caplog: pytest.LogCaptureFixture
 ) -> None:
     proxy = await lab.start(EsphomeProxy(device, period=NEVER))
-    loop = asyncio.get_running_loop()
-    with socket.socket() as client:
-        client.setblocking(False)
-        await loop.sock_connect(client, ("127.0.0.1", lab.ports[proxy]))
-        await loop.sock_sendall(client, SUBSCRIBE)
-        assert await asyncio.wait_for(loop.sock_recv(client, 1), LIMIT)
-        async with asyncio.timeout(LIMIT):
-            while proxy.clients:
-                for _ in range(1000):
-                    proxy.advertise_bytes(device, bytes(200))
-                await asyncio.sleep(0)
+    async with deaf_client(lab.ports[proxy]), asyncio.timeout(LIMIT):
+        while proxy.clients:
+            for _ in range(1000):
+                proxy.advertise_bytes(device, bytes(200))
+            await asyncio.sleep(0)
     assert "does not read" in caplog.text
+
+
+async def test_stopping_does_not_wait_for_a_client_that_never_reads(
+    lab: Lab, device: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("emulator.radio.esphome_session.LARGEST_BACKLOG", 1 << 30)
+    proxy = await lab.start(EsphomeProxy(device, period=NEVER))
+    async with deaf_client(lab.ports[proxy]):
+        (session,) = proxy._sessions
+        # More than all the buffers on the way hold.
+        for _ in range(300):
+            session.reply("DeviceInfoResponse", name="x" * 60_000)
+        await asyncio.wait_for(proxy.stop(), LIMIT)
+    assert proxy.clients == 0
 
 
 async def test_too_many_operations_at_once(bonded: Connected) -> None:

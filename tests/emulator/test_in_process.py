@@ -14,7 +14,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
 
-from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, Channel, EmulatedDevice
+from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, Channel, EmulatedDevice, VeSmartLink
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.in_process import DEFAULT_SOURCE, EmulatedScanner
 
@@ -62,6 +62,8 @@ async def radios(hass: HomeAssistant) -> AsyncGenerator[Radios]:
     # The waits between attempts: nothing here gets better by waiting.
     with patch("bleak_retry_connector.calculate_backoff_time", return_value=0):
         yield radios
+    # The discovery of other integrations, which must not be cut off in the middle.
+    await hass.async_block_till_done(wait_background_tasks=True)
     for one in radios.undo:
         one()
 
@@ -256,28 +258,58 @@ async def test_pairing_while_connecting(radios: Radios, device: EmulatedDevice) 
     await client.disconnect()
 
 
-async def test_write_without_response(radios: Radios, device: EmulatedDevice) -> None:
-    written: list[tuple[Channel, bytes]] = []
+class EchoServer:
+    """Sends back what is written, in the midst of the write."""
 
-    class Server:
-        def read_control(self) -> bytes:
-            return b""
+    def __init__(self, link: VeSmartLink) -> None:
+        self.link = link
 
-        def write(self, channel: Channel, data: bytes) -> None:
-            written.append((channel, data))
+    def read_control(self) -> bytes:
+        return b""
 
-        def closed(self) -> None:
-            written.clear()
+    def write(self, channel: Channel, data: bytes) -> None:
+        self.link.notify(channel, data)
 
-    device.make_ve_smart_server = lambda _link: Server()
+    def closed(self) -> None:
+        """Nothing to do."""
+
+
+async def test_answers_come_after_the_write(radios: Radios, device: EmulatedDevice) -> None:
+    device.make_ve_smart_server = EchoServer
     radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
     client = await radios.connect(device)
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+    await client.start_notify(LAST_DATA, lambda _, data: heard.put_nowait(bytes(data)))
     await client.write_gatt_char(LAST_DATA, b"\x01", response=False)
-    assert written == [(Channel.LAST_DATA, b"\x01")]
+    assert heard.empty()
+    assert await asyncio.wait_for(heard.get(), 5) == b"\x01"
+    await client.write_gatt_char(LAST_DATA, b"\x02", response=False)
+    await client.disconnect()
+    await radios.hass.async_block_till_done()
+    assert heard.empty()
+
+
+async def test_a_write_with_response_is_refused(radios: Radios, device: EmulatedDevice) -> None:
+    radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
+    client = await radios.connect(device)
     with pytest.raises(BleakGATTProtocolError):
         await client.write_gatt_char(LAST_DATA, b"\x02", response=True)
     await client.disconnect()
-    assert written == []
+
+
+async def test_a_connection_given_up_is_not_reported_as_lost(radios: Radios, device: EmulatedDevice) -> None:
+    scanner = radios.add(EmulatedScanner(device))
+    scanner.advertise()
+    found = bluetooth.async_ble_device_from_address(radios.hass, device.address, connectable=True)
+    assert found
+    lost: list[BleakClient] = []
+    with pytest.raises(BleakError):
+        await bleak_retry_connector.establish_connection(
+            bleak_retry_connector.BleakClientWithServiceCache, found, device.name, lost.append, pair=True
+        )
+    assert lost == []
+    assert not device.connected
+    assert scanner.get_allocations().free == scanner.slots
 
 
 async def test_the_device_ends_the_link(radios: Radios, device: EmulatedDevice) -> None:
