@@ -137,7 +137,6 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         key, errors = await self._async_check(self._device.address, user_input)
         if key is None:
             return self._show_key_form("key", _name_of(self._device), user_input, errors)
-        self._abort_if_unique_id_configured()
         data = {CONF_ADDRESS: self._device.address, CONF_KEY: key, CONF_PRODUCT_ID: product_id(_data_of(self._device))}
         return self.async_create_entry(title=_name_of(self._device), data=data)
 

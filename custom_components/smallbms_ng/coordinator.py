@@ -56,6 +56,7 @@ class Drop(StrEnum):
     MALFORMED = "malformed"
     WRONG_KEY = "wrong_key"
     IMPLAUSIBLE = "implausible"
+    UNCONFIRMED = "unconfirmed"
     REPEATED = "repeated"
     BEHIND = "behind"
 
@@ -72,6 +73,9 @@ _DROP_OF_ORDER: Final = {Order.REPEATED: Drop.REPEATED, Order.BEHIND: Drop.BEHIN
 # So many different records in a row, without a good one between, mean that the key is not the device's any more.
 # Anybody can send a wrong record, and one wrong key in 256 passes the check and gives nonsense.
 _KEY_LOST_AFTER: Final = {Drop.WRONG_KEY: 5, Drop.IMPLAUSIBLE: 20}
+
+# So many good records in a row it takes after nonsense: what a wrong key gives looks plausible once in about 70 times.
+BELIEVED_AFTER: Final = 2
 
 
 class StoredReading(TypedDict):
@@ -140,10 +144,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._store = reading_store(hass, entry.entry_id)
         self._order = NonceOrder()
         self._doubts: defaultdict[Drop, set[bytes]] = defaultdict(set)
+        self._good_in_a_row = 0
         self._good_data: bytes | None = None
         self._heard = False
         self._lost = False
-        self._seen = 0.0
+        self._last_info: BluetoothServiceInfoBleak | None = None
         self._save_waits = False
         self._end_interval: CALLBACK_TYPE | None = None
 
@@ -202,6 +207,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.dropped[reason] += 1
         if reason not in _KEY_LOST_AFTER:
             return
+        self._good_in_a_row = 0
         self._doubts[reason].add(data)
         if len(self._doubts[reason]) == _KEY_LOST_AFTER[reason]:
             self.entry.async_start_reauth(self.hass)
@@ -209,6 +215,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_accept(self, reading: BatteryReading, data: bytes) -> None:
         """Take a readable record: the device is there, whether the record is new or not."""
+        if not self._believable():
+            self.dropped[Drop.UNCONFIRMED] += 1
+            return
         self._heard = True
         self._good_data = data
         self._async_trust_key()
@@ -219,6 +228,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self.latest = reading
             self._async_save_later()
         self._async_show(at_once=self._async_regain())
+
+    def _believable(self) -> bool:
+        """Return whether a good record may be shown: after nonsense only a second one, for a wrong key gives one too."""
+        self._good_in_a_row += 1
+        return not self._doubts[Drop.IMPLAUSIBLE] or self._good_in_a_row >= BELIEVED_AFTER
 
     @callback
     def _async_trust_key(self) -> None:
@@ -262,19 +276,17 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_check_silence(self, _now: datetime) -> None:
         """Make the device unavailable when nothing readable came since the last look."""
-        if not self._heard and not self._repeats_itself():
+        info = async_last_service_info(self.hass, self.address, connectable=False)
+        if not self._heard and not self._repeats_itself(info):
             self._async_lose()
         self._heard = False
-        self._seen = self.last_seen
+        self._last_info = info
 
-    def _repeats_itself(self) -> bool:
-        """Return whether the device still sends its last good record: identical advertisements reach no callback."""
-        info = async_last_service_info(self.hass, self.address, connectable=False)
-        return (
-            info is not None
-            and info.time > self._seen
-            and info.manufacturer_data.get(COMPANY_ID) == self._good_data is not None
-        )
+    def _repeats_itself(self, info: BluetoothServiceInfoBleak | None) -> bool:
+        """Return whether the last good record came again: identical advertisements reach no callback."""
+        if info is None or info is self._last_info:
+            return False
+        return info.manufacturer_data.get(COMPANY_ID) == self._good_data
 
     @callback
     @override

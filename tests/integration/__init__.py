@@ -1,0 +1,1 @@
+"""Tests of the integration, through Home Assistant and the emulated device."""

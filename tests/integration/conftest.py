@@ -1,0 +1,178 @@
+"""Home Assistant with its real Bluetooth manager, and an emulated device near an in-process radio."""
+
+from collections.abc import AsyncGenerator, Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from freezegun.api import FrozenDateTimeFactory
+from homeassistant.components.bluetooth import (
+    BluetoothServiceInfoBleak,
+    async_clear_advertisement_history,
+    async_last_service_info,
+)
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
+from homeassistant.const import CONF_ADDRESS
+from homeassistant.core import HomeAssistant, State
+from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
+from homeassistant.util.dt import utcnow
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
+from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
+from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, EmulatedDevice
+from emulator.radio.in_process import EmulatedScanner
+from emulator.snapshot import IoField, Level, LevelField, Snapshot
+
+ADDRESS: Final = DEFAULT_ADDRESS
+KEY: Final = DEFAULT_KEY.hex()
+PRODUCT_ID: Final = 0xA3EC
+
+FIRST_SNAPSHOT: Final = Snapshot(
+    voltage=13.28,
+    current=-4.2,
+    state_of_charge=76.5,
+    time_to_go=600,
+    temperature=21,
+    drawn_amphours=23.5,
+    io={IoField.ALLOWED_TO_CHARGE: True, IoField.ALLOWED_TO_DISCHARGE: True, IoField.REMOTE_ON: True},
+    levels=dict.fromkeys(LevelField, Level.OK),
+)
+
+
+@pytest.fixture(autouse=True)
+def _custom_integrations(enable_custom_integrations: None) -> None:
+    """Let Home Assistant load the integration."""
+
+
+@pytest.fixture
+def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
+    """Compare without what differs from run to run."""
+    return snapshot.use_extension(HomeAssistantSnapshotExtension)
+
+
+@dataclass
+class Radio:
+    """One emulated device and the radios that hear it, as a test turns them."""
+
+    hass: HomeAssistant
+    freezer: FrozenDateTimeFactory
+    snapshot: Snapshot = FIRST_SNAPSHOT
+    undo: list[Callable[[], None]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.device = self.make_device()
+        self.scanner = self.add(EmulatedScanner(self.device))
+
+    def make_device(self, address: str = DEFAULT_ADDRESS, name: str = DEFAULT_NAME, nonce: int = 0) -> EmulatedDevice:
+        """Return a device that shows the same battery."""
+        return EmulatedDevice(lambda: self.snapshot, address=address, name=name, nonce=nonce)
+
+    def add(self, scanner: EmulatedScanner) -> EmulatedScanner:
+        """Add a radio to Home Assistant until the end of the test."""
+        self.undo.append(scanner.register(self.hass))
+        return scanner
+
+    async def send(self, scanner: EmulatedScanner | None = None, **changes: object) -> None:
+        """Change what the battery shows, advertise it once, and let Home Assistant take it in."""
+        self.advertise(scanner, **changes)
+        await self.settle()
+
+    def advertise(self, scanner: EmulatedScanner | None = None, **changes: object) -> None:
+        """Change what the battery shows and advertise it once."""
+        self.snapshot = replace(self.snapshot, **changes)  # type: ignore[arg-type]  # names and types are the caller's
+        (scanner or self.scanner).advertise()
+
+    async def send_levels(self, levels: Mapping[LevelField, Level]) -> None:
+        """Advertise with other levels, the rest being OK."""
+        await self.send(levels={**dict.fromkeys(LevelField, Level.OK), **levels})
+
+    async def send_bytes(self, manufacturer_data: bytes) -> None:
+        """Advertise any bytes in place of a record."""
+        self.scanner.advertise_bytes(self.device, manufacturer_data)
+        await self.settle()
+
+    def later(self, seconds: float) -> datetime:
+        """Return a time to come."""
+        return utcnow() + timedelta(seconds=seconds)
+
+    def service_info(self) -> BluetoothServiceInfoBleak:
+        """Return what Bluetooth holds of the device."""
+        info = async_last_service_info(self.hass, self.device.address, connectable=False)
+        assert info
+        return info
+
+    def forget(self) -> None:
+        """Let Bluetooth forget what it heard, as a restart without a stored history does."""
+        async_clear_advertisement_history(self.hass, self.device.address)
+
+    async def settle(self) -> None:
+        """Let Home Assistant finish; discovery runs in the background."""
+        await self.hass.async_block_till_done(wait_background_tasks=True)
+
+    async def wait(self, duration: timedelta) -> None:
+        """Let time pass."""
+        self.freezer.tick(duration)
+        async_fire_time_changed(self.hass)
+        await self.settle()
+
+
+@pytest.fixture
+async def radio(
+    hass: HomeAssistant,
+    freezer: FrozenDateTimeFactory,
+    mock_bluetooth_adapters: None,
+    mock_bleak_scanner_start: None,
+) -> AsyncGenerator[Radio]:
+    """Return a radio that hears one emulated device, which has sent nothing yet."""
+    assert await async_setup_component(hass, "bluetooth", {})
+    await hass.async_block_till_done()
+    radio = Radio(hass, freezer)
+    yield radio
+    for one in radio.undo:
+        one()
+
+
+def make_entry(address: str = ADDRESS, key: str = KEY, title: str = DEFAULT_NAME) -> MockConfigEntry:
+    """Return a config entry as the flow makes it."""
+    return MockConfigEntry(
+        domain=DOMAIN,
+        unique_id=address,
+        title=title,
+        data={CONF_ADDRESS: address, CONF_KEY: key, CONF_PRODUCT_ID: PRODUCT_ID},
+    )
+
+
+@pytest.fixture
+async def entry(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[MockConfigEntry]:
+    """Return the loaded entry of a device that was heard once."""
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    await radio.send()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await radio.settle()
+    yield entry
+    if entry.state is ConfigEntryState.LOADED:
+        await hass.config_entries.async_unload(entry.entry_id)
+
+
+def entity_id(hass: HomeAssistant, platform: str, key: str, address: str = ADDRESS) -> str:
+    """Return the entity that has a key."""
+    found = er.async_get(hass).async_get_entity_id(platform, DOMAIN, f"{address.lower()}_{key}")
+    assert found, f"there is no {platform} {key}"
+    return found
+
+
+def state_of(hass: HomeAssistant, platform: str, key: str, address: str = ADDRESS) -> State:
+    """Return the state of the entity that has a key."""
+    state = hass.states.get(entity_id(hass, platform, key, address))
+    assert state, f"{platform} {key} has no state"
+    return state
+
+
+def flows(hass: HomeAssistant, handler: str = DOMAIN) -> list[ConfigFlowResult]:
+    """Return the flows in progress of an integration."""
+    return hass.config_entries.flow.async_progress_by_handler(handler)

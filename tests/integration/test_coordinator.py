@@ -1,0 +1,358 @@
+"""From advertisement to entity, and what happens when advertisements stop, are wrong, or come twice."""
+
+from datetime import timedelta
+from random import Random
+from time import monotonic
+from unittest.mock import patch
+
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.smallbms_ng.coordinator import (
+    SILENCE_CHECK,
+    STORAGE_DELAY,
+    Drop,
+    InstantReadoutCoordinator,
+    SmallBmsConfigEntry,
+)
+from emulator.device import DEFAULT_KEY
+from emulator.radio.in_process import EmulatedScanner
+
+from .conftest import ADDRESS, Radio, flows, make_entry, state_of
+
+OTHER_KEY = bytes(reversed(DEFAULT_KEY))
+# The same first byte, so the check passes and the record becomes nonsense.
+NEAR_KEY = DEFAULT_KEY[:1] + bytes(15)
+UNTIL_SILENT = SILENCE_CHECK * 2
+OTHER_ADDRESS = "C0:3A:5E:00:00:02"
+
+
+def coordinator_of(entry: SmallBmsConfigEntry) -> InstantReadoutCoordinator:
+    return entry.runtime_data.instant_readout
+
+
+def voltage(hass: HomeAssistant, address: str = ADDRESS) -> str:
+    return state_of(hass, "sensor", "voltage", address).state
+
+
+async def test_heard_before_the_start(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """What Bluetooth heard before the entry was set up is shown at once."""
+    assert voltage(hass) == "13.28"
+
+
+async def test_never_heard(hass: HomeAssistant, radio: Radio) -> None:
+    """The entry is set up all the same, and comes to life with the first advertisement."""
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert voltage(hass) == STATE_UNAVAILABLE
+    await radio.send()
+    assert voltage(hass) == "13.28"
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_silence_and_return(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, caplog: pytest.LogCaptureFixture
+) -> None:
+    await radio.wait(UNTIL_SILENT)
+    await radio.wait(UNTIL_SILENT)
+    await radio.wait(UNTIL_SILENT)
+    states = [hass.states.get(found.entity_id) for found in er.async_get(hass).entities.values()]
+    assert {state.state for state in states if state} == {STATE_UNAVAILABLE}
+    await radio.send()
+    await radio.send(error=1)
+    assert voltage(hass) == "13.28"
+    ours = [record for record in caplog.records if "smallbms_ng" in record.name]
+    said = [(record.levelname, record.getMessage()) for record in ours]
+    assert said.count(("INFO", f"{entry.title} is silent: no readable advertisement for some time")) == 1
+    assert said.count(("INFO", f"{entry.title} is heard again")) == 1
+
+
+@pytest.mark.usefixtures("entry")
+async def test_heard_now_and_then_is_not_silent(hass: HomeAssistant, radio: Radio) -> None:
+    for tenths in range(6):
+        await radio.wait(SILENCE_CHECK * 0.9)
+        await radio.send(current=tenths / 10)
+    assert voltage(hass) == "13.28"
+
+
+@pytest.mark.usefixtures("entry")
+async def test_a_quiet_battery_that_repeats_itself_is_not_silent(hass: HomeAssistant, radio: Radio) -> None:
+    radio.device.faults.repeated = True
+    for _ in range(4):
+        await radio.send()
+        await radio.wait(SILENCE_CHECK)
+    assert voltage(hass) == "13.28"
+
+
+@pytest.mark.usefixtures("entry")
+async def test_unreadable_for_long_is_unavailable(hass: HomeAssistant, radio: Radio) -> None:
+    """That something is heard does not make an old value true."""
+    radio.device.faults.changed_key = True
+    for tenths in range(3):
+        await radio.send(current=tenths / 10)
+        await radio.wait(SILENCE_CHECK)
+    assert voltage(hass) == STATE_UNAVAILABLE
+
+
+async def test_bluetooth_says_it_is_gone(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """Home Assistant's own watch may notice first, with all its proxies gone."""
+    radio.undo.pop()()
+    with (
+        patch("habluetooth.manager.monotonic_time_coarse", return_value=monotonic() + 3600),
+        patch("custom_components.smallbms_ng.coordinator.SILENCE_CHECK", timedelta(days=1)),
+    ):
+        await hass.config_entries.async_reload(entry.entry_id)
+        assert voltage(hass) == "13.28"
+        await radio.wait(timedelta(minutes=6))
+    assert voltage(hass) == STATE_UNAVAILABLE
+
+
+async def test_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """After a restart the last reading is shown until the device is heard, or found silent."""
+    radio.snapshot = radio.snapshot
+    await radio.send(voltage=13.31, error=5)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    radio.forget()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert voltage(hass) == "13.31"
+    assert state_of(hass, "sensor", "error").state == "e_b05"
+    await radio.wait(UNTIL_SILENT)
+    assert voltage(hass) == STATE_UNAVAILABLE
+    await radio.send(voltage=13.32)
+    assert voltage(hass) == "13.32"
+
+
+async def test_the_reading_is_kept_now_and_then(
+    radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, dict[str, object]]
+) -> None:
+    """So that a power cut loses little, and an SD card is not written all the time."""
+    stored = f"smallbms_ng.{entry.entry_id}"
+    assert stored not in hass_storage
+    for step in range(3):
+        await radio.send(voltage=13 + step / 10)
+        await radio.wait(timedelta(seconds=STORAGE_DELAY / 2))
+    assert hass_storage[stored]["data"]["reading"]["product_id"] == 0xA3EC  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    "stored",
+    [{}, {"reading": {"record": "00" * 16, "product_id": 1, "nonce": 1}}],
+    ids=["nothing", "implausible"],
+)
+async def test_nothing_usable_was_kept(
+    hass: HomeAssistant, radio: Radio, hass_storage: dict[str, object], stored: dict[str, object]
+) -> None:
+    entry = make_entry()
+    hass_storage[f"smallbms_ng.{entry.entry_id}"] = {"version": 1, "minor_version": 1, "data": stored}
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert voltage(hass) == STATE_UNAVAILABLE
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_reload(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    assert entry.state is ConfigEntryState.LOADED
+    await radio.send(voltage=13.5, error=1)
+    assert voltage(hass) == "13.5"
+
+
+async def test_unloaded_hears_nothing(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    await radio.send(voltage=13.4)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    await radio.send(voltage=13.5, error=1)
+    await radio.wait(timedelta(minutes=10))
+    assert voltage(hass) == STATE_UNAVAILABLE
+
+
+async def test_removed_and_found_again(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, object]
+) -> None:
+    await hass.config_entries.async_unload(entry.entry_id)
+    assert f"smallbms_ng.{entry.entry_id}" in hass_storage
+    await hass.config_entries.async_remove(entry.entry_id)
+    assert f"smallbms_ng.{entry.entry_id}" not in hass_storage
+    await radio.send(voltage=13.0)
+    assert [flow["context"]["unique_id"] for flow in flows(hass)] == [ADDRESS]
+
+
+UNREADABLE = {
+    "nothing": (b"", Drop.NOT_INSTANT_READOUT),
+    "other format": (b"\x11" + bytes(23), Drop.NOT_INSTANT_READOUT),
+    "only the first byte": (b"\x10", Drop.MALFORMED),
+    "solar charger": (bytes.fromhex("100242a0016207adceb37b605d7e0ee21b24df5c"), Drop.OTHER_RECORD),
+    "too short": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(15), Drop.MALFORMED),
+    "too long": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(17), Drop.MALFORMED),
+    "wrong key": (b"\x10\x02\xec\xa3\x0a\x01\x00" + OTHER_KEY[:1] + bytes(16), Drop.WRONG_KEY),
+    "nonsense": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(16), Drop.IMPLAUSIBLE),
+}
+
+
+@pytest.mark.parametrize(("data", "reason"), UNREADABLE.values(), ids=UNREADABLE)
+async def test_unreadable_is_counted_and_changes_nothing(
+    hass: HomeAssistant,
+    radio: Radio,
+    entry: MockConfigEntry,
+    data: bytes,
+    reason: Drop,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    before = hass.states.async_all()
+    await radio.send_bytes(data)
+    assert coordinator_of(entry).dropped == {reason: 1}
+    assert hass.states.async_all() == before
+    assert not [record for record in caplog.records if record.levelname in ("WARNING", "ERROR")]
+
+
+async def test_lynx_smart_bms_is_another_product(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    radio.device.product_id = 0xA3E5
+    await radio.send(voltage=12.0, error=1)
+    assert coordinator_of(entry).dropped == {Drop.OTHER_PRODUCT: 1}
+    assert voltage(hass) == "13.28"
+
+
+async def test_garbage_changes_nothing(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    before, random = voltage(hass), Random(1)
+    for length in range(25):
+        await radio.send_bytes(random.randbytes(length))
+    assert voltage(hass) == before
+    assert coordinator_of(entry).dropped.total() == 25
+    await radio.send(voltage=13.0, error=1)
+    await radio.send(voltage=13.0, error=5)
+    assert voltage(hass) == "13.0"
+
+
+async def test_late_records_are_left_out(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """A slower proxy may deliver an older record after a newer one."""
+    late = radio.device.manufacturer_data()
+    await radio.send(voltage=13.5, error=1)
+    await radio.send(voltage=13.6, error=5)
+    await radio.send_bytes(late)
+    assert voltage(hass) == "13.6"
+    assert coordinator_of(entry).dropped == {Drop.BEHIND: 1}
+
+
+async def test_a_device_that_started_again_is_read_on(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    """Its counter begins anew, which looks like late records at first."""
+    for step in range(30):
+        await radio.send(current=step / 10)
+    radio.scanner.devices[ADDRESS] = radio.make_device()
+    for step in range(4):
+        await radio.send(voltage=12.5 + step / 10, error=step)
+    assert voltage(hass) == "12.8"
+
+
+@pytest.fixture
+async def second_scanner(radio: Radio, entry: MockConfigEntry) -> EmulatedScanner:
+    return radio.add(EmulatedScanner(radio.device, source="02:00:00:00:E5:02", rssi={ADDRESS: -40}))
+
+
+async def test_two_proxies_with_the_same_device(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, second_scanner: EmulatedScanner
+) -> None:
+    for step in range(3):
+        await radio.send(voltage=13.0 + step / 10, error=step + 1)
+        await radio.send(second_scanner)
+        assert voltage(hass) == f"{13.0 + step / 10}"
+    assert coordinator_of(entry).accepted == 4
+
+
+@pytest.mark.usefixtures("entry")
+async def test_the_nearer_proxy_takes_over(hass: HomeAssistant, radio: Radio, second_scanner: EmulatedScanner) -> None:
+    await radio.send(second_scanner, voltage=13.1, error=1)
+    assert voltage(hass) == "13.1"
+    radio.undo.pop(0)()
+    await radio.send(second_scanner, voltage=13.2, error=5)
+    assert voltage(hass) == "13.2"
+
+
+async def test_two_devices(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """Each has its own entry, its own key and its own state."""
+    other = radio.make_device(address=OTHER_ADDRESS, name="Other")
+    other.key = OTHER_KEY
+    radio.scanner.devices[OTHER_ADDRESS] = other
+    second = make_entry(OTHER_ADDRESS, OTHER_KEY.hex(), "Other")
+    second.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(second.entry_id)
+    await radio.send(voltage=13.3, error=1)
+    assert (voltage(hass), voltage(hass, OTHER_ADDRESS)) == ("13.3", "13.3")
+    radio.device.faults.silent = True
+    await radio.send(voltage=13.4, error=5)
+    assert (voltage(hass), voltage(hass, OTHER_ADDRESS)) == ("13.3", "13.4")
+    assert await hass.config_entries.async_unload(second.entry_id)
+
+
+async def test_changed_key_asks_for_the_new_one(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    radio.device.key = OTHER_KEY
+    for step in range(4):
+        await radio.send(current=step / 10)
+    assert not flows(hass)
+    await radio.send(current=1.0)
+    assert [flow["context"]["source"] for flow in flows(hass)] == [SOURCE_REAUTH]
+    await radio.send(current=2.0)
+    assert len(flows(hass)) == 1
+
+
+async def test_a_few_wrong_records_do_not_ask_for_a_key(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    for step in range(12):
+        radio.device.key = DEFAULT_KEY if step % 4 == 3 else OTHER_KEY
+        await radio.send(current=step / 10)
+    assert not flows(hass)
+
+
+async def test_other_records_never_ask_for_a_key(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    for number in range(30):
+        await radio.send_bytes(bytes.fromhex("100242a001") + bytes((number, 0)) + bytes(13))
+    assert not flows(hass)
+
+
+async def test_a_new_key_with_the_same_first_byte(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """One new key in 256 passes the check: only the nonsense it gives tells."""
+    radio.device.key = NEAR_KEY
+    for step in range(40):
+        await radio.send(current=step / 10)
+    assert voltage(hass) == "13.28"
+    assert [flow["context"]["source"] for flow in flows(hass)] == [SOURCE_REAUTH]
+
+
+async def test_the_question_for_a_key_is_withdrawn(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """Somebody else's records may have raised it: the present key reads the device."""
+    radio.device.key = OTHER_KEY
+    for step in range(5):
+        await radio.send(current=step / 10)
+    assert flows(hass)
+    radio.device.key = DEFAULT_KEY
+    await radio.send(voltage=13.0, error=1)
+    assert not flows(hass)
+    assert voltage(hass) == "13.0"
+
+
+async def test_after_silence_the_return_is_shown_at_once(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    await radio.wait(UNTIL_SILENT)
+    await radio.send(voltage=13.0)
+    assert voltage(hass) == "13.0"
+    await radio.wait(UNTIL_SILENT)
+    await radio.send()
+    assert voltage(hass) == "13.0"
+
+
+async def test_other_companies_data_is_none_of_ours(hass: HomeAssistant, radio: Radio) -> None:
+    """A scan response alone has no record, which is no reason to count anything."""
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    radio.scanner._async_on_advertisement(ADDRESS, -60, "x", [], {}, {76: b"\x10"}, None, {}, monotonic())
+    await radio.settle()
+    assert coordinator_of(entry).dropped.total() == 0
+    assert await hass.config_entries.async_unload(entry.entry_id)

@@ -1,0 +1,62 @@
+"""The diagnostics that an owner attaches to a report."""
+
+import json
+from typing import Any
+
+from homeassistant.core import HomeAssistant
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from emulator.device import DEFAULT_KEY, DEFAULT_NAME
+
+from .conftest import ADDRESS, KEY, Radio, make_entry
+
+
+@pytest.fixture(autouse=True)
+async def _diagnostics(hass: HomeAssistant) -> None:
+    assert await async_setup_component(hass, "diagnostics", {})
+
+
+async def diagnostics_of(hass: HomeAssistant, client: ClientSessionGenerator, entry: MockConfigEntry) -> Any:
+    """Return the diagnostics as an owner downloads them."""
+    return json.loads(json.dumps(await get_diagnostics_for_config_entry(hass, client, entry)))
+
+
+async def test_what_helps(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_client: ClientSessionGenerator
+) -> None:
+    await radio.send_bytes(b"\x10")
+    await radio.send(voltage=13.05, error=5)
+    found = await diagnostics_of(hass, hass_client, entry)
+    readout = found["instant_readout"]
+    assert (readout["available"], readout["accepted"], readout["dropped"]) == (True, 2, {"malformed": 1})
+    assert readout["last_record"]["voltage"] == 13.05
+    assert readout["last_record"]["codes"] == ["E-B05"]
+    assert bytes.fromhex(readout["last_record"]["record"])[0] == 5
+    assert found["bluetooth"]["signal_strengths"] == [-60]
+    assert found["bluetooth"]["reachability"]
+
+
+async def test_nothing_that_identifies_the_owner(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_client: ClientSessionGenerator
+) -> None:
+    text = json.dumps(await diagnostics_of(hass, hass_client, entry)).lower()
+    for secret in (KEY, ADDRESS, ADDRESS.replace(":", ""), DEFAULT_NAME, radio.device.serial_number):
+        assert secret.lower() not in text
+    encrypted = radio.service_info().manufacturer_data[737].hex()
+    assert encrypted not in text, "the key's first byte is in it"
+    assert encrypted.replace(DEFAULT_KEY[:1].hex(), "**", 1)[-32:] in text
+
+
+async def test_never_heard(hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator) -> None:
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    found = await diagnostics_of(hass, hass_client, entry)
+    assert found["instant_readout"]["last_record"] is None
+    assert found["instant_readout"]["last_advertisement"] is None
+    assert found["bluetooth"]["signal_strengths"] == []
+    assert await hass.config_entries.async_unload(entry.entry_id)

@@ -1,0 +1,216 @@
+"""The sensors and binary sensors of one device."""
+
+from datetime import timedelta
+
+from homeassistant.const import EVENT_STATE_REPORTED, STATE_UNAVAILABLE, STATE_UNKNOWN, EntityCategory
+from homeassistant.core import Event, EventStateChangedData, EventStateReportedData, HomeAssistant, callback
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.event import async_track_state_change_event
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.smallbms_ng.const import DOMAIN
+from emulator.snapshot import IoField, Level, LevelField, Snapshot
+
+from .conftest import ADDRESS, FIRST_SNAPSHOT, Radio, entity_id, state_of
+
+LEVEL_KEYS = {
+    LevelField.LOW_CELL_VOLTAGE: "low_cell_voltage",
+    LevelField.BATTERY_COMMUNICATION: "battery_communication",
+    LevelField.LOW_SOC: "low_soc",
+    LevelField.LOW_BANK_VOLTAGE: "low_bank_voltage",
+    LevelField.HIGH_BATTERY_TEMPERATURE: "high_temperature",
+}
+
+
+async def test_entities(hass: HomeAssistant, entry: MockConfigEntry, snapshot: SnapshotAssertion) -> None:
+    entities = sorted(
+        er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id), key=lambda found: found.entity_id
+    )
+    assert entities
+    for found in entities:
+        assert found == snapshot(name=f"{found.entity_id}-entry")
+        assert hass.states.get(found.entity_id) == snapshot(name=f"{found.entity_id}-state")
+
+
+async def test_device(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    (device,) = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
+    assert device.identifiers == {(DOMAIN, ADDRESS)}
+    assert device.connections == {(dr.CONNECTION_BLUETOOTH, ADDRESS)}
+    assert (device.manufacturer, device.model, device.model_id) == ("Victron Energy", "smallBMS NG", "0xA3EC")
+    assert device.name == entry.title
+
+
+@pytest.mark.usefixtures("entry")
+async def test_what_the_device_does_not_give_is_unknown(hass: HomeAssistant, radio: Radio) -> None:
+    radio.snapshot = Snapshot()
+    await radio.send()
+    for key in ("battery_level", "voltage", "current", "power", "time_to_go", "temperature", "consumed_amphours"):
+        assert state_of(hass, "sensor", key).state == STATE_UNKNOWN
+    for key in LEVEL_KEYS.values():
+        assert state_of(hass, "sensor", key).state == STATE_UNKNOWN
+    for key in ("allowed_to_charge", "allowed_to_discharge", "pre_alarm", "charging", "battery_low", "remote_on"):
+        assert state_of(hass, "binary_sensor", key).state == STATE_UNKNOWN
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize("level", [Level.OK, Level.WARNING, Level.ALARM])
+@pytest.mark.parametrize(("field", "key"), LEVEL_KEYS.items())
+async def test_level(hass: HomeAssistant, radio: Radio, field: LevelField, key: str, level: Level) -> None:
+    await radio.send_levels({field: level})
+    assert {other: state_of(hass, "sensor", other).state for other in LEVEL_KEYS.values()} == {
+        **dict.fromkeys(LEVEL_KEYS.values(), "ok"),
+        key: level.value,
+    }
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(
+    ("levels", "error", "status", "codes"),
+    [
+        ({}, 0, "ok", []),
+        ({LevelField.LOW_SOC: Level.WARNING}, 0, "warning", ["W-B07"]),
+        ({LevelField.LOW_SOC: Level.WARNING, LevelField.LOW_CELL_VOLTAGE: Level.ALARM}, 0, "alarm", ["A-B01", "W-B07"]),
+        ({LevelField.BATTERY_COMMUNICATION: Level.WARNING}, 11, "error", ["E-B11", "W-B05"]),
+        ({LevelField.HIGH_CURRENT: Level.ALARM}, 77, "error", ["E-B77", "A-B02"]),
+    ],
+)
+async def test_status_and_codes(
+    hass: HomeAssistant, radio: Radio, levels: dict[LevelField, Level], error: int, status: str, codes: list[str]
+) -> None:
+    await radio.send(error=error)
+    await radio.send_levels(levels)
+    state = state_of(hass, "sensor", "status")
+    assert (state.state, state.attributes["codes"]) == (status, codes)
+    assert state_of(hass, "binary_sensor", "problem").state == ("on" if codes else "off")
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(("error", "state"), [(0, "none"), (1, "e_b01"), (9, "e_b09"), (7, "E-B07"), (255, "E-B255")])
+async def test_error(hass: HomeAssistant, radio: Radio, error: int, state: str) -> None:
+    await radio.send(error=error)
+    assert state_of(hass, "sensor", "error").state == state
+    assert state in state_of(hass, "sensor", "error").attributes["options"]
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(
+    ("field", "key"),
+    [
+        (IoField.ALLOWED_TO_CHARGE, "allowed_to_charge"),
+        (IoField.ALLOWED_TO_DISCHARGE, "allowed_to_discharge"),
+        (IoField.REMOTE_ON, "remote_on"),
+    ],
+)
+@pytest.mark.parametrize(("value", "state"), [(True, "on"), (False, "off"), (None, STATE_UNKNOWN)])
+async def test_io(hass: HomeAssistant, radio: Radio, field: IoField, key: str, value: bool | None, state: str) -> None:
+    await radio.send(io={**FIRST_SNAPSHOT.io, field: value})
+    assert state_of(hass, "binary_sensor", key).state == state
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(
+    ("field", "level", "pre_alarm", "battery_low"),
+    [
+        (LevelField.LOW_CELL_VOLTAGE, Level.WARNING, "on", "on"),
+        (LevelField.LOW_CELL_VOLTAGE, Level.ALARM, "on", "on"),
+        (LevelField.LOW_SOC, Level.WARNING, "on", "on"),
+        (LevelField.LOW_SOC, Level.ALARM, "on", "on"),
+        (LevelField.LOW_BANK_VOLTAGE, Level.ALARM, "off", "on"),
+        (LevelField.HIGH_BATTERY_TEMPERATURE, Level.ALARM, "off", "off"),
+        (LevelField.LOW_SOC, Level.OK, "off", "off"),
+    ],
+)
+async def test_pre_alarm_and_battery_low(
+    hass: HomeAssistant, radio: Radio, field: LevelField, level: Level, pre_alarm: str, battery_low: str
+) -> None:
+    await radio.send_levels({field: level})
+    assert state_of(hass, "binary_sensor", "pre_alarm").state == pre_alarm
+    assert state_of(hass, "binary_sensor", "battery_low").state == battery_low
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(("current", "charging"), [(0.1, "on"), (0.0, "off"), (-0.1, "off")])
+async def test_charging(hass: HomeAssistant, radio: Radio, current: float, charging: str) -> None:
+    await radio.send(current=current, error=1)
+    assert state_of(hass, "binary_sensor", "charging").state == charging
+
+
+@pytest.mark.usefixtures("entry")
+async def test_power_is_voltage_times_current(hass: HomeAssistant, radio: Radio) -> None:
+    await radio.send(voltage=12.5, current=10.0, error=1)
+    assert state_of(hass, "sensor", "power").state == "125.0"
+
+
+@pytest.mark.usefixtures("entry")
+async def test_categories_keep_the_device_page_short(hass: HomeAssistant) -> None:
+    registry = er.async_get(hass)
+    diagnostic = {*LEVEL_KEYS.values(), "error"}
+    for key in diagnostic:
+        found = registry.async_get(entity_id(hass, "sensor", key))
+        assert found
+        assert found.entity_category is EntityCategory.DIAGNOSTIC
+
+
+class Writes:
+    """Counts the state changes of one entity."""
+
+    def __init__(self, hass: HomeAssistant, entity: str) -> None:
+        self.states: list[str] = []
+        self.undo = async_track_state_change_event(hass, entity, self._changed)
+        self.reported = 0
+        self.undo_reported = hass.bus.async_listen(
+            EVENT_STATE_REPORTED, self._reported, event_filter=callback(lambda data: data["entity_id"] == entity)
+        )
+
+    @callback
+    def _changed(self, event: Event[EventStateChangedData]) -> None:
+        if new := event.data["new_state"]:
+            self.states.append(new.state)
+
+    @callback
+    def _reported(self, _event: Event[EventStateReportedData]) -> None:
+        self.reported += 1
+
+
+@pytest.mark.usefixtures("entry")
+async def test_measurements_wait_for_the_interval(hass: HomeAssistant, radio: Radio) -> None:
+    writes = Writes(hass, entity_id(hass, "sensor", "voltage"))
+    for voltage in (13.1, 13.2, 13.3):
+        await radio.send(voltage=voltage)
+    assert writes.states == []
+    await radio.wait(timedelta(seconds=5))
+    assert writes.states == ["13.3"]
+    await radio.wait(timedelta(seconds=5))
+    await radio.send(voltage=13.4)
+    assert writes.states == ["13.3", "13.4"]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_codes_and_permissions_do_not_wait(hass: HomeAssistant, radio: Radio) -> None:
+    await radio.send_levels({LevelField.LOW_SOC: Level.WARNING})
+    assert state_of(hass, "sensor", "low_soc").state == "warning"
+    await radio.send(io={**FIRST_SNAPSHOT.io, IoField.ALLOWED_TO_DISCHARGE: False})
+    assert state_of(hass, "binary_sensor", "allowed_to_discharge").state == "off"
+    await radio.send(error=9)
+    assert state_of(hass, "sensor", "error").state == "e_b09"
+
+
+@pytest.mark.usefixtures("entry")
+async def test_only_what_changed_is_written(hass: HomeAssistant, radio: Radio) -> None:
+    """Not even the same state again, which Home Assistant would report."""
+    writes = Writes(hass, entity_id(hass, "sensor", "temperature"))
+    for voltage in (13.1, 13.2, 13.3):
+        await radio.send(voltage=voltage)
+        await radio.wait(timedelta(seconds=10))
+    assert state_of(hass, "sensor", "voltage").state == "13.3"
+    assert (writes.states, writes.reported) == ([], 0)
+
+
+@pytest.mark.usefixtures("entry")
+async def test_available_and_unknown_differ(hass: HomeAssistant, radio: Radio) -> None:
+    await radio.send(time_to_go=None, error=1)
+    assert state_of(hass, "sensor", "time_to_go").state == STATE_UNKNOWN
+    assert state_of(hass, "sensor", "voltage").state != STATE_UNAVAILABLE
