@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from math import exp
 from random import Random
 from typing import Final, Self
@@ -21,6 +22,11 @@ COOLING_SECONDS: Final = 3 * 3600.0  # time constant of a battery towards the am
 FIRMWARE_VERSION: Final = "v1.02"
 SERIAL_NUMBER_PREFIX: Final = "HQ2640"
 
+# What a saved state may hold: °C, A.
+LOWEST_TEMPERATURE: Final = -100.0
+HIGHEST_TEMPERATURE: Final = 1000.0
+HIGHEST_CURRENT: Final = 1e6
+
 # How far the voltage of any cell may move in one step, in V, and how long a step may be at all, in s.
 VOLTAGE_STEP: Final = 0.010
 LONGEST_STEP: Final = 60.0
@@ -34,6 +40,25 @@ class Battery:
     model: BatteryModel
     serial_number: str
     firmware_version: str = FIRMWARE_VERSION
+
+
+class CurrentUse(IntEnum):
+    """How much current a battery carries (M-B3); a higher number is worse."""
+
+    RECOMMENDED = 1
+    CONTINUOUS = 2
+    PULSE = 3  # for PULSE_SECONDS at most
+    TOO_HIGH = 4
+
+
+def _use(model: BatteryModel, current: float) -> CurrentUse:
+    charging = current > 0
+    limits = (
+        (model.recommended_charge_a if charging else model.recommended_discharge_a, CurrentUse.RECOMMENDED),
+        (model.continuous_a, CurrentUse.CONTINUOUS),
+        (model.pulse_charge_a if charging else model.pulse_discharge_a, CurrentUse.PULSE),
+    )
+    return next((use for limit, use in limits if abs(current) <= limit), CurrentUse.TOO_HIGH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +157,13 @@ class Bank:
     def net_current(self) -> float:
         """The current in A into the cells: that at the terminals less the own consumption of the BMS."""
         return self._net
+
+    @property
+    def current_use(self) -> CurrentUse:
+        """How much the batteries are asked to carry, by the one that carries most (M-B2, M-B3)."""
+        models = [self.layout.strings[string][0] for string in range(len(self._string_currents))]
+        uses = [_use(model, float(current)) for model, current in zip(models, self._string_currents, strict=True)]
+        return max(uses)
 
     def string_of_battery(self, battery: int) -> int:
         """Return the number of the string that a battery is in."""
@@ -319,7 +351,6 @@ class Bank:
             "firmware_versions": [battery.firmware_version for battery in self.batteries],
             "cells": self.cells.save(),
             "ledger": self.ledger.save(),
-            "drains": {str(cell): current for cell, current in self.drains.items()},
             "temperature": self.temperature.tolist(),
             "polarizing": self._polarizing.tolist(),
             "current": self.current,
@@ -340,19 +371,24 @@ class Bank:
             layout=layout,
             batteries=_load_batteries(data, layout),
             cells=Cells.load(get_object(data, "cells"), layout),
-            temperature=np.array(get_floats(data, "temperature", count)),
+            temperature=np.array(
+                get_floats(data, "temperature", count, lowest=LOWEST_TEMPERATURE, highest=HIGHEST_TEMPERATURE)
+            ),
         )
-        first, second = get_floats(data, "carries", 2)
-        bank.drains = _load_drains(get_object(data, "drains"), len(bank.cells.charge))
+        first, second = get_floats(data, "carries", 2, lowest=0, highest=1)
         bank.restore(
             BankCheckpoint(
                 cells=bank.cells.copy(),
                 ledger=Ledger.load(get_object(data, "ledger")),
                 temperature=bank.temperature,
-                polarizing=np.array(get_floats(data, "polarizing", len(layout.strings))),
-                current=get_float(data, "current"),
-                net=get_float(data, "net"),
-                pending=get_float(data, "pending"),
+                polarizing=np.array(
+                    get_floats(
+                        data, "polarizing", len(layout.strings), lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT
+                    )
+                ),
+                current=get_float(data, "current", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
+                net=get_float(data, "net", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
+                pending=get_float(data, "pending", lowest=0, highest=TICK),
                 carries=(first, second),
                 over_seconds=get_float(data, "over_seconds"),
                 over_pulse=get_bool(data, "over_pulse"),
@@ -387,9 +423,3 @@ def _load_batteries(data: JsonObject, layout: BankLayout) -> tuple[Battery, ...]
         Battery(model=model, serial_number=serial_number, firmware_version=version)
         for model, serial_number, version in zip(layout.batteries, serial_numbers, versions, strict=True)
     )
-
-
-def _load_drains(data: JsonObject, cells: int) -> dict[int, float]:
-    if not all(key.isdecimal() and int(key) < cells for key in data):
-        raise StateError("The saved state is damaged: drains should name cells of the bank.")
-    return {int(key): get_float(data, key) for key in data}

@@ -3,12 +3,11 @@
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from random import Random
-from types import MappingProxyType
 from typing import Final, Self
 
 from .bank import Bank, BankCheckpoint
 from .bms_faults import BmsFaults
-from .codes import CODES, Code, Severity
+from .codes import Code, error_number, levels
 from .firmware import FirmwareState
 from .history import History, HistoryState
 from .layout import BankLayout, Detected, detect
@@ -19,8 +18,8 @@ from .pages import BankPage, BatteryPage, StatusPage
 from .remote import WIRE_LOOP, Remote
 from .rules import Measurements, Permission, Reason, Rules, RulesCheckpoint
 from .sensing import Sensed, cell_index, cell_voltages, check_faults, sense, temperatures
-from .settings import SettingKey, Settings
-from .snapshot import IoField, Level, LevelField, Snapshot
+from .settings import SettingError, SettingKey, Settings
+from .snapshot import IoField, Snapshot
 from .state import (
     JsonObject,
     JsonValue,
@@ -47,14 +46,6 @@ HIGHEST_OPERATING_TEMPERATURE: Final = 50.0
 # A step never ends closer than this to a timer, in s, so that rounding cannot make endless tiny steps.
 SHORTEST_TIMER: Final = 0.001
 
-_NOT_SUPPORTED: Final = (
-    LevelField.HIGH_CURRENT,
-    LevelField.HIGH_BMS_TEMPERATURE,
-    LevelField.CONTACTOR,
-    LevelField.LOAD_DISCONNECT,
-)
-_QUIET: Final = {field: Level.NOT_SUPPORTED if field in _NOT_SUPPORTED else Level.OK for field in LevelField}
-_LEVELS: Final = {Severity.WARNING: Level.WARNING, Severity.ALARM: Level.ALARM}
 _SOC_SETTINGS: Final = (SettingKey.LOW_SOC_WARNING, SettingKey.DISCHARGE_FLOOR)
 
 
@@ -70,6 +61,7 @@ class Checkpoint:
     detected: Detected
     missing: int | None
     powered: bool
+    was_on: bool
     ambient: float
 
 
@@ -96,6 +88,7 @@ class SmallBms:
         self.settings = Settings.defaults(self.detected.system_voltage or 12)
         self.monitor = Monitor(capacity_ah=self.detected.capacity_ah, state_of_charge=state_of_charge)
         self._powered = True
+        self._was_on = True
         self._ambient = float(bank.temperature[0])
         self._sensed = sense(bank, self.faults)
         self.refresh()
@@ -268,6 +261,7 @@ class SmallBms:
             detected=self.detected,
             missing=self._missing,
             powered=self._powered,
+            was_on=self._was_on,
             ambient=self._ambient,
         )
 
@@ -281,6 +275,7 @@ class SmallBms:
         self.detected = checkpoint.detected
         self._missing = checkpoint.missing
         self._powered = checkpoint.powered
+        self._was_on = checkpoint.was_on
         self._ambient = checkpoint.ambient
 
     # What can be done to it
@@ -314,6 +309,7 @@ class SmallBms:
     def set_mode(self, on: bool) -> None:
         """Switch the system on or off as the app does (M-V1)."""
         self.mode_on = on
+        self.refresh()
 
     def begin_firmware_update(self) -> None:
         """Begin an update, or a new attempt (M-X2). Raises FirmwareUpdateError."""
@@ -337,7 +333,8 @@ class SmallBms:
         self.refresh()
 
     def refresh(self) -> None:
-        """Measure and decide, without time passing."""
+        """Measure and decide, without time passing. Raises ValueError for a fault in a battery or cell that is not."""
+        check_faults(self.bank, self.faults)
         self._sense()
         self._decide(0.0)
 
@@ -349,6 +346,7 @@ class SmallBms:
 
     def _step(self, current: float, ambient: float, seconds: float) -> None:
         self._ambient = ambient
+        self._leak()
         moved = self.bank.step(current=current, own_consumption=self.own_consumption, ambient=ambient, seconds=seconds)
         self._sense()
         if not self._powered:
@@ -357,10 +355,12 @@ class SmallBms:
         self._decide(seconds)
         self._remember(moved, seconds)
 
-    def _sense(self) -> None:
+    def _leak(self) -> None:
         drains = self.faults.cell_drains
         if drains or self.bank.drains:
             self.bank.drains = {cell_index(self.bank, position): drain for position, drain in drains.items()}
+
+    def _sense(self) -> None:
         self._sensed = sense(self.bank, self.faults)
         powered = LOWEST_SUPPLY <= self._sensed.voltage <= HIGHEST_SUPPLY
         if powered != self._powered:
@@ -385,13 +385,13 @@ class SmallBms:
 
     def _monitor(self, moved: int, seconds: float) -> None:
         sensed = self._sensed
-        if sensed.current is None:
-            return
-        self.monitor.count(moved)
+        if sensed.current is not None:
+            self.monitor.count(moved)
         synchronized = self.monitor.advance(
             voltage=sensed.voltage,
             current=sensed.current,
-            cell_spread=_spread(sensed),
+            lowest_cell=sensed.lowest_cell,
+            highest_cell=sensed.highest_cell,
             balancing=self.bank.balancing,
             settings=self.settings,
             seconds=seconds,
@@ -414,10 +414,14 @@ class SmallBms:
             configuration_error=self.detected.error,
             hardware_fault=self.faults.hardware_fault,
         )
+        if self.system_on and not self._was_on:
+            self.rules.announce_anew()
+        self._was_on = self.system_on
         self.rules.advance(measurements, self.settings, seconds)
 
     def _remember(self, moved: int, seconds: float) -> None:
         sensed = self._sensed
+        self.history.pass_time(seconds)
         if sensed.current is not None:
             self.history.add_energy(voltage=sensed.voltage, current=sensed.current, moved=moved, seconds=seconds)
         self.history.add_extremes(
@@ -483,7 +487,7 @@ class SmallBms:
             return Snapshot()
         status, hottest = self.status_page(), self._sensed.highest_temperature
         return Snapshot(
-            error=self._error_number(),
+            error=error_number(self.codes),
             time_to_go=None if status.time_remaining is None else round(status.time_remaining),
             voltage=status.voltage,
             current=status.current,
@@ -495,20 +499,8 @@ class SmallBms:
                 IoField.ALLOWED_TO_DISCHARGE: self.allowed_to_discharge is not Permission.NO,
                 IoField.REMOTE_ON: self.remote.is_on(self.voltage),
             },
-            levels=self._levels(),
+            levels=levels(self.codes),
         )
-
-    def _error_number(self) -> int:
-        errors = [CODES[code].number for code in self.codes if CODES[code].severity is Severity.ERROR]
-        return min(errors, default=0)
-
-    def _levels(self) -> MappingProxyType[LevelField, Level]:
-        levels = dict(_QUIET)
-        for code in self.codes:
-            description = CODES[code]
-            if description.level is not None:
-                levels[description.level] = _LEVELS[description.severity]
-        return MappingProxyType(levels)
 
     # Saving and loading
 
@@ -526,6 +518,7 @@ class SmallBms:
             "mode_on": self.mode_on,
             "bluetooth_enabled": self.bluetooth_enabled,
             "powered": self._powered,
+            "was_on": self._was_on,
             "ambient": self._ambient,
             "missing": self._missing,
             "output_currents": {output.value: current for output, current in self.output_currents.items()},
@@ -542,7 +535,7 @@ class SmallBms:
         bms.mode_on = get_bool(data, "mode_on")
         bms.bluetooth_enabled = get_bool(data, "bluetooth_enabled")
         bms.remote = Remote.load(get_object(data, "remote"))
-        bms.settings = Settings.load(get_object(data, "settings"))
+        bms.settings = _load_settings(get_object(data, "settings"))
         bms.history = History.load(get_object(data, "history"))
         bms.output_currents = _load_output_currents(get_object(data, "output_currents"))
         bms.destroyed_outputs = _load_outputs(get_list(data, "destroyed_outputs"))
@@ -555,14 +548,16 @@ class SmallBms:
         self.monitor = Monitor.load(get_object(data, "monitor"), capacity_ah=self.detected.capacity_ah)
         self.rules = Rules.load(get_object(data, "rules"))
         self._powered = get_bool(data, "powered")
+        self._was_on = get_bool(data, "was_on")
         self._ambient = get_float(data, "ambient")
         self._sensed = sense(self.bank, self.faults)
 
 
-def _spread(sensed: Sensed) -> float:
-    if sensed.lowest_cell is None or sensed.highest_cell is None:
-        return 0.0
-    return sensed.highest_cell - sensed.lowest_cell
+def _load_settings(data: JsonObject) -> Settings:
+    try:
+        return Settings.load(data)
+    except SettingError as error:
+        raise StateError(f"The saved state is damaged: {error}") from error
 
 
 def _load_faults(data: JsonObject, bank: Bank) -> BmsFaults:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from .layout import BankLayout
 from .open_circuit import Floats, open_circuit_slope, open_circuit_voltage
-from .state import JsonObject, JsonValue, get_bools, get_float, get_floats, get_int, get_ints
+from .state import JsonObject, JsonValue, StateError, get_bools, get_float, get_floats, get_int, get_ints
 
 type Integers = NDArray[np.int64]
 type Booleans = NDArray[np.bool_]
@@ -22,7 +22,7 @@ RESISTANCE_TIMES_CAPACITY: Final = 0.1  # Ohm Ah: 1 mOhm for 100 Ah, connections
 POLARIZATION_TIMES_CAPACITY: Final = 0.08  # Ohm Ah, the slow part
 RESISTANCE_SPREAD: Final = 0.05  # standard deviation, relative
 CAPACITY_SURPLUS: Final = 0.02  # a cell holds its nominal capacity and up to this much more
-SELF_DISCHARGE_PER_MONTH: Final = 0.02  # of the capacity
+SELF_DISCHARGE_PER_MONTH: Final = 0.02  # of the charge
 SELF_DISCHARGE_SPREAD: Final = 0.3  # relative, to both sides
 HOURS_PER_MONTH: Final = 720
 RESISTANCE_REFERENCE: Final = 25.0  # °C
@@ -74,7 +74,7 @@ class Cells:
     """All cells, string after string and battery after battery.
 
     string_of and battery_of give the number of each cell's string and battery. Capacities and charges are in nAh,
-    resistances in Ohm at the reference temperature, self-discharge in nAh a tick.
+    resistances in Ohm at the reference temperature, self-discharge in nAh a tick when full.
     """
 
     def __init__(
@@ -96,7 +96,6 @@ class Cells:
         self._balancing_carry = 0.0
         self._index(layout)
         self._per_nah = 1.0 / capacity
-        self._self_discharge_sum = int(self_discharge.sum())
         self.resistance = resistance
         self.polarization = polarization
 
@@ -157,8 +156,9 @@ class Cells:
 
     def discharge_themselves(self, ticks: int, ledger: Ledger) -> None:
         """Lose the self-discharge of some ticks."""
-        self.charge = self.charge - self.self_discharge * ticks
-        ledger.self_discharged += self._self_discharge_sum * ticks
+        lost = (np.maximum(self.state_of_charge, 0.0) * (self.self_discharge * ticks)).astype(np.int64)
+        self.charge = self.charge - lost
+        ledger.self_discharged += int(lost.sum())
 
     def drain(self, cell: int, amount: int, ledger: Ledger) -> None:
         """Lose charge in one cell, in nAh."""
@@ -216,16 +216,22 @@ class Cells:
         count = sum(model.cells for model in layout.batteries)
         cells = cls(
             layout=layout,
-            capacity=np.array(get_ints(data, "capacity", count), dtype=np.int64),
+            capacity=_positive(np.array(get_ints(data, "capacity", count), dtype=np.int64)),
             charge=np.array(get_ints(data, "charge", count), dtype=np.int64),
-            resistance=np.array(get_floats(data, "resistance", count)),
-            polarization=np.array(get_floats(data, "polarization", count)),
+            resistance=_positive(np.array(get_floats(data, "resistance", count))),
+            polarization=_positive(np.array(get_floats(data, "polarization", count))),
             self_discharge=np.array(get_ints(data, "self_discharge", count), dtype=np.int64),
         )
         if data.get("bleeding"):
             cells.bleeding = np.array(get_bools(data, "bleeding", count))
         cells._balancing_carry = get_float(data, "balancing_carry")
         return cells
+
+
+def _positive[Number: (np.int64, np.float64)](values: NDArray[Number]) -> NDArray[Number]:
+    if values.min() <= 0:
+        raise StateError("The saved state is damaged: capacity and resistance of a cell should be above zero.")
+    return values
 
 
 def _starts(lengths: list[int]) -> Integers:

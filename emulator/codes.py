@@ -1,10 +1,11 @@
 """The warnings, alarms and errors of the BMS (M-C)."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import Final
 
-from .snapshot import LevelField
+from .snapshot import Level, LevelField
 
 
 class Severity(IntEnum):
@@ -76,3 +77,26 @@ _ALL: Final = (
 
 # Every code, in the order in which the app lists them.
 CODES: Final[dict[Code, CodeDescription]] = {description.code: description for description in _ALL}
+
+# What the manual of this BMS has no code for.
+_NOT_SUPPORTED: Final = {
+    LevelField.HIGH_CURRENT,
+    LevelField.HIGH_BMS_TEMPERATURE,
+    LevelField.CONTACTOR,
+    LevelField.LOAD_DISCONNECT,
+}
+_QUIET: Final = {field: Level.NOT_SUPPORTED if field in _NOT_SUPPORTED else Level.OK for field in LevelField}
+_LEVELS: Final = {Severity.WARNING: Level.WARNING, Severity.ALARM: Level.ALARM}
+
+
+def error_number(codes: Iterable[Code]) -> int:
+    """Return the number of the active error, the lowest if there are several; 0 = none."""
+    errors = [CODES[code].number for code in codes if CODES[code].severity is Severity.ERROR]
+    return min(errors, default=0)
+
+
+def levels(codes: Iterable[Code]) -> dict[LevelField, Level]:
+    """Return every field of the record with its level."""
+    active = [CODES[code] for code in codes]
+    raised = {each.level: _LEVELS[each.severity] for each in active if each.level is not None}
+    return _QUIET | raised

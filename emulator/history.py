@@ -104,11 +104,14 @@ class History:
         """The highest temperature of any battery."""
         return self._state.highest_temperature
 
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        if self._state.since_full is not None:
+            self._state.since_full += seconds
+
     def add_energy(self, *, voltage: float, current: float, moved: int, seconds: float) -> None:
         """Add what flowed: V, A, and the charge in nAh."""
         state = self._state
-        if state.since_full is not None:
-            state.since_full += seconds
         energy = voltage * current * seconds / SECONDS_PER_HOUR
         state.charged_wh += max(energy, 0.0)
         state.discharged_wh += max(-energy, 0.0)

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-from .cells import NAH_PER_AH
+from .cells import BALANCING_VOLTAGE, NAH_PER_AH
 from .settings import Settings
 from .state import JsonObject, JsonValue, get_bool, get_int, get_optional_float, get_optional_int
 from .timer import Timer
@@ -18,7 +18,7 @@ FULL: Final = 100.0  # %
 # All assumed.
 IDLE_CURRENT: Final = 0.1  # A: the resolution of the shown current; a smaller one is neither charge nor discharge
 LONGEST_TIME_REMAINING: Final = 240 * 60.0  # min; a sister product was seen to end there
-IMBALANCE: Final = 0.100  # V between the cells at the end of a full charge
+IMBALANCE: Final = 0.100  # V between the cells near full
 
 
 class BalancerStatus(StrEnum):
@@ -100,16 +100,24 @@ class Monitor:
             state.counted = min(max(0, state.counted + moved), self._capacity)
 
     def advance(
-        self, *, voltage: float, current: float, cell_spread: float, balancing: bool, settings: Settings, seconds: float
+        self,
+        *,
+        voltage: float,
+        current: float | None,
+        lowest_cell: float | None,
+        highest_cell: float | None,
+        balancing: bool,
+        settings: Settings,
+        seconds: float,
     ) -> bool:
         """Let time pass that ended with these measurements in V and A; return whether it synchronized (M-S1)."""
         state = self._state
         if state.since_full is not None:
             state.since_full += seconds
-        state.balancing = balancing and current > IDLE_CURRENT
-        charged = self._looks_charged(voltage, current, settings)
-        if charged:
-            state.imbalanced = cell_spread > IMBALANCE
+        state.balancing = balancing and current is not None and current > IDLE_CURRENT
+        charged = current is not None and self._looks_charged(voltage, current, settings)
+        if lowest_cell is not None and highest_cell is not None:
+            self._judge_balance(lowest_cell, highest_cell, charged)
         timer = Timer(state.detecting)
         timer.advance(charged, seconds)
         state.detecting = timer.elapsed
@@ -122,6 +130,13 @@ class Monitor:
         # Assumed: a discharge is no charge current below the tail current.
         tail = settings.tail_current / 100 * self.capacity_ah
         return voltage > settings.charged_voltage and -IDLE_CURRENT < current < tail
+
+    def _judge_balance(self, lowest: float, highest: float, charged: bool) -> None:
+        """Compare cells near full: further down equal voltages say nothing about equal charges."""
+        if highest > BALANCING_VOLTAGE and highest - lowest > IMBALANCE:
+            self._state.imbalanced = True
+        elif charged:
+            self._state.imbalanced = False
 
     def _synchronize_once(self) -> bool:
         """Synchronize, but only once while the battery stays charged."""

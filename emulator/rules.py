@@ -214,7 +214,6 @@ class Rules:
         low_bank_pending, low_bank = self._bank_too_low(measured, seconds)
         low_soc, discharge_floor = _soc_too_low(before, measured, settings)
         self._lost.advance(measured.battery_lost, seconds)
-        firmware = self.firmware.state
         self.firmware.advance(seconds)
         self.flags = Flags(
             low_cell_warning=low_cell_warning,
@@ -234,16 +233,27 @@ class Rules:
             not_a_bank=measured.configuration_error is Code.E_B01,
             not_complete=measured.configuration_error is Code.E_B05,
         )
-        if self.flags != before or self.firmware.state is not firmware:
-            self.decide()
+        if self._decided != (self.flags, self.firmware.state):
+            self._decide_again()
 
     def forget_soc(self) -> None:
         """Judge the state of charge afresh, after it or a level was set by hand."""
         self.flags = self.flags._replace(low_soc=False, discharge_floor=False)
+
+    def announce_anew(self) -> None:
+        """Give a pre-alarm its whole time again, because the loads have just come back (M-O3)."""
+        self._low_cell.restart()
+        self._low_bank.restart()
+
+    def _decide_again(self) -> None:
+        were_off = bool(self.discharge_off)
         self.decide()
+        if were_off and not self.discharge_off:
+            self.announce_anew()
 
     def decide(self) -> None:
         """Work out what follows from the flags."""
+        self._decided = (self.flags, self.firmware.state)
         self.codes = _active(_CODES, self.flags)
         self.charge_off = _active(_CHARGE_OFF, self.flags)
         self.discharge_off = _active(_DISCHARGE_OFF, self.flags)

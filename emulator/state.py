@@ -1,10 +1,14 @@
 """State as JSON: its types, and reading it back with one clear sentence when it is wrong."""
 
 from collections.abc import Mapping, Sequence
-from math import isfinite
+from typing import Final
 
 type JsonValue = bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None
 type JsonObject = Mapping[str, JsonValue]
+
+
+# Far above any number here, charges in nAh included, and small enough for sums of it to fit 64 bits.
+LARGEST: Final = 10**15
 
 
 class StateError(ValueError):
@@ -32,21 +36,23 @@ def get_bool(data: JsonObject, key: str) -> bool:
 def get_int(data: JsonObject, key: str) -> int:
     """Return a whole number. Raises StateError."""
     value = _get(data, key)
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise _wrong(key, "a whole number")
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+        raise _wrong(key, "a reasonable whole number")
     return value
 
 
-def get_float(data: JsonObject, key: str) -> float:
-    """Return a finite number. Raises StateError."""
+def get_float(data: JsonObject, key: str, *, lowest: float = -LARGEST, highest: float = LARGEST) -> float:
+    """Return a number between two limits. Raises StateError."""
     value = _get(data, key)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise _wrong(key, "a number")
+    if not lowest <= value <= highest:
+        raise _wrong(key, "a reasonable number")
     return float(value)
 
 
 def get_optional_float(data: JsonObject, key: str) -> float | None:
-    """Return a finite number or None. Raises StateError."""
+    """Return a number or None. Raises StateError."""
     return None if _get(data, key) is None else get_float(data, key)
 
 
@@ -82,14 +88,18 @@ def get_list(data: JsonObject, key: str) -> Sequence[JsonValue]:
 def get_ints(data: JsonObject, key: str, length: int) -> list[int]:
     """Return a list of this many whole numbers. Raises StateError."""
     numbers = [item for item in get_list(data, key) if isinstance(item, int) and not isinstance(item, bool)]
+    if any(abs(number) > LARGEST for number in numbers):
+        raise _wrong(key, "a list of reasonable numbers")
     return _of_length(numbers, data, key, length)
 
 
-def get_floats(data: JsonObject, key: str, length: int) -> list[float]:
-    """Return a list of this many finite numbers. Raises StateError."""
+def get_floats(
+    data: JsonObject, key: str, length: int, *, lowest: float = -LARGEST, highest: float = LARGEST
+) -> list[float]:
+    """Return a list of this many numbers between two limits. Raises StateError."""
     items = get_list(data, key)
-    numbers = [float(item) for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
-    return _of_length([number for number in numbers if isfinite(number)], data, key, length)
+    numbers = [item for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
+    return _of_length([float(number) for number in numbers if lowest <= number <= highest], data, key, length)
 
 
 def get_bools(data: JsonObject, key: str, length: int) -> list[bool]:

@@ -21,6 +21,11 @@ class Timer:
         else:
             self.elapsed += seconds
 
+    def restart(self) -> None:
+        """Count anew, if it counts at all."""
+        if self.elapsed is not None:
+            self.elapsed = 0.0
+
     def reached(self, limit: float) -> bool:
         """Return whether the condition has held for this many seconds."""
         return self.elapsed is not None and self.elapsed >= limit

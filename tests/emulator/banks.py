@@ -1,0 +1,61 @@
+"""Banks and devices to test with."""
+
+from collections.abc import Callable
+from random import Random
+
+from emulator.bank import Bank
+from emulator.bms import SmallBms
+from emulator.layout import BankLayout
+from emulator.models import MODELS
+
+ONE_12V = BankLayout.of("12.8/100")
+ONE_24V = BankLayout.of("25.6/200")
+ONE_48V = BankLayout.of("51.2/100")
+TWO_IN_PARALLEL = BankLayout.of("12.8/200", parallel=2)
+FOUR_AS_24V = BankLayout.of("12.8/100", series=2, parallel=2)
+MIXED = BankLayout(strings=((MODELS["12.8/100"],), (MODELS["12.8/200"],)))
+UNEQUAL = BankLayout(strings=((MODELS["12.8/100"],) * 2, (MODELS["12.8/100"],)))
+
+
+def make_bank(layout: BankLayout = ONE_12V, *, soc: float = 50.0, seed: int = 1, temperature: float = 20.0) -> Bank:
+    return Bank.build(layout, random=Random(seed), state_of_charge=soc, temperature=temperature)
+
+
+def make_bms(
+    layout: BankLayout = ONE_12V, *, soc: float = 50.0, seed: int = 1, temperature: float = 20.0, known: bool = True
+) -> SmallBms:
+    return SmallBms.build(
+        layout,
+        random=Random(seed),
+        state_of_charge=soc,
+        temperature=temperature,
+        state_of_charge_known=known,
+    )
+
+
+def run(bms: SmallBms, seconds: float, *, current: float = 0.0, ambient: float = 20.0) -> None:
+    bms.step(current=current, ambient=ambient, seconds=seconds)
+
+
+def run_until(
+    bms: SmallBms,
+    reached: Callable[[], bool],
+    *,
+    current: float,
+    pace: float = 1.0,
+    at_most: float = 24 * 3600.0,
+) -> float:
+    """Step until something is reached; return the seconds that it took."""
+    elapsed = 0.0
+    while not reached():
+        assert elapsed < at_most, "was never reached"
+        run(bms, pace, current=current)
+        elapsed += pace
+    return elapsed
+
+
+def charge_to(bms: SmallBms, voltage: float, *, limit: float, seconds: float, pace: float = 5.0) -> None:
+    """Charge as a charger does: a limited current, then a constant voltage, while the charger output is high."""
+    for _ in range(round(seconds / pace)):
+        wanted = min(limit, max(0.0, bms.current_at(voltage, pace)))
+        run(bms, pace, current=wanted if bms.outputs.charger else 0.0)
