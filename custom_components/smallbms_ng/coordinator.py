@@ -230,7 +230,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._async_show(at_once=self._async_regain())
 
     def _believable(self) -> bool:
-        """Return whether a good record may be shown: after nonsense only a second one, for a wrong key gives one too."""
+        """Return whether a good record may be shown: after nonsense only a second one, as a wrong key gives one too."""
         self._good_in_a_row += 1
         return not self._doubts[Drop.IMPLAUSIBLE] or self._good_in_a_row >= BELIEVED_AFTER
 

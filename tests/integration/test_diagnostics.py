@@ -20,7 +20,7 @@ async def _diagnostics(hass: HomeAssistant) -> None:
     assert await async_setup_component(hass, "diagnostics", {})
 
 
-async def diagnostics_of(hass: HomeAssistant, client: ClientSessionGenerator, entry: MockConfigEntry) -> Any:
+async def diagnostics_of(hass: HomeAssistant, client: ClientSessionGenerator, entry: MockConfigEntry) -> Any:  # noqa: ANN401
     """Return the diagnostics as an owner downloads them."""
     return json.loads(json.dumps(await get_diagnostics_for_config_entry(hass, client, entry)))
 
