@@ -13,8 +13,9 @@ class RadioFaults:
 
     The first group concerns advertisements: nothing is sent; the signal is at its weakest; bytes without meaning; the
     last record again and again; each record once more after its successor; records under another key. The second group
-    concerns connections: they are refused; the link is lost at the operation (service discovery is one) after so many good ones; seconds before
-    each answer; writes fail (those without response vanish); no passkey is the right one.
+    concerns connections: they are refused; the link is lost at the operation after so many good ones (finding the
+    services is one); seconds before each answer; writes fail (those without response vanish); no passkey is the right
+    one. That no connection slot is free is a matter of the radio: set its slots to 0.
     """
 
     silent: bool = False
