@@ -6,7 +6,8 @@ from homeassistant.components.bluetooth import async_rediscover_address
 from homeassistant.const import CONF_ADDRESS, Platform
 from homeassistant.core import HomeAssistant
 
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime, reading_store
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .storage import reading_store
 
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.SENSOR)
 

@@ -1,11 +1,11 @@
 """From advertisements to readings that are worth showing."""
 
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 import logging
-from typing import Final, TypedDict, override
+from typing import Final, override
 
 from homeassistant.components.bluetooth import (
     BluetoothChange,
@@ -18,9 +18,9 @@ from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
 from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later, async_track_time_interval
-from homeassistant.helpers.storage import Store
 
-from .const import CONF_KEY, CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL, DOMAIN
+from .const import CONF_KEY, CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL
+from .key_trust import KeyTrust
 from .protocol.instant_readout import (
     COMPANY_ID,
     OTHER_PRODUCTS,
@@ -33,16 +33,15 @@ from .protocol.instant_readout import (
     OtherRecord,
     WrongKey,
     parse_key,
-    read_record,
 )
 from .protocol.nonces import NonceOrder, Order
+from .storage import Stored, from_store, reading_store, to_store
 
 _LOGGER = logging.getLogger(__name__)
 
 # A device is taken for silent when nothing readable came between two looks: after one to two of these.
 SILENCE_CHECK: Final = timedelta(seconds=90)
 
-STORAGE_VERSION: Final = 1
 # The last reading is written this seldom, to spare SD cards, and when Home Assistant or the entry stops.
 STORAGE_DELAY: Final = 900
 
@@ -70,27 +69,6 @@ _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], Drop]] = {
 }
 _DROP_OF_ORDER: Final = {Order.REPEATED: Drop.REPEATED, Order.BEHIND: Drop.BEHIND}
 
-# So many different records in a row, without a good one between, mean that the key is not the device's any more.
-# Anybody can send a wrong record, and one wrong key in 256 passes the check and gives nonsense.
-_KEY_LOST_AFTER: Final = {Drop.WRONG_KEY: 5, Drop.IMPLAUSIBLE: 20}
-
-# So many good records in a row it takes after nonsense: what a wrong key gives looks plausible once in about 70 times.
-BELIEVED_AFTER: Final = 2
-
-
-class StoredReading(TypedDict):
-    """A reading, as it is kept."""
-
-    record: str
-    product_id: int
-    nonce: int
-
-
-class Stored(TypedDict, total=False):
-    """What is kept over a restart."""
-
-    reading: StoredReading
-
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsRuntime:
@@ -100,29 +78,6 @@ class SmallBmsRuntime:
 
 
 type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
-
-
-def reading_store(hass: HomeAssistant, entry_id: str) -> Store[Stored]:
-    """Return the store of an entry's last reading."""
-    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
-
-
-def _to_store(reading: BatteryReading | None) -> Stored:
-    if reading is None:
-        return Stored()
-    record = reading.record_bytes.hex()
-    return Stored(reading=StoredReading(record=record, product_id=reading.product_id, nonce=reading.nonce))
-
-
-def _from_store(stored: Stored | None) -> BatteryReading | None:
-    """Return the reading that was kept; None when there is none, or none that this version would accept."""
-    if not stored or not (kept := stored.get("reading")):
-        return None
-    record = int.from_bytes(bytes.fromhex(kept["record"]), "little")
-    try:
-        return read_record(record, product_id=kept["product_id"], nonce=kept["nonce"])
-    except ImplausibleRecord:
-        return None
 
 
 class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
@@ -143,8 +98,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store = reading_store(hass, entry.entry_id)
         self._order = NonceOrder()
-        self._doubts: defaultdict[Drop, set[bytes]] = defaultdict(set)
-        self._good_in_a_row = 0
+        self._trust = KeyTrust()
         self._good_data: bytes | None = None
         self._heard = False
         self._lost = False
@@ -154,12 +108,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Show the last reading of the previous run until the device is heard, or has been silent for too long."""
-        self.reading = _from_store(await self._store.async_load())
+        self.reading = from_store(await self._store.async_load())
         self._available = self.reading is not None
 
     async def async_save(self) -> None:
         """Write the last reading now."""
-        await self._store.async_save(_to_store(self.latest or self.reading))
+        await self._store.async_save(to_store(self.latest or self.reading))
 
     @callback
     def _async_save_later(self) -> None:
@@ -171,7 +125,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _data_to_save(self) -> Stored:
         self._save_waits = False
-        return _to_store(self.latest)
+        return to_store(self.latest)
 
     @callback
     @override
@@ -194,53 +148,51 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         try:
             reading = self._decoder.decode(data)
         except InstantReadoutError as error:
-            self._async_drop(_DROP_OF_ERROR[type(error)], data)
+            self._async_doubt(error, data)
             return
         if reading.product_id in OTHER_PRODUCTS:
-            self._async_drop(Drop.OTHER_PRODUCT, data)
+            self.dropped[Drop.OTHER_PRODUCT] += 1
             return
-        self._async_accept(reading, data)
+        self._async_take(reading, data)
 
     @callback
-    def _async_drop(self, reason: Drop, data: bytes) -> None:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
         """Count an advertisement that is no reading, and ask for the key when it cannot be the right one any more."""
-        self.dropped[reason] += 1
-        if reason not in _KEY_LOST_AFTER:
-            return
-        self._good_in_a_row = 0
-        self._doubts[reason].add(data)
-        if len(self._doubts[reason]) == _KEY_LOST_AFTER[reason]:
+        self.dropped[_DROP_OF_ERROR[type(error)]] += 1
+        self._trust.doubt(error, data)
+        if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
 
     @callback
-    def _async_accept(self, reading: BatteryReading, data: bytes) -> None:
-        """Take a readable record: the device is there, whether the record is new or not."""
-        if not self._believable():
+    def _async_take(self, reading: BatteryReading, data: bytes) -> None:
+        """Take a readable record, if it is to be believed and no latecomer."""
+        asked_for_key = self._trust.lost
+        if not self._trust.believe():
             self.dropped[Drop.UNCONFIRMED] += 1
             return
-        self._heard = True
-        self._good_data = data
-        self._async_trust_key()
-        if order := _DROP_OF_ORDER.get(self._order.place(reading.nonce)):
-            self.dropped[order] += 1
+        if asked_for_key:
+            self._async_withdraw_reauth()
+        order = self._order.place(reading.nonce)
+        if order is Order.NEW:
+            self._async_accept(reading, data)
         else:
-            self.accepted += 1
-            self.latest = reading
-            self._async_save_later()
-        self._async_show(at_once=self._async_regain())
-
-    def _believable(self) -> bool:
-        """Return whether a good record may be shown: after nonsense only a second one, as a wrong key gives one too."""
-        self._good_in_a_row += 1
-        return not self._doubts[Drop.IMPLAUSIBLE] or self._good_in_a_row >= BELIEVED_AFTER
+            self.dropped[_DROP_OF_ORDER[order]] += 1
+        if data == self._good_data:
+            self._heard = True
+            self._async_show(at_once=self._async_regain())
 
     @callback
-    def _async_trust_key(self) -> None:
-        """Withdraw the question for a new key: the present one reads the device."""
-        if any(len(self._doubts[reason]) >= limit for reason, limit in _KEY_LOST_AFTER.items()):
-            for flow in self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH}):
-                self.hass.config_entries.flow.async_abort(flow["flow_id"])
-        self._doubts.clear()
+    def _async_accept(self, reading: BatteryReading, data: bytes) -> None:
+        self.accepted += 1
+        self.latest = reading
+        self._good_data = data
+        self._async_save_later()
+
+    @callback
+    def _async_withdraw_reauth(self) -> None:
+        """End the question for a new key: the present one reads the device."""
+        for flow in list(self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH})):
+            self.hass.config_entries.flow.async_abort(flow["flow_id"])
 
     @callback
     def _async_show(self, *, at_once: bool) -> None:

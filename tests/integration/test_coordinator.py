@@ -356,3 +356,28 @@ async def test_other_companies_data_is_none_of_ours(hass: HomeAssistant, radio: 
     await radio.settle()
     assert coordinator_of(entry).dropped.total() == 0
     assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_old_records_sent_again_do_not_pass_for_life(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    """Anybody can record an advertisement and send it again."""
+    recorded = radio.device.manufacturer_data()
+    for step in range(3):
+        await radio.send(error=step + 1)
+    for _ in range(3):
+        await radio.wait(SILENCE_CHECK)
+        await radio.send_bytes(recorded)
+        await radio.send_bytes(b"\x11")
+    assert voltage(hass) == STATE_UNAVAILABLE
+
+
+async def test_a_forged_copy_of_the_last_record_changes_nothing(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    """Counter mode lets anybody flip single bits of a record, but not give it a new nonce."""
+    forged = bytearray(radio.device.manufacturer_data())
+    forged[8] ^= 0x09
+    await radio.send_bytes(bytes(forged))
+    assert state_of(hass, "sensor", "error").state == "none"
+    assert coordinator_of(entry).dropped == {Drop.REPEATED: 1}
