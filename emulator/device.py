@@ -1,13 +1,23 @@
 """One emulated device: who it is, what it advertises, and what it offers over GATT."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
 from random import Random
 from time import monotonic
 from typing import Final, Protocol
 
-from .gatt import Characteristic, Link, Peripheral, Property, Service
+from .chunks import Channel
+from .gatt import (
+    AttCode,
+    AttError,
+    Characteristic,
+    ConnectionRefusedByPeripheralError,
+    Link,
+    Peripheral,
+    Property,
+    Service,
+)
 from .instant_readout import COMPANY_ID, DEFAULT_PRODUCT_ID, KEY_LENGTH, InstantReadout
 from .radio_faults import RadioFaults
 from .snapshot import Snapshot
@@ -32,14 +42,6 @@ LONGEST_NAME: Final = 29
 _GARBAGE_LENGTH: Final = 24
 
 
-class Channel(StrEnum):
-    """The three characteristics of VE.Smart."""
-
-    CONTROL = "control"
-    LAST_DATA = "last_data"
-    DATA = "data"
-
-
 _DEVICE_INFORMATION: Final = "0000180a-0000-1000-8000-00805f9b34fb"
 _MANUFACTURER_NAME: Final = "00002a29-0000-1000-8000-00805f9b34fb"
 _MODEL_NUMBER: Final = "00002a24-0000-1000-8000-00805f9b34fb"
@@ -54,6 +56,10 @@ VE_SMART_CHANNELS: Final = {
 }
 _CHANNELS_BY_UUID: Final = {uuid: channel for channel, uuid in VE_SMART_CHANNELS.items()}
 
+# The base service: PIN, PUK and the start of a firmware update among others. Which is which is not sure.
+BASE_SERVICE: Final = "97580001-ddf1-48be-b73e-182664615d8e"
+BASE_CHARACTERISTICS: Final = tuple(f"9758000{number}-ddf1-48be-b73e-182664615d8e" for number in (2, 3, 4, 6))
+
 _EXCHANGE: Final = Property.WRITE_WITHOUT_RESPONSE | Property.NOTIFY
 SERVICES: Final = (
     Service(
@@ -61,6 +67,14 @@ SERVICES: Final = (
         characteristics=tuple(
             Characteristic(uuid=uuid, properties=Property.READ)
             for uuid in (_MANUFACTURER_NAME, _MODEL_NUMBER, _SERIAL_NUMBER, _FIRMWARE_REVISION)
+        ),
+    ),
+    Service(
+        uuid=BASE_SERVICE,
+        characteristics=tuple(
+            # Both ways of writing, and without a bond, so that every attempt arrives and is counted.
+            Characteristic(uuid=uuid, properties=Property.WRITE | Property.WRITE_WITHOUT_RESPONSE)
+            for uuid in BASE_CHARACTERISTICS
         ),
     ),
     Service(
@@ -129,12 +143,35 @@ def _no_server(_link: VeSmartLink) -> VeSmartServer:
     return _NoServer()
 
 
+class Board(Protocol):
+    """What the radio sits on, as far as the two know of each other."""
+
+    connected: bool
+    bluetooth_enabled: bool
+
+    @property
+    def powered(self) -> bool:
+        """Whether there is a supply."""
+
+
+@dataclass(kw_only=True)
+class BareBoard:
+    """A board that always has its supply."""
+
+    connected: bool = False
+    bluetooth_enabled: bool = True
+    powered: bool = True
+
+
 class _Handler:
     """Serves one link: fixed values of the device information, everything else from the VE.Smart server."""
 
-    def __init__(self, values: dict[str, bytes], server: VeSmartServer) -> None:
-        self._values = values
-        self._server = server
+    def __init__(self, device: EmulatedDevice, link: Link) -> None:
+        self._device = device
+        self._link = link
+        self._values = device.information
+        self._server = device.make_ve_smart_server(VeSmartLink(link))
+        device.board.connected = True
 
     def read(self, uuid: str) -> bytes:
         if uuid in self._values:
@@ -142,9 +179,13 @@ class _Handler:
         return self._server.read_control()
 
     def write(self, uuid: str, data: bytes) -> None:
+        if uuid in BASE_CHARACTERISTICS:
+            self._device.forbidden_writes[uuid] += 1
+            raise AttError(AttCode.WRITE_NOT_PERMITTED, self._link.peripheral.characteristic(uuid).handle)
         self._server.write(_CHANNELS_BY_UUID[uuid], data)
 
     def closed(self) -> None:
+        self._device.board.connected = False
         self._server.closed()
 
 
@@ -162,12 +203,16 @@ class Advertisement:
 
 
 class EmulatedDevice:
-    """A smallBMS NG as seen over Bluetooth. clock gives seconds; only differences count."""
+    """A smallBMS NG as seen over Bluetooth. clock gives seconds; only differences count.
+
+    forbidden_writes counts, by characteristic, the attempts on the base service, which nobody has to write.
+    """
 
     def __init__(
         self,
         readout: Callable[[], Snapshot],
         *,
+        board: Board | None = None,
         address: str = DEFAULT_ADDRESS,
         name: str = DEFAULT_NAME,
         key: bytes = DEFAULT_KEY,
@@ -179,11 +224,14 @@ class EmulatedDevice:
         seed: int = 0,
     ) -> None:
         self.readout = readout
+        self.board: Board = board or BareBoard()
         self.address = address
         self.name = name
         self.key = key
         self.product_id = product_id
         self.serial_number = serial_number
+        self.instant_readout_on = True
+        self.forbidden_writes: Counter[str] = Counter()
         self.faults = RadioFaults()
         self.make_ve_smart_server: Callable[[VeSmartLink], VeSmartServer] = _no_server
         self.peripheral = Peripheral(SERVICES, self._serve, pin=pin, faults=self.faults)
@@ -205,7 +253,27 @@ class EmulatedDevice:
     @property
     def advertises(self) -> bool:
         """Whether anything is sent: not while a connection is held."""
-        return not self.connected and not self.faults.silent
+        return self._on_air and self.instant_readout_on and not self.connected and not self.faults.silent
+
+    @property
+    def information(self) -> dict[str, bytes]:
+        """The values of the device information by characteristic."""
+        values = {
+            _MANUFACTURER_NAME: MANUFACTURER_NAME,
+            _MODEL_NUMBER: MODEL_NUMBER,
+            _SERIAL_NUMBER: self.serial_number,
+            _FIRMWARE_REVISION: FIRMWARE_REVISION,
+        }
+        return {uuid: value.encode() for uuid, value in values.items()}
+
+    @property
+    def _on_air(self) -> bool:
+        return self.board.powered and self.board.bluetooth_enabled
+
+    def follow_supply(self) -> None:
+        """Lose the link if there is no supply for it any more, or no Bluetooth."""
+        if not self._on_air:
+            self.peripheral.drop_link()
 
     def manufacturer_data(self) -> bytes:
         """Return the next encrypted record, without the company id."""
@@ -240,14 +308,9 @@ class EmulatedDevice:
         return record
 
     def _serve(self, link: Link) -> _Handler:
-        values = {
-            _MANUFACTURER_NAME: MANUFACTURER_NAME,
-            _MODEL_NUMBER: MODEL_NUMBER,
-            _SERIAL_NUMBER: self.serial_number,
-            _FIRMWARE_REVISION: FIRMWARE_REVISION,
-        }
-        encoded = {uuid: value.encode() for uuid, value in values.items()}
-        return _Handler(encoded, self.make_ve_smart_server(VeSmartLink(link)))
+        if not self._on_air:
+            raise ConnectionRefusedByPeripheralError
+        return _Handler(self, link)
 
 
 def _ad_structure(kind: int, data: bytes) -> bytes:

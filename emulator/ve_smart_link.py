@@ -2,7 +2,6 @@
 
 import asyncio
 
-from .device import Channel as DeviceChannel
 from .device import VeSmartLink
 from .ve_smart import Channel, Quirks, RegisterBox, VeSmartServer
 
@@ -24,10 +23,10 @@ class VeSmartSession:
         """Return what reading Control gives."""
         return self.server.read_control()
 
-    def write(self, channel: DeviceChannel, data: bytes) -> None:
+    def write(self, channel: Channel, data: bytes) -> None:
         """Take what the central wrote."""
         self.server.mtu = self._link.mtu
-        self.server.write(Channel(channel), data)
+        self.server.write(channel, data)
         self._set_timer()
 
     def closed(self) -> None:
@@ -36,7 +35,7 @@ class VeSmartSession:
         self._timer.cancel()
 
     def _notify(self, channel: Channel, data: bytes) -> None:
-        self._link.notify(DeviceChannel(channel), data)
+        self._link.notify(channel, data)
 
     def _tick(self) -> None:
         if self.server.wants_disconnect:

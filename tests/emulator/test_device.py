@@ -8,17 +8,19 @@ import pytest
 from victron_ble.devices import LynxSmartBMSData, detect_device_type
 from victron_ble.exceptions import AdvertisementKeyMismatchError
 
+from emulator.chunks import Channel
 from emulator.device import (
+    BASE_CHARACTERISTICS,
     DEFAULT_KEY,
     DEFAULT_NAME,
     DEFAULT_PIN,
     NONCE_PERIOD,
     VE_SMART_CHANNELS,
-    Channel,
+    BareBoard,
     EmulatedDevice,
     VeSmartLink,
 )
-from emulator.gatt import AttError, LinkLostError
+from emulator.gatt import AttError, ConnectionRefusedByPeripheralError, LinkLostError
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio_faults import WEAK_RSSI
 from emulator.snapshot import Snapshot
@@ -84,7 +86,49 @@ def test_silent_while_a_connection_is_held(device: EmulatedDevice) -> None:
     assert seen
 
 
+def test_silent_while_instant_readout_is_off(device: EmulatedDevice) -> None:
+    device.instant_readout_on = False
+    assert not device.advertises
+
+
+@pytest.mark.parametrize("lost", ["powered", "bluetooth_enabled"])
+def test_without_supply_or_bluetooth_there_is_no_radio(device: EmulatedDevice, lost: str) -> None:
+    board = BareBoard()
+    device.board = board
+    link = device.peripheral.connect("phone")
+    device.follow_supply()
+    assert link.open
+    setattr(board, lost, False)
+    device.follow_supply()
+    gone = not link.open
+    assert gone
+    assert not device.advertises
+    with pytest.raises(ConnectionRefusedByPeripheralError):
+        device.peripheral.connect("phone")
+    setattr(board, lost, True)
+    device.peripheral.connect("phone")
+
+
+def test_m_l1_the_board_hears_of_a_link(device: EmulatedDevice) -> None:
+    link = device.peripheral.connect("phone")
+    assert device.board.connected
+    link.drop()
+    assert not device.board.connected
+
+
 # GATT
+
+
+@pytest.mark.parametrize("response", [True, False])
+@pytest.mark.parametrize("uuid", BASE_CHARACTERISTICS)
+async def test_writing_the_base_service_is_refused_and_counted(
+    device: EmulatedDevice, uuid: str, response: bool
+) -> None:
+    link = device.peripheral.connect("phone")
+    with pytest.raises(AttError) as refusal:
+        await link.write(device.peripheral.characteristic(uuid).handle, b"\x00", response=response)
+    assert refusal.value.code == 3
+    assert device.forbidden_writes == {uuid: 1}
 
 
 async def test_device_information_needs_no_bond(device: EmulatedDevice) -> None:

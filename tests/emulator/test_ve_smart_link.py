@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.device import VE_SMART_CHANNELS, Channel, EmulatedDevice
+from emulator.chunks import Channel
+from emulator.device import VE_SMART_CHANNELS, EmulatedDevice
 from emulator.gatt import AttCode, AttError, Link
 from emulator.ve_smart import EVERY_REGISTER, Quirks
 from emulator.ve_smart_link import VeSmartService
