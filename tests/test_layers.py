@@ -1,0 +1,90 @@
+"""Who may import whom: the contracts in pyproject.toml hold, and each of them would notice."""
+
+from collections.abc import Iterable
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import sys
+from typing import Final
+
+import pytest
+
+ROOT: Final = Path(__file__).parent.parent
+INTEGRATION: Final = "custom_components.smallbms_ng"
+ONE_LINE: Final = {**os.environ, "COLUMNS": "1000"}
+
+# Module, an import statement that breaks a contract, the module that it imports.
+FORBIDDEN: Final = (
+    (f"{INTEGRATION}.protocol.codes", "import asyncio", "asyncio"),
+    (f"{INTEGRATION}.protocol.nonces", "from bleak import BleakClient", "bleak"),
+    (f"{INTEGRATION}.protocol.nonces", "from homeassistant.core import HomeAssistant", "homeassistant"),
+    (f"{INTEGRATION}.protocol.codes", "from ..const import DOMAIN", f"{INTEGRATION}.const"),
+    (f"{INTEGRATION}.protocol.codes", "from .. import async_setup_entry", INTEGRATION),
+    (f"{INTEGRATION}.protocol.later", "from ..coordinator import Drop", f"{INTEGRATION}.coordinator"),
+    (f"{INTEGRATION}.client", "from homeassistant.exceptions import HomeAssistantError", "homeassistant"),
+    (f"{INTEGRATION}.pairing", "from .coordinator import Drop", f"{INTEGRATION}.coordinator"),
+    (f"{INTEGRATION}.const", "from emulator.snapshot import Snapshot", "emulator.snapshot"),
+    (f"{INTEGRATION}.protocol.codes", "import emulator", "emulator"),
+    ("emulator.snapshot", f"from {INTEGRATION}.protocol import codes", f"{INTEGRATION}.protocol.codes"),
+    ("emulator.radio.in_process", f"import {INTEGRATION}", INTEGRATION),
+    ("emulator.device", "from homeassistant.core import callback", "homeassistant"),
+    ("emulator.device", "import habluetooth", "habluetooth"),
+    ("emulator.device", "from .radio import in_process", "emulator.radio.in_process"),
+)
+ALLOWED: Final = (
+    (f"{INTEGRATION}.protocol.nonces", "from . import codes"),
+    (f"{INTEGRATION}.protocol.nonces", "from cryptography.hazmat.primitives.ciphers import Cipher"),
+    (f"{INTEGRATION}.client", "import asyncio, bleak"),
+    (f"{INTEGRATION}.client", "from .protocol.codes import Code"),
+    ("emulator.__main__", "from .radio import in_process"),
+)
+
+
+def lint_imports(root: Path) -> subprocess.CompletedProcess[str]:
+    """Run the linter in a process of its own: in this one, custom_components may be the test kit's."""
+    command = (Path(sys.executable).with_name("lint-imports"), "--no-cache", "--no-logo")
+    return subprocess.run(command, cwd=root, env=ONE_LINE, capture_output=True, text=True, check=False, timeout=15)
+
+
+def copy_with(root: Path, imports: Iterable[tuple[str, str]]) -> Path:
+    """Copy what is linted, with these import statements added to these modules, new ones if need be."""
+    shutil.copy(ROOT / "pyproject.toml", root)
+    for package in (INTEGRATION, "emulator"):
+        folder = package.replace(".", "/")
+        shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+    for module, statement in imports:
+        with (root / module.replace(".", "/")).with_suffix(".py").open("a", encoding="utf-8") as file:
+            file.write(f"\n{statement}\n")
+    return root
+
+
+@pytest.fixture(scope="module")
+def complaints(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Return what the linter says when all that is forbidden is done."""
+    broken = copy_with(tmp_path_factory.mktemp("broken"), ((module, statement) for module, statement, _ in FORBIDDEN))
+    result = lint_imports(broken)
+    assert result.returncode == 1
+    return result.stdout
+
+
+def test_every_contract_is_kept() -> None:
+    result = lint_imports(ROOT)
+
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert "Contracts: 6 kept, 0 broken." in result.stdout
+
+
+def test_every_contract_can_be_broken(complaints: str) -> None:
+    assert "Contracts: 0 kept, 6 broken." in complaints
+
+
+@pytest.mark.parametrize(("module", "statement", "imported"), FORBIDDEN)
+def test_a_forbidden_import_is_noticed(complaints: str, module: str, statement: str, imported: str) -> None:
+    assert f"{module} -> {imported} (l." in complaints, statement
+
+
+def test_allowed_imports_are_not_objected_to(tmp_path: Path) -> None:
+    result = lint_imports(copy_with(tmp_path, ALLOWED))
+
+    assert result.returncode == 0, result.stdout + result.stderr
