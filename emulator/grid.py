@@ -1,0 +1,20 @@
+"""The grid on which steps of the simulation end: whole minutes, and minutes halved over and over."""
+
+from math import floor
+from typing import Final
+
+LONGEST_STEP: Final = 60.0  # s
+TOLERANCE: Final = 1e-9
+
+
+def stride_within(seconds: float) -> float:
+    """Return the coarsest stride of the grid that is not longer than some seconds."""
+    stride = LONGEST_STEP
+    while stride > seconds:
+        stride /= 2
+    return stride
+
+
+def next_on_grid(elapsed: float, stride: float) -> float:
+    """Return the next point of the grid after some elapsed seconds."""
+    return (floor(elapsed / stride + TOLERANCE) + 1) * stride

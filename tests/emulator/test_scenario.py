@@ -1,0 +1,400 @@
+"""Scenario files: what they say, and what is said about wrong ones."""
+
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+import re
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+import pytest
+
+from emulator import scenario as scenarios
+from emulator.chargers import ChargerKind
+from emulator.codes import CODES, Severity
+from emulator.loads import Draw
+from emulator.scenario import FOLDER, Scenario, parse_scenario
+from emulator.settings import SettingKey
+from emulator.simulation import Simulation
+from emulator.switches import SwitchKind
+from emulator.yaml_reader import ScenarioError
+
+from .scenarios import BANK, BASE, scenario
+
+DAY = 86400.0
+SHORE = "name: C, kind: shore, follows: nothing, current: 3"
+SHIPPED = ("bench", "camper-alternator", "camper-inverter", "largest-bank", "solar")
+SENTENCE = re.compile(r"test\.yaml, line \d+: [^\n]+\.")
+
+
+def error_of(content: str) -> str:
+    """Return what is said about a file that is wrong."""
+    with pytest.raises(ScenarioError) as error:
+        parse_scenario(content, name="test", file="test.yaml")
+    return str(error.value)
+
+
+def error_in(content: str, *, bank: str = BANK) -> str:
+    with pytest.raises(ScenarioError) as error:
+        scenario(content, bank=bank)
+    return str(error.value)
+
+
+# What comes with the emulator
+
+
+def test_the_scenarios_that_come_with_the_emulator() -> None:
+    assert scenarios.names() == SHIPPED
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_every_scenario_is_described_and_says_how_to_copy_it(name: str) -> None:
+    assert scenarios.load(name).description
+    assert "Copy this file" in (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_copy_is_the_same_scenario(name: str, tmp_path: Path) -> None:
+    copy = tmp_path / f"{name}.yaml"
+    copy.write_bytes((FOLDER / f"{name}.yaml").read_bytes())
+    assert scenarios.load(str(copy)) == scenarios.load(name)
+
+
+@pytest.mark.parametrize("name", ["camper-alternator", "camper-inverter", "largest-bank", "solar"])
+def test_every_example_lives_well_for_days(name: str) -> None:
+    running = Simulation(scenarios.load(name))
+    levels = []
+    for _ in range(6):
+        running.advance(DAY / 3)
+        levels.append(running.bms.monitor.state_of_charge)
+        assert not any(CODES[code].severity > Severity.WARNING for code in running.bms.codes)
+    assert running.bms.history.synchronizations >= 1
+    assert all(level is not None and 20 < level <= 100 for level in levels)
+    assert min(level for level in levels if level is not None) < 95
+
+
+def test_the_examples_of_the_manual_are_wired_as_it_says() -> None:
+    wired = {
+        name: {charger.follows for charger in scenarios.load(name).world.chargers}
+        | {load.follows for load in scenarios.load(name).world.loads}
+        for name in ("solar", "camper-alternator", "camper-inverter")
+    }
+    assert wired == {
+        "solar": {"BatteryProtect", "ve-direct-cable", "nothing"},
+        "camper-alternator": {"Cyrix", "load-output", "nothing"},
+        "camper-inverter": {"Inverter", "load-output", "charger-output", "ve-direct-cable"},
+    }
+    kinds = {
+        name: [switch.kind for switch in scenarios.load(name).world.switches]
+        for name in ("solar", "camper-alternator", "camper-inverter")
+    }
+    assert kinds == {
+        "solar": [SwitchKind.BATTERY_PROTECT],
+        "camper-alternator": [SwitchKind.CYRIX_LI_CT],
+        "camper-inverter": [SwitchKind.INVERTER],
+    }
+
+
+def test_largest_bank_has_400_cells() -> None:
+    running = Simulation(scenarios.load("largest-bank"))
+    assert (running.bms.detected.batteries, running.bms.detected.cells) == (50, 400)
+    assert running.bms.bank.batteries[41].firmware_version == "v1.01"
+    assert float(running.bms.bank.temperature[16]) == 27.0
+
+
+# What can be said
+
+
+def test_least_that_a_scenario_needs() -> None:
+    least = scenario()
+    assert least.start == datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
+    assert least.world.loads == ()
+    assert least.world.chargers == ()
+    assert len(least.devices) == 1
+    assert least.proxies == ()
+    assert least.remote_on
+    assert least.bank.state_of_charge_known
+
+
+def test_everything_that_a_scenario_can_say() -> None:
+    full: Scenario = parse_scenario(
+        """
+description: Everything
+seed: 7
+start: 2026-06-15 06:00:30+02:00
+place: {latitude: -12.5, longitude: 130.8}
+clouds: 40
+temperature: {"06:00": 10, "16:00": 20}
+remote: off
+bank:
+  strings: [[25.6/100, 25.6/100], [25.6/100, 25.6/100]]
+  state_of_charge: 66.5
+  state_of_charge_known: no
+  temperature: 3
+  batteries:
+    2: {serial_number: HQ2640ABCDE, firmware_version: v1.05, state_of_charge: 60, temperature: 7}
+settings: {charged_voltage: 56, tail_current: 3, charged_detection_time: 5, low_soc_warning: 30, discharge_floor: 20}
+switches:
+  - {name: Protect, kind: battery-protect, disconnects: 46, reconnects: 50}
+  - {name: Power, kind: inverter, follows: inverting-cable, efficiency: 95, idle_power: 12}
+loads:
+  - {name: Lamp, follows: Protect, current: 2, duty: {on: 90 s, every: 1.5 h}}
+  - {name: Kettle, follows: Power, power: {"07:00": 900, "07:05": 0}}
+  - {name: Heater, follows: nothing, resistance: 12}
+chargers:
+  - name: Sun
+    kind: solar
+    follows: charger-output
+    current: 35
+    panel: {peak_power: 900, tilt: 12, azimuth: 0}
+    absorption_voltage: 56.4
+    float_voltage: 54
+    absorption_time: 45 min
+  - {name: Shore, kind: shore, follows: nothing, current: 10, mains: [{from: 20:00, to: 06:00, days: [friday]}]}
+  - {name: Engine, kind: alternator, follows: charger-output, current: 5, voltage: 57, driving: yes}
+devices:
+  - {name: One, address: "c0:3a:5e:00:00:0a", key: 000102030405060708090a0b0c0d0e0f, pin: "000042", serial_number: HQ1}
+  - {name: Two, address: "c0:3a:5e:00:00:0b"}
+proxies:
+  - {name: Near, address: "02:00:00:00:e5:01", rssi: -50, slots: 2, pin: yes}
+  - {name: Far, rssi: {Two: -90}}
+""",
+        name="full",
+        file="full.yaml",
+    )
+    assert (full.seed, full.start.utcoffset(), full.remote_on) == (7, timedelta(hours=2), False)
+    assert full.system_voltage == 48
+    assert full.bank.batteries[1].serial_number == "HQ2640ABCDE"
+    assert dict(full.settings)[SettingKey.DISCHARGE_FLOOR] == 20
+    assert full.world.clouds == 0.4
+    assert [switch.efficiency for switch in full.world.switches][1] == 0.95
+    assert [load.draw for load in full.world.loads] == [Draw.CURRENT, Draw.POWER, Draw.RESISTANCE]
+    assert (full.world.loads[0].on, full.world.loads[0].every) == (90, 5400)
+    assert [charger.kind for charger in full.world.chargers] == [*ChargerKind]
+    assert full.world.chargers[0].absorption_seconds == 2700
+    assert full.devices[0].address == "C0:3A:5E:00:00:0A"
+    assert full.devices[0].key == bytes(range(16))
+    assert full.devices[0].pin == "000042"
+    assert [proxy.rssi for proxy in full.proxies] == [(-50, -50), (-60, -90)]
+    assert [proxy.pin for proxy in full.proxies] == [True, False]
+    running = Simulation(full, device=1)
+    running.advance(3600)
+    assert running.bms.bank.batteries[1].firmware_version == "v1.05"
+    assert not running.bms.outputs.load
+
+
+def test_times_are_times_and_words_are_words() -> None:
+    """YAML 1.1 would read 06:30 as 390 and on as true."""
+    read = scenario("""
+        remote: on
+        loads:
+          - name: on
+            follows: nothing
+            current: {06:30: 1, 18:00: 0}
+        """)
+    assert read.world.loads[0].name == "on"
+    assert read.world.loads[0].amount.value(7 * 3600) == 1
+
+
+def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
+    mixed = scenario(bank="bank: {strings: [[12.8/100], [12.8/200]], state_of_charge: 50}")
+    assert {code.value for code in Simulation(mixed).bms.codes} == {"E-B01"}
+
+
+# What is wrong
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("colour: red", "line 4: colour is not known here; known are"),
+        ("clouds: many", "line 4: clouds should be a number from 0 to 100, not 'many'."),
+        ("clouds: 101", "line 4: clouds should be a number from 0 to 100, not '101'."),
+        ("clouds: nan", "line 4: clouds should be a number from 0 to 100, not 'nan'."),
+        ("clouds: [1]", "line 4: clouds should be a number from 0 to 100, not that."),
+        ("seed: 1.5", "line 4: seed should be a whole number from 0 to"),
+        ("remote: maybe", "line 4: remote should be one of on, off, not 'maybe'."),
+        ("settings: {tail_current: 11}", "tail_current should be a number from 0.5 to 10, not '11'."),
+        ("settings: {floor: 11}", "floor is not known here; known are charged_voltage, tail_current,"),
+        ("loads: Lamp", "loads should be a list, every item of which begins with a dash, not 'Lamp'."),
+        ("loads: [Lamp]", "an item of loads should be a block of keys with values, not 'Lamp'."),
+        ("loads: [{name: Lamp}]", "line 4: follows is missing."),
+        ("loads: [{name: '', follows: nothing, current: 1}]", "name should be a text, not ''."),
+        (
+            "loads: [{name: Lamp, follows: charger-output, current: 1}]",
+            "follows should be one of load-output, inverting-cable, nothing, not 'charger-output'.",
+        ),
+        ("loads: [{name: Lamp, follows: nothing}]", "a load needs exactly one of power, current, resistance."),
+        ("loads: [{name: Lamp, follows: nothing, current: 1, power: 2}]", "a load needs exactly one of"),
+        ("loads: [{name: Lamp, follows: nothing, current: -1}]", "current should be a number from 0 to 10000"),
+        ("loads: [{name: Lamp, follows: nothing, current: {}}]", "current should be a value, or values by time of day"),
+        (
+            "loads: [{name: Lamp, follows: nothing, current: {25:00: 1}}]",
+            "current should be a time from 00:00 to 23:59, not '25:00'.",
+        ),
+        (
+            "loads: [{name: Lamp, follows: nothing, current: 1, duty: {on: 12, every: 1 h}}]",
+            "on should be a time of at least 1 s, such as 90 s, 12 min or 2 h, not '12'.",
+        ),
+        (
+            "loads: [{name: Lamp, follows: nothing, current: 1, duty: {on: 2 h, every: 1 h}}]",
+            "a load should be on for a shorter time than its whole cycle.",
+        ),
+        (
+            "loads: [{name: A, follows: nothing, current: 1}, {name: A, follows: nothing, current: 1}]",
+            "the name A is taken.",
+        ),
+        ("switches: [{name: nothing, kind: inverter}]", "the name nothing is taken."),
+        ("switches: [{name: S, kind: relay}]", "kind should be one of battery-protect, cyrix-li-load, inverter,"),
+        (
+            "switches: [{name: S, kind: battery-protect, disconnects: 12.5}]",
+            "S should disconnect at a lower voltage than it reconnects.",
+        ),
+        (
+            "switches: [{name: S, kind: cyrix-li-load, idle_power: 3}]",
+            "idle_power is not known here; known are name, kind",
+        ),
+        (
+            "switches: [{name: S, kind: inverter}]\nloads: [{name: L, follows: S, current: 3}]",
+            "line 5: a load needs exactly one of power.",
+        ),
+        (
+            "chargers: [{name: C, kind: shore, follows: load-output, current: 3}]",
+            "follows should be one of charger-output, ve-direct-cable, nothing, not 'load-output'.",
+        ),
+        (
+            "chargers: [{name: C, kind: wind, follows: nothing, current: 3}]",
+            "one of solar, shore, alternator, not 'wind'",
+        ),
+        ("chargers: [{name: C, kind: solar, follows: nothing, current: 3}]", "panel is missing."),
+        (
+            "chargers: [{name: C, kind: shore, follows: nothing, current: 3, float_voltage: 15}]",
+            "the float voltage should not be above the absorption voltage.",
+        ),
+        (
+            "chargers: [{name: C, kind: shore, follows: nothing, current: 3, mains: [{from: 1:00}]}]",
+            "to is missing.",
+        ),
+        (
+            f"chargers: [{{{SHORE}, mains: [{{from: 1:00, to: 2:00, days: [x]}}]}}]",
+            "an item of days should be one of monday,",
+        ),
+        (
+            "chargers: [{name: C, kind: shore, follows: nothing, current: 3, mains: perhaps}]",
+            "mains should be yes or no",
+        ),
+        ("devices: [{address: 1}]", "address should be a Bluetooth address such as C0:3A:5E:00:00:01, not '1'."),
+        ("devices: [{key: abc}]", "key should be 32 hexadecimal digits, not 'abc'."),
+        ("devices: [{pin: 12345}]", "pin should be six digits, not '12345'."),
+        ("devices: [{name: A}, {name: B}]", "each of several devices needs a different address."),
+        ("proxies: [{name: A, rssi: 99}]", "rssi should be a whole number from -127 to 20, not '99'."),
+        ("proxies: [{name: A}, {name: A}]", "each proxy needs a different name."),
+        ("loads: [", "this is no YAML"),
+        ("a: b: c", "line 4: this is no YAML"),
+        ("clouds: 1\nclouds: 2", "line 5: clouds is there twice."),
+        ("clouds: !!python/object:os.system 1\nx: 1", "line 5: x is not known here"),
+    ],
+)
+def test_errors_name_the_line_and_say_what_is_allowed(content: str, said: str) -> None:
+    error = error_in(content)
+    assert said in error
+    assert SENTENCE.fullmatch(error)
+
+
+@pytest.mark.parametrize(
+    ("bank", "said"),
+    [
+        ("bank: {model: 12.8/250, state_of_charge: 1}", "line 3: model should be one of 12.8/100, 12.8/150,"),
+        ("bank: {model: 12.8/100}", "line 3: state_of_charge is missing."),
+        ("bank: {state_of_charge: 1}", "line 3: model is missing."),
+        ("bank: {model: 12.8/100, state_of_charge: 1, parallel: 0}", "parallel should be a whole number from 1 to 100"),
+        (
+            "bank: {model: 12.8/100, state_of_charge: 1, parallel: 50, series: 3}",
+            "150 batteries are more than this emulator takes (100).",
+        ),
+        (
+            "bank: {strings: [], state_of_charge: 1}",
+            "strings should be strings of at least one battery, and at most 100",
+        ),
+        ("bank: {strings: [[]], state_of_charge: 1}", "strings should be strings of at least one battery"),
+        (
+            "bank: {model: 12.8/100, strings: [[12.8/100]], state_of_charge: 1}",
+            "model is not known here; known are strings",
+        ),
+        (
+            "bank: {model: 12.8/100, state_of_charge: 1, batteries: {2: {temperature: 3}}}",
+            "batteries should be a whole number from 1 to 1, not '2'.",
+        ),
+        ("clouds: 3", "bank is missing."),
+    ],
+)
+def test_impossible_banks_are_refused(bank: str, said: str) -> None:
+    error = error_in("", bank=bank)
+    assert said in error
+    assert SENTENCE.fullmatch(error)
+
+
+@pytest.mark.parametrize("start", ["tomorrow", "1949-12-31 12:00", "2050-01-01 00:00", "2026-13-01 00:00"])
+def test_start_is_a_date_for_which_the_sun_is_known(start: str) -> None:
+    assert SENTENCE.fullmatch(error_of(BASE.replace("2026-06-15 12:00", start) + BANK))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "# nothing\n",
+        pytest.param("[" * 600, id="deep"),
+        "\0",
+        "- a\n- b\n",
+        "word",
+        "a: &a [*a]\n",
+        "--- 1\n--- 2\n",
+    ],
+)
+def test_what_is_no_scenario_at_all_is_refused(content: str) -> None:
+    error = error_of(content)
+    assert error.startswith("test.yaml")
+    assert error.endswith(".")
+    assert "\n" not in error
+
+
+def test_an_unknown_scenario_is_answered_with_the_known_ones() -> None:
+    with pytest.raises(ScenarioError, match=r"no scenario 'sola'; there are bench, .*, solar, or the path of a file"):
+        scenarios.load("sola")
+
+
+def test_files_that_cannot_be_read_are_refused(tmp_path: Path) -> None:
+    binary = tmp_path / "binary.yaml"
+    binary.write_bytes(b"\xff\xfe\x00")
+    for path in (tmp_path / "missing.yaml", tmp_path, binary):
+        with pytest.raises(ScenarioError, match=re.escape(str(path))) as error:
+            scenarios.load(str(path))
+        assert str(error.value).endswith(".")
+
+
+@given(st.text())
+def test_no_text_breaks_the_reader(content: str) -> None:
+    with suppress(ScenarioError):
+        parse_scenario(content, name="test", file="test.yaml")
+
+
+LINES = (FOLDER / "solar.yaml").read_text(encoding="utf-8").splitlines()
+WORDS = sorted({word for line in LINES for word in re.findall(r"[\w.:/-]+", line)})
+
+
+@settings(deadline=None, max_examples=60)
+@given(
+    number=st.integers(0, len(LINES) - 1),
+    replacement=st.one_of(
+        st.just(""), st.sampled_from(LINES), st.builds("{}: {}".format, st.sampled_from(WORDS), st.sampled_from(WORDS))
+    ),
+)
+def test_a_scenario_with_a_wrong_line_is_read_or_refused_with_a_line(number: int, replacement: str) -> None:
+    content = "\n".join([*LINES[:number], replacement, *LINES[number + 1 :]])
+    said = ""
+    try:
+        Simulation(parse_scenario(content, name="test", file="test.yaml")).advance(60)
+    except ScenarioError as error:
+        said = str(error)
+    assert not said or SENTENCE.fullmatch(said)
