@@ -59,7 +59,7 @@ def test_nothing_foreign_is_named() -> None:
         "https://" + "pypi." + "org/simple",
         "https://files." + "pythonhosted." + "org/packages/",
         "http://" + "deb." + "debian.org/debian",
-        "--index-url " + "https://example.org",
+        "--index-url" + " https://example.org",
         "file:" + "///srv/packages",
         "see /" + "work/notes.md",
         '"/' + 'root/.cache"',
