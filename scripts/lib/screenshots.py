@@ -1,0 +1,129 @@
+"""Photograph a demo in headless Chromium: `screenshots.py [--after SECONDS] [--speed X] [NAME…]`."""
+
+import argparse
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+import os
+from pathlib import Path
+import sys
+from typing import Final
+
+from PIL import Image
+from playwright.async_api import Browser, Page, async_playwright
+
+from demo.errors import DemoError
+from demo.folder import temporary_folder
+from demo.ports import free_port
+from demo.progress import detail, fail, say
+from demo.run import Run, visit
+
+FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
+FLAGS: Final = (
+    "--no-sandbox",  # or it does not start as root, as in many containers
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+LOADED: Final = "document.querySelector('home-assistant')?.shadowRoot?.querySelector('home-assistant-main')"
+SETTLED: Final = 4.0  # seconds until the cards have drawn what they fetch
+PATIENCE: Final = 30_000  # ms
+COLORS: Final = 256
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """A page, at the size of a screen in CSS pixels; click selects something to open there first."""
+
+    name: str
+    path: str
+    width: int
+    height: int
+    click: str | None = None
+
+
+PICTURES: Final = (
+    Picture(name="dashboard", path="/", width=1640, height=1000),
+    Picture(name="phone", path="/", width=390, height=844),
+    Picture(name="integration", path="/config/integrations/integration/smallbms_ng", width=1100, height=620),
+    Picture(
+        name="device",
+        path="/config/integrations/integration/smallbms_ng",
+        width=1280,
+        height=1100,
+        click="ha-config-entry-device-row",
+    ),
+)
+
+
+def shrink(file: Path) -> None:
+    """Reduce the colors of a picture, which a screen full of plain areas does not miss."""
+    with Image.open(file) as image:
+        image.convert("RGB").quantize(COLORS, dither=Image.Dither.NONE).save(file, optimize=True)
+
+
+async def photograph(browser: Browser, base: str, picture: Picture) -> None:
+    """Save one picture."""
+    page = await browser.new_page(viewport={"width": picture.width, "height": picture.height})
+    await open_page(page, base, picture)
+    file = FOLDER / f"{picture.name}.png"
+    await page.screenshot(path=file)
+    await page.close()
+    shrink(file)
+    detail(f"{file.relative_to(FOLDER.parents[1])}, {file.stat().st_size // 1024} KiB")
+
+
+async def open_page(page: Page, base: str, picture: Picture) -> None:
+    """Open the page and wait until it shows what it has to show."""
+    await page.goto(base + picture.path, wait_until="load")
+    await page.wait_for_function(LOADED, timeout=PATIENCE)
+    if picture.click:
+        await page.locator(picture.click).first.click(timeout=PATIENCE)
+    await asyncio.sleep(SETTLED)
+
+
+async def photograph_all(base: str, pictures: Sequence[Picture], after: float) -> None:
+    """Give the graphs some seconds to fill, then save the pictures."""
+    say(f"Waiting {after:.0f} seconds for something to show in the graphs …")
+    await asyncio.sleep(after)
+    say("Taking the pictures …")
+    async with async_playwright() as playwright:
+        browser = await playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=list(FLAGS))
+        for picture in pictures:
+            await photograph(browser, base, picture)
+        await browser.close()
+
+
+def options() -> argparse.Namespace:
+    """Read the command line."""
+    parser = argparse.ArgumentParser(prog="scripts/screenshots", description="Make the pictures of docs/images anew.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(picture.name for picture in PICTURES))
+    parser.add_argument("--after", type=float, default=90.0, help="seconds of demo before the pictures (default: 90)")
+    parser.add_argument("--speed", type=float, default=30.0, metavar="X", help="as for scripts/demo (default: 30)")
+    chosen = parser.parse_args()
+    if unknown := set(chosen.names) - {picture.name for picture in PICTURES}:
+        parser.error(f"there is no picture {', '.join(sorted(unknown))}")
+    return chosen
+
+
+def main() -> int:
+    """Take the pictures and return the exit code."""
+    chosen = options()
+    pictures = [picture for picture in PICTURES if not chosen.names or picture.name in chosen.names]
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    try:
+        with temporary_folder() as folder:
+            run = Run(folder=folder, port=free_port(), speed=chosen.speed)
+            asyncio.run(visit(run, lambda base: photograph_all(base, pictures, chosen.after)))
+    except DemoError as error:
+        fail(str(error))
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
