@@ -398,7 +398,6 @@ class SmallBms:
         )
         if synchronized:
             self.history.add_synchronization()
-            self.rules.forget_soc()
 
     def _decide(self, seconds: float) -> None:
         sensed = self._sensed

@@ -61,18 +61,18 @@ def _number(code: Code) -> int:
 
 
 _ALL: Final = (
-    _warning(Code.W_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage"),
-    _warning(Code.W_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost"),
-    _warning(Code.W_B07, LevelField.LOW_SOC, "low state of charge"),
-    _alarm(Code.A_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage"),
-    _alarm(Code.A_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost"),
-    _alarm(Code.A_B07, LevelField.LOW_SOC, "low state of charge"),
-    _alarm(Code.A_B08, LevelField.LOW_BANK_VOLTAGE, "low bank voltage"),
-    _alarm(Code.A_B09, LevelField.HIGH_BATTERY_TEMPERATURE, "high battery temperature"),
-    _error(Code.E_B01, "battery configuration invalid"),
-    _error(Code.E_B05, "battery configuration invalid"),
-    _error(Code.E_B09, "battery voltage not allowed"),
-    _error(Code.E_B11, "hardware fault"),
+    _warning(Code.W_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage"),  # M-C1
+    _warning(Code.W_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost"),  # M-C2
+    _warning(Code.W_B07, LevelField.LOW_SOC, "low state of charge"),  # M-C3
+    _alarm(Code.A_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage"),  # M-C4
+    _alarm(Code.A_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost"),  # M-C5
+    _alarm(Code.A_B07, LevelField.LOW_SOC, "low state of charge"),  # M-C6
+    _alarm(Code.A_B08, LevelField.LOW_BANK_VOLTAGE, "low bank voltage"),  # M-C7
+    _alarm(Code.A_B09, LevelField.HIGH_BATTERY_TEMPERATURE, "high battery temperature"),  # M-C8
+    _error(Code.E_B01, "battery configuration invalid"),  # M-C9
+    _error(Code.E_B05, "battery configuration invalid"),  # M-C10
+    _error(Code.E_B09, "battery voltage not allowed"),  # M-C11
+    _error(Code.E_B11, "hardware fault"),  # M-C12
 )
 
 # Every code, in the order in which the app lists them.

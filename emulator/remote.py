@@ -5,8 +5,8 @@ from typing import Final, Self
 
 from .state import JsonObject, JsonValue, get_bool, get_optional_float
 
-L_BELOW: Final = 3.5  # V
-H_ABOVE: Final = 2.9
+L_BELOW: Final = 3.5  # V (M-R2)
+H_ABOVE: Final = 2.9  # V (M-R3)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +19,7 @@ class Remote:
 
     def is_on(self, battery_voltage: float) -> bool:
         """Return whether the terminals switch the system on. With nothing connected they do not (M-R4)."""
-        if self.joined:
+        if self.joined:  # M-R1
             return True
         if self.l_voltage is not None and self.l_voltage < L_BELOW:
             return True

@@ -12,7 +12,7 @@ DEFAULT_CHARGED_VOLTAGE_PER_12V: Final = 14.0  # V
 DEFAULT_TAIL_CURRENT: Final = 4.0  # % of the capacity
 DEFAULT_CHARGED_DETECTION_TIME: Final = 3.0  # min
 DEFAULT_LOW_SOC_WARNING: Final = 15.0  # %, assumed (M-S5)
-DEFAULT_DISCHARGE_FLOOR: Final = 10.0  # %, assumed (M-S6)
+DEFAULT_DISCHARGE_FLOOR: Final = 10.0  # %, assumed (M-S6); far above where a low cell ends it (M-D2)
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
 
 

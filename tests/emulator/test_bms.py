@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 import json
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,7 +14,7 @@ from emulator.codes import Code
 from emulator.layout import BankLayout
 from emulator.monitor import BalancerStatus
 from emulator.outputs import Output
-from emulator.remote import OPEN, Remote
+from emulator.remote import OPEN, WIRE_LOOP, Remote
 from emulator.rules import PRE_ALARM_SECONDS, Permission, Reason
 from emulator.settings import SettingKey
 from emulator.snapshot import IoField, Level, LevelField
@@ -89,9 +90,7 @@ def test_m_c9_wrong_wiring_is_an_error_of_the_device(layout: BankLayout, code: C
 
 
 def test_m_c10_battery_missing_from_the_beginning() -> None:
-    bms = make_bms(TWO_IN_PARALLEL)
-    bms.faults.unplugged_battery = 1
-    bms.power_cycle()
+    bms = SmallBms.build(TWO_IN_PARALLEL, random=Random(1), unplugged_battery=1)
     run(bms, 600)
     assert bms.codes == {Code.E_B05}
     assert bms.snapshot().error == 5
@@ -524,6 +523,9 @@ def test_no_crossing_is_lost_when_the_step_is_halved_until_nothing_flips() -> No
 def test_restoring_a_copy_goes_back() -> None:
     bms = make_bms(soc=16)
     run(bms, 100, current=-20)
+    bms.remote = OPEN
+    run(bms, 1)
+    bms.remote = WIRE_LOOP
     saved, checkpoint, shown = bms.save(), bms.copy(), bms.snapshot()
     run(bms, 3600, current=-20, ambient=-30)
     bms.begin_firmware_update()
@@ -533,7 +535,8 @@ def test_restoring_a_copy_goes_back() -> None:
     assert bms.save() == saved
     assert bms.snapshot() == shown
     run(bms, 100, current=-20)
-    assert bms.copy() is not checkpoint
+    bms.restore(checkpoint)
+    assert bms.save() == saved
 
 
 # Saving

@@ -121,6 +121,11 @@ def uneven_cells() -> Cells:
     return cells
 
 
+def bleeding(cells: Cells) -> list[int]:
+    """Return the numbers of the cells that are being balanced."""
+    return [] if cells.bleeding is None else np.flatnonzero(cells.bleeding).tolist()
+
+
 def test_balancing_takes_charge_from_the_high_cell_only() -> None:
     cells, ledger = uneven_cells(), Ledger()
     cells.choose_bleeding(cells.open_circuit())
@@ -140,6 +145,23 @@ def test_balancing_ends_when_the_cells_are_even() -> None:
     assert cells.bleeding is None
     voltages = cells.open_circuit()
     assert voltages.max() - voltages.min() < BALANCING_STARTS
+
+
+def test_balancing_goes_on_for_longer_than_it_takes_to_start() -> None:
+    cells, voltages = uneven_cells(), np.array([3.506, 3.5, 3.5, 3.5])
+    cells.choose_bleeding(voltages)
+    assert bleeding(cells) == []
+    cells.choose_bleeding(voltages + np.array([0.01, 0, 0, 0]))
+    cells.choose_bleeding(voltages)
+    assert bleeding(cells) == [0]
+
+
+def test_balancing_loses_nothing_in_short_steps() -> None:
+    cells, ledger = uneven_cells(), Ledger()
+    cells.choose_bleeding(cells.open_circuit())
+    for _ in range(3000):
+        cells.balance(0.001, ledger)
+    assert ledger.balanced == pytest.approx(BALANCING_CURRENT * 3 * NAH_PER_AMPERE_SECOND, abs=1)
 
 
 def test_no_balancing_below_the_top() -> None:

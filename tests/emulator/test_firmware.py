@@ -52,6 +52,16 @@ def test_m_x2_a_new_attempt_is_possible_until_then() -> None:
     assert bms.outputs.charger
 
 
+def test_m_x2_every_failure_has_its_own_120_seconds() -> None:
+    bms = make_bms()
+    for _ in range(3):
+        bms.begin_firmware_update()
+        assert bms.next_timer() is None
+        bms.finish_firmware_update(ok=False)
+        run(bms, 119)
+        assert bms.outputs.is_high(Output.LOAD)
+
+
 def test_m_x2_no_new_attempt_is_possible_after_it() -> None:
     bms = make_bms()
     bms.begin_firmware_update()

@@ -99,6 +99,26 @@ def test_another_version_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    ("path", "value", "said"),
+    [
+        (("faults", "unplugged_battery"), 2, "The bank has no battery 2"),
+        (("faults", "cell_drains"), {"0/4": 1.0}, "The bank has no cell 4 in a battery 0"),
+        (("faults", "cell_drains"), {"one": 1.0}, "one should be the number of a battery and of a cell"),
+        (("settings", "tail_current"), 50, "tail current must be"),
+        (("destroyed_outputs",), ["lode"], "an output is unknown"),
+        (("rules", "firmware", "state"), "lost", "firmware update is unknown"),
+        (("bank", "strings"), [["12.8/200"], "12.8/200"], "strings should be lists of battery models"),
+        (("bank", "strings"), [["12.8/201"]], "strings should be lists of battery models"),
+        (("bank", "cells", "capacity"), [0] * 8, "should be above zero"),
+        (("bank", "pending"), 11, "pending should be a reasonable number"),
+    ],
+)
+def test_what_is_damaged_is_named(path: Path, value: JsonValue, said: str) -> None:
+    with pytest.raises(StateError, match=said):
+        SmallBms.load(damaged(path, value))
+
+
+@pytest.mark.parametrize(
     ("read", "value"),
     [
         (get_bool, 1),
