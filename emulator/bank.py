@@ -81,8 +81,9 @@ class BankCheckpoint:
 class Bank:
     """The batteries. Currents are in A, positive = charging; temperatures in °C.
 
-    over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined: a
-    cell was once emptied (M-D1). Both are remembered and change nothing. drains: A that leak in a cell, by its number.
+    over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined:
+    a cell was once emptied (M-D1). Both are remembered and change nothing. drains: A that leak in a cell, by its
+    number.
     """
 
     def __init__(
