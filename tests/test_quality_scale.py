@@ -121,8 +121,8 @@ HEADINGS: Final = {
     "docs-actions": r"actions",
     "docs-conditions": r"conditions",
     "docs-triggers": r"triggers",
-    "docs-high-level-description": r"what (it is|it does|this is)|about|overview",
-    "docs-installation-instructions": r"install",
+    "docs-high-level-description": r"^victron smallbms ng",
+    "docs-installation-instructions": r"install(ation|ing)?( instructions)?$",
     "docs-removal-instructions": r"remov|uninstall",
     "docs-configuration-parameters": r"options|configuration parameters",
     "docs-installation-parameters": r"add(ing)? (a|the|your) (device|smallbms)|installation parameters|set(ting)? ?up",
@@ -496,24 +496,24 @@ def test_proof_is_among_the_tests(proof: str) -> None:
 
 
 def _sections(markdown: str) -> dict[str, str]:
-    """Return the text under each heading, that of smaller headings included."""
+    """Return the text under each heading, that of smaller headings included; under the title only what is its own."""
     without_code = re.sub(r"^```.*?^```$", "", markdown, flags=re.MULTILINE | re.DOTALL)
-    heading = re.compile(r"^(#+) +(.+?) *$", re.MULTILINE)
-    found = list(heading.finditer(without_code))
+    found = list(re.finditer(r"^(#+) +(.+?) *$", without_code, re.MULTILINE))
     sections = {}
     for place, match in enumerate(found):
-        ends = (other.start() for other in found[place + 1 :] if len(other[1]) <= len(match[1]))
+        ends = (other.start() for other in found[place + 1 :] if match[1] == "#" or len(other[1]) <= len(match[1]))
         sections[match[2]] = without_code[match.end() : next(ends, None)]
     return sections
 
 
 def test_sections_are_found() -> None:
-    markdown = "# One\n```\n# a comment\n```\ntext\n## Two\nbelow\n# Three\n"
+    markdown = "# One\n```\n# a comment\n```\ntext\n## Two\nbelow\n### Three\nmore\n## Four\n"
 
     assert {name: text.split() for name, text in _sections(markdown).items()} == {
-        "One": ["text", "##", "Two", "below"],
-        "Two": ["below"],
-        "Three": [],
+        "One": ["text"],
+        "Two": ["below", "###", "Three", "more"],
+        "Three": ["more"],
+        "Four": [],
     }
 
 
