@@ -1,6 +1,9 @@
 """The record: every field at its ends, not available and one past; every flag in every state."""
 
+from contextlib import suppress
 from math import copysign
+from random import Random
+import tracemalloc
 from typing import Final
 
 from hypothesis import given, settings
@@ -310,3 +313,21 @@ def test_all_fields_at_once(raw: dict[str, int]) -> None:
     levels = (None, Level.OK, Level.WARNING, Level.ALARM)
     assert [getattr(reading, name) for name in LEVELS] == [levels[raw[name]] for name in LEVELS]
     assert reading.record_bytes == pack(raw)
+
+
+def test_what_is_remembered_of_records_is_bounded() -> None:
+    """Anybody can send any number of records that decrypt to something."""
+    decoder = InstantReadout(KEY)
+    random = Random(1)
+    flags = [{name: random.randrange(4) for name in (*IO, *LEVELS)} for _ in range(3000)]
+    records = [advertise(pack(raw, voltage=voltage)) for raw in flags for voltage in (1328, 0)]
+    tracemalloc.start()
+    try:
+        for data in records:
+            with suppress(ImplausibleRecord):
+                decoder.decode(data)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert kept < 1_000_000

@@ -5,7 +5,7 @@ one of the Lynx Smart BMS, which an owner's readings point to.
 """
 
 from dataclasses import dataclass, field, fields
-from functools import cache
+from functools import cache, lru_cache
 from operator import attrgetter
 from struct import Struct
 from typing import Final
@@ -305,7 +305,8 @@ class InstantReadout:
         return read_record(record, product_id=product, nonce=nonce)
 
 
-@cache
+# Bounded: anybody can send records with any flags, and what they decrypt to is only judged afterwards.
+@lru_cache(maxsize=256)
 def _with_flags(raw: int) -> dict[str, object]:
     """Return all fields of a reading, of which the 2-bit fields are filled in."""
     return dict.fromkeys(_FIELDS) | {name: states[raw >> 2 * index & 3] for name, index, states in _FLAGS}
