@@ -72,7 +72,7 @@ def _graph(title: str, *keys: str) -> Card:
 
 def _logbook(title: str, *keys: str) -> Card:
     def make(entities: list[str]) -> JsonObject:
-        size: JsonObject = {"grid_options": {**_WIDE, "rows": 6}}
+        size: JsonObject = {"grid_options": {**_WIDE, "rows": 5}}
         return {"type": "logbook", "title": title, "target": {"entity_id": [*entities]}, "hours_to_show": 24, **size}
 
     return Card(keys=keys, make=make)
@@ -99,7 +99,6 @@ _SECTIONS: Final = (
             _trend("temperature", "red"),
             _tile("time_to_go", "teal"),
             _tile("consumed_amphours", "teal"),
-            _logbook("What happened", "status", "allowed_to_charge", "allowed_to_discharge", "pre_alarm", "charging"),
         ),
     ),
     Section(
@@ -130,6 +129,7 @@ _SECTIONS: Final = (
         cards=(
             _graph("State of charge", "battery_level"),
             _graph("Power", "power"),
+            _logbook("What happened", "status", "allowed_to_charge", "allowed_to_discharge", "pre_alarm", "charging"),
         ),
     ),
 )
