@@ -8,7 +8,7 @@ from homeassistant.components.bluetooth import (
     async_discovered_service_info,
     async_request_active_scan,
 )
-from homeassistant.config_entries import ConfigEntry, ConfigFlow, ConfigFlowResult, OptionsFlow, OptionsFlowWithReload
+from homeassistant.config_entries import ConfigFlow, ConfigFlowResult, OptionsFlow, OptionsFlowWithReload
 from homeassistant.const import CONF_ADDRESS, UnitOfTime
 from homeassistant.core import callback
 from homeassistant.helpers.selector import (
@@ -31,6 +31,7 @@ from .const import (
     MAX_UPDATE_INTERVAL,
     MIN_UPDATE_INTERVAL,
 )
+from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key
 from .protocol.instant_readout import COMPANY_ID, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 
@@ -86,7 +87,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     @staticmethod
     @callback
     @override
-    def async_get_options_flow(config_entry: ConfigEntry) -> OptionsFlow:
+    def async_get_options_flow(config_entry: SmallBmsConfigEntry) -> OptionsFlow:
         return SmallBmsOptionsFlow()
 
     @override
@@ -153,7 +154,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_change_key("reconfigure", self._get_reconfigure_entry(), user_input)
 
     async def _async_change_key(
-        self, step_id: str, entry: ConfigEntry, user_input: UserInput | None
+        self, step_id: str, entry: SmallBmsConfigEntry, user_input: UserInput | None
     ) -> ConfigFlowResult:
         key, errors = await self._async_check(entry.data[CONF_ADDRESS], user_input)
         if key is None:
