@@ -1,0 +1,1 @@
+"""How fast it is, beside the peers. Each module is run by hand: see README.md."""
