@@ -1,181 +1,161 @@
-"""Command line: an emulated smallBMS NG behind a Bluetooth proxy that any Home Assistant adds."""
+"""Command line: emulated smallBMS NGs behind Bluetooth proxies that any Home Assistant adds."""
 
-from argparse import ArgumentError, ArgumentParser, ArgumentTypeError
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 import json
 import logging
-from math import isfinite
-import re
 import signal
 import sys
-from time import monotonic, time
-from typing import Final, Self
+from typing import Final
 
-from .device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN, LONGEST_NAME, EmulatedDevice
-from .instant_readout import KEY_LENGTH
-from .radio.esphome_proxy import DEFAULT_HOST, EsphomeProxy
-from .simple_battery import SimpleBattery
-from .snapshot import Snapshot
+from .control import Control
+from .faults import FAULTS, Fault, FaultError
+from .live import show_live, write_lines
+from .options import Options
+from .radio.esphome_proxy import EsphomeProxy
+from .report import speed
+from .rig import HOST, CannotStartError, ProxyPlan, Rig
+from .scenario import load, names
+from .state import JsonObject
+from .state_file import StateFileError
+from .yaml_reader import ScenarioError
 
-DEFAULT_PORT: Final = 6053  # where ESPHome devices listen
-HIGHEST_PORT: Final = 0xFFFF
-DEFAULT_SPEED: Final = 1.0
-# Seconds into its cycle at which the battery starts: well filled, and discharging.
-START: Final = 3600.0
+SAVE_PERIOD: Final = 30.0  # s of real time
 
 END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
 
 EXIT_OK: Final = 0
+EXIT_NOT_SAVED: Final = 1
 EXIT_USAGE: Final = 2
 
-_ADDRESS: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
-_KEY: Final = re.compile(rf"[0-9a-f]{{{2 * KEY_LENGTH}}}")
-_PIN: Final = re.compile(r"[0-9]{6}")
+_LOGGER: Final = logging.getLogger(__name__)
 
-
-class CannotStartError(Exception):
-    """The emulator cannot start; the text says why, in one sentence."""
-
-
-def _address(text: str) -> str:
-    if not _ADDRESS.fullmatch(text.upper()):
-        raise ArgumentTypeError(f"A Bluetooth address looks like {DEFAULT_ADDRESS}, not like {text!r}.")
-    return text.upper()
-
-
-def _key(text: str) -> bytes:
-    if not _KEY.fullmatch(text.lower()):
-        raise ArgumentTypeError(f"A key has {2 * KEY_LENGTH} hexadecimal digits; {text!r} does not.")
-    return bytes.fromhex(text)
-
-
-def _pin(text: str) -> str:
-    if not _PIN.fullmatch(text):
-        raise ArgumentTypeError(f"A PIN has six digits; {text!r} does not.")
-    return text
-
-
-def _name(text: str) -> str:
-    if not 0 < len(text.encode()) <= LONGEST_NAME:
-        raise ArgumentTypeError(f"A name has 1 to {LONGEST_NAME} bytes; {text!r} does not.")
-    return text
-
-
-def _port(text: str) -> int:
-    if not text.isdecimal() or int(text) > HIGHEST_PORT:
-        raise ArgumentTypeError(f"A port is a number from 0 to {HIGHEST_PORT}; {text!r} is not.")
-    return int(text)
-
-
-def _speed(text: str) -> float:
-    try:
-        speed = float(text)
-    except ValueError:
-        speed = 0.0
-    if not (isfinite(speed) and speed > 0):
-        raise ArgumentTypeError(f"A speed is a number above zero; {text!r} is not.")
-    return speed
-
-
-def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="python -m emulator", description=__doc__, exit_on_error=False)
-    parser.add_argument("--port", type=_port, default=DEFAULT_PORT, help="TCP port of the proxy; 0 takes any free one")
-    parser.add_argument("--json", action="store_true", help="print one line of JSON when ready, and nothing else")
-    parser.add_argument("--address", type=_address, default=DEFAULT_ADDRESS, help="the device's Bluetooth address")
-    parser.add_argument("--key", type=_key, default=DEFAULT_KEY, help="encryption key, 32 hexadecimal digits")
-    parser.add_argument("--pin", type=_pin, default=DEFAULT_PIN, help="the device's PIN, six digits")
-    parser.add_argument("--name", type=_name, default=DEFAULT_NAME, help="the device's name")
-    parser.add_argument("--speed", type=_speed, default=DEFAULT_SPEED, help="how many times faster than real time")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log to the standard error output")
-    return parser
-
-
-@dataclass(frozen=True, kw_only=True)
-class Options:
-    """What the command line asks for."""
-
-    port: int
-    json: bool
-    address: str
-    key: bytes
-    pin: str
-    name: str
-    speed: float
-    verbose: bool
-
-    @classmethod
-    def parse(cls, arguments: list[str]) -> Self:
-        """Read the command line; CannotStartError if it makes no sense."""
-        try:
-            return cls(**vars(_parser().parse_args(arguments)))
-        except ArgumentError as error:
-            own = isinstance(error.__context__, ArgumentTypeError)
-            raise CannotStartError(error.message if own else f"The command line makes no sense: {error}.") from error
+# Shows what goes on until it is cancelled; the text is the address of the control channel.
+type Show = Callable[[Rig, str], Coroutine[None, None, None]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Ready:
     """Where everything is, for whoever started the emulator."""
 
-    host: str
-    port: int
-    device: EmulatedDevice
+    rig: Rig
+    control: str
+
+    @property
+    def host(self) -> str:
+        """The host of every port."""
+        return HOST
+
+    @property
+    def port(self) -> int:
+        """The port of the first proxy."""
+        return self.rig.ports[0]
 
     def as_json(self) -> str:
         """Return one line for programs."""
-        device = {
-            "address": self.device.address,
-            "name": self.device.name,
-            "key": self.device.key.hex(),
-            "pin": self.device.pin,
+        devices: list[JsonObject] = [
+            {"address": device.address, "name": device.name, "key": device.key.hex(), "pin": device.pin}
+            for device in (station.device for station in self.rig.stations)
+        ]
+        proxies: list[JsonObject] = [
+            {"name": proxy.friendly_name, "host": HOST, "port": port, "address": proxy.source}
+            for proxy, port in zip(self.rig.proxies, self.rig.ports, strict=True)
+        ]
+        ready: JsonObject = {
+            "host": HOST,
+            "port": self.port,
+            "devices": devices,
+            "control": self.control,
+            "proxies": proxies,
+            "scenario": self.rig.scenario.name,
+            "speed": speed(self.rig.drive.speed),
         }
-        return json.dumps({"host": self.host, "port": self.port, "devices": [device], "control": None})
+        return json.dumps(ready)
 
     def as_text(self) -> str:
         """Return some lines for people."""
-        return "\n".join(
-            (
-                f"{self.device.name} at {self.device.address}",
-                f"  key {self.device.key.hex()}, PIN {self.device.pin}",
-                f"Bluetooth proxy at {self.host}, port {self.port}: add it to Home Assistant as an ESPHome device.",
-                "Ctrl-C ends it.",
-            )
-        )
+        lines = []
+        for station in self.rig.stations:
+            device = station.device
+            lines += [f"{device.name} at {device.address}", f"  key {device.key.hex()}, PIN {device.pin}"]
+        for proxy, port in zip(self.rig.proxies, self.rig.ports, strict=True):
+            lines.append(f"{proxy.friendly_name}: add it to Home Assistant as an ESPHome device, {HOST}, port {port}.")
+        return "\n".join((*lines, f"Control channel: {self.control}", "Ctrl-C ends it."))
 
 
-def _make_device(options: Options) -> EmulatedDevice:
-    battery = SimpleBattery()
-    started = monotonic()
-
-    def readout() -> Snapshot:
-        return battery.snapshot(START + (monotonic() - started) * options.speed)
-
-    return EmulatedDevice(
-        readout,
-        address=options.address,
-        name=options.name,
-        key=options.key,
-        pin=options.pin,
-        # So that a restart does not send other content under a nonce that was just heard.
-        nonce=int(time()),
+def _make_proxy(plan: ProxyPlan) -> EsphomeProxy:
+    return EsphomeProxy(
+        *plan.devices,
+        name=plan.name,
+        friendly_name=plan.friendly_name,
+        mac=plan.mac,
+        pin=plan.pin,
+        rssi=plan.rssi,
+        slots=plan.slots,
     )
 
 
-async def run(options: Options, announce: Callable[[Ready], None]) -> None:
-    """Run until a signal ends it; CannotStartError if it cannot."""
-    device = _make_device(options)
-    proxy = EsphomeProxy(device, pin=device.pin)
+def _make_rig(options: Options) -> Rig:
+    """Return what the command line asks for, nothing of it started."""
+    try:
+        rig = Rig(
+            options.changed(load(options.scenario)),
+            make_proxy=_make_proxy,
+            seed=options.seed,
+            speed=options.speed,
+            state_file=options.save,
+            with_pin=options.with_pin,
+        )
+        for name, argument in options.faults:
+            rig.stations[0].faults.apply(name, argument)
+    except (ScenarioError, FaultError) as error:
+        raise CannotStartError(str(error)) from error
+    return rig
+
+
+async def run(options: Options, announce: Callable[[Ready], None], show: Show) -> None:
+    """Run until a signal ends it; CannotStartError if it cannot, StateFileError if it cannot save in the end."""
+    rig = _make_rig(options)
+    control = Control(rig)
     with _signals() as ended:
+        await rig.start(options.port)
         try:
-            port = await proxy.start(DEFAULT_HOST, options.port)
-        except OSError as error:
-            raise CannotStartError(f"Port {options.port} cannot be used: {error.strerror}.") from error
-        announce(Ready(host=DEFAULT_HOST, port=port, device=device))
+            await control.start(options.control_port)
+            _save_first(rig)
+            announce(Ready(rig=rig, control=control.address))
+            await _until_ended(ended, (rig.drive.until_broken(), _save_now_and_then(rig), show(rig, control.address)))
+            rig.save()
+        finally:
+            await control.stop()
+            await rig.stop()
+
+
+def _save_first(rig: Rig) -> None:
+    """Save at once: better to hear now that it does not work."""
+    try:
+        rig.save()
+    except StateFileError as error:
+        raise CannotStartError(str(error)) from error
+
+
+async def _save_now_and_then(rig: Rig) -> None:
+    while True:
+        await asyncio.sleep(SAVE_PERIOD)
+        try:
+            rig.save()
+        except StateFileError as error:
+            _LOGGER.warning("%s", error)
+
+
+async def _until_ended(ended: asyncio.Event, works: Iterable[Coroutine[None, None, None]]) -> None:
+    """Wait for a signal, and let the works go on until then. Raises what breaks one of them."""
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work) for work in works]
         await ended.wait()
-        await proxy.stop()
+        for task in tasks:
+            task.cancel()
 
 
 @contextmanager
@@ -192,15 +172,56 @@ def _signals() -> Iterator[asyncio.Event]:
             loop.remove_signal_handler(number)
 
 
+def _print_line(line: str) -> None:
+    print(line, flush=True)
+
+
+async def _show_nothing(_rig: Rig, _control: str) -> None:
+    """Leave the standard output to who reads JSON."""
+
+
+async def _show_lines(rig: Rig, _control: str) -> None:
+    await write_lines(rig, _print_line)
+
+
+def _output(options: Options) -> tuple[Callable[[Ready], None], Show]:
+    """Return what tells that all is ready, and what goes on telling."""
+    if options.json:
+        return lambda ready: _print_line(ready.as_json()), _show_nothing
+    return lambda ready: _print_line(ready.as_text()), show_live if sys.stdout.isatty() else _show_lines
+
+
+def catalog() -> str:
+    """Return the scenarios and faults, a line each."""
+    scenarios = [(name, load(name).description) for name in names()]
+    faults = [(_with_argument(fault), fault.description) for fault in FAULTS.values()]
+    return "\n".join(("Scenarios (--scenario):", *_aligned(scenarios), "", "Faults (--fault):", *_aligned(faults)))
+
+
+def _with_argument(fault: Fault) -> str:
+    return f"{fault.name}[={fault.argument}]" if fault.argument else fault.name
+
+
+def _aligned(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
+    width = max(len(name) for name, _ in rows)
+    return (f"  {name:<{width}}  {description}" for name, description in rows)
+
+
 def main(arguments: list[str]) -> int:
     """Run the emulator and return its exit code."""
     try:
         options = Options.parse(arguments)
+        if options.listing:
+            _print_line(catalog())
+            return EXIT_OK
         logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING)
-        asyncio.run(run(options, lambda ready: print(ready.as_json() if options.json else ready.as_text(), flush=True)))
+        asyncio.run(run(options, *_output(options)))
     except CannotStartError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
+    except StateFileError as error:
+        print(error, file=sys.stderr)
+        return EXIT_NOT_SAVED
     return EXIT_OK
 
 

@@ -1,0 +1,153 @@
+"""What the command line of the emulator asks for."""
+
+from argparse import ArgumentError, ArgumentParser, ArgumentTypeError
+from dataclasses import dataclass, replace
+from math import inf, isfinite
+from pathlib import Path
+import re
+from typing import Final, Self
+
+from .device import DEFAULT_ADDRESS, LONGEST_NAME
+from .instant_readout import KEY_LENGTH
+from .rig import HIGHEST_PORT, CannotStartError
+from .scenario import DeviceSpec, Scenario
+
+DEFAULT_PORT: Final = 6053  # where ESPHome devices listen
+DEFAULT_SCENARIO: Final = "solar"
+AS_FAST_AS_POSSIBLE: Final = "max"
+LARGEST_SEED: Final = 2**63 - 1
+
+_ADDRESS: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
+_KEY: Final = re.compile(rf"[0-9a-f]{{{2 * KEY_LENGTH}}}")
+_PIN: Final = re.compile(r"[0-9]{6}")
+_WHOLE: Final = re.compile(r"[0-9]{1,19}")
+
+
+def _address(text: str) -> str:
+    if not _ADDRESS.fullmatch(text.upper()):
+        raise ArgumentTypeError(f"A Bluetooth address looks like {DEFAULT_ADDRESS}, not like {text!r}.")
+    return text.upper()
+
+
+def _key(text: str) -> bytes:
+    if not _KEY.fullmatch(text.lower()):
+        raise ArgumentTypeError(f"A key has {2 * KEY_LENGTH} hexadecimal digits; {text!r} does not.")
+    return bytes.fromhex(text)
+
+
+def _pin(text: str) -> str:
+    if not _PIN.fullmatch(text):
+        raise ArgumentTypeError(f"A PIN has six digits; {text!r} does not.")
+    return text
+
+
+def _name(text: str) -> str:
+    if not 0 < len(text.encode()) <= LONGEST_NAME:
+        raise ArgumentTypeError(f"A name has 1 to {LONGEST_NAME} bytes; {text!r} does not.")
+    return text
+
+
+def _port(text: str) -> int:
+    if not _WHOLE.fullmatch(text) or int(text) > HIGHEST_PORT:
+        raise ArgumentTypeError(f"A port is a number from 0 to {HIGHEST_PORT}; {text!r} is not.")
+    return int(text)
+
+
+def _seed(text: str) -> int:
+    if not _WHOLE.fullmatch(text) or int(text) > LARGEST_SEED:
+        raise ArgumentTypeError(f"A seed is a whole number from 0 to {LARGEST_SEED}; {text!r} is not.")
+    return int(text)
+
+
+def _speed(text: str) -> float:
+    if text == AS_FAST_AS_POSSIBLE:
+        return inf
+    try:
+        speed = float(text)
+    except ValueError:
+        speed = 0.0
+    if not (isfinite(speed) and speed > 0):
+        raise ArgumentTypeError(f"A speed is a number above zero, or {AS_FAST_AS_POSSIBLE}; {text!r} is neither.")
+    return speed
+
+
+def _fault(text: str) -> tuple[str, str]:
+    name, _, argument = text.partition("=")
+    return name, argument
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(
+        prog="python -m emulator",
+        description="An emulated smallBMS NG behind a Bluetooth proxy that any Home Assistant adds.",
+        exit_on_error=False,
+    )
+    add = parser.add_argument
+    add("--scenario", default=DEFAULT_SCENARIO, help=f"name or YAML file of a scenario (default: {DEFAULT_SCENARIO})")
+    add("--list", action="store_true", dest="listing", help="list the scenarios and faults, and end")
+    add("--speed", type=_speed, default=1.0, help=f"how many times faster than real time, or {AS_FAST_AS_POSSIBLE}")
+    add("--seed", type=_seed, help="another run of the same kind (default: the scenario's)")
+    add("--save", type=Path, metavar="FILE", help="go on with the state in this file, and save to it")
+    add(
+        "--fault",
+        type=_fault,
+        action="append",
+        default=[],
+        dest="faults",
+        metavar="NAME[=ARG]",
+        help="begin with a fault of the first device; may be given again",
+    )
+    add("--port", type=_port, default=DEFAULT_PORT, help="TCP port of the first proxy; 0 takes any free one")
+    add("--control-port", type=_port, default=0, help="TCP port of the control channel (default: any free one)")
+    add("--no-pin", action="store_false", dest="with_pin", help="do not tell the proxies the PIN")
+    add("--json", action="store_true", help="print one line of JSON when ready, and nothing else")
+    add("--address", type=_address, help="the first device's Bluetooth address")
+    add("--key", type=_key, help="its encryption key, 32 hexadecimal digits")
+    add("--pin", type=_pin, help="its PIN, six digits")
+    add("--name", type=_name, help="its name")
+    add("-v", "--verbose", action="store_true", help="log to the standard error output")
+    return parser
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the command line asks for; None = what the scenario says."""
+
+    scenario: str
+    listing: bool
+    speed: float
+    seed: int | None
+    save: Path | None
+    faults: list[tuple[str, str]]
+    port: int
+    control_port: int
+    with_pin: bool
+    json: bool
+    address: str | None
+    key: bytes | None
+    pin: str | None
+    name: str | None
+    verbose: bool
+
+    @classmethod
+    def parse(cls, arguments: list[str]) -> Self:
+        """Read the command line; CannotStartError if it makes no sense."""
+        try:
+            return cls(**vars(_parser().parse_args(arguments)))
+        except ArgumentError as error:
+            own = isinstance(error.__context__, ArgumentTypeError)
+            raise CannotStartError(error.message if own else f"The command line makes no sense: {error}.") from error
+
+    def changed(self, scenario: Scenario) -> Scenario:
+        """Return a scenario with the first device as asked for."""
+        first, *others = scenario.devices
+        return replace(scenario, devices=(self._device(first), *others))
+
+    def _device(self, spec: DeviceSpec) -> DeviceSpec:
+        return replace(
+            spec,
+            address=self.address or spec.address,
+            key=self.key or spec.key,
+            pin=self.pin or spec.pin,
+            name=self.name or spec.name,
+        )

@@ -1,0 +1,165 @@
+"""What of a running device is told as JSON."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, fields
+from enum import StrEnum
+from math import isinf
+from typing import Final
+
+from .bms import SmallBms
+from .codes import CODES, Code
+from .faults import FAULTS, Fault
+from .history import History
+from .options import AS_FAST_AS_POSSIBLE
+from .outputs import Output
+from .quirks import EVERY_REGISTER, Quirks
+from .rig import Proxy, Rig, Station
+from .rules import Reason
+from .settings import SettingKey
+from .state import JsonObject, JsonValue
+
+EVERYTHING: Final = "all"
+
+# The thirteen history values (M-V5); lowest and highest are several of them.
+HISTORY: Final[Mapping[str, Callable[[History], float | None]]] = {
+    "deepest_discharge_ah": lambda history: history.deepest_discharge_ah,
+    "cumulative_drawn_ah": lambda history: history.cumulative_drawn_ah,
+    "discharged_energy_kwh": lambda history: history.discharged_energy_kwh,
+    "charged_energy_kwh": lambda history: history.charged_energy_kwh,
+    "synchronizations": lambda history: history.synchronizations,
+    "cycles": lambda history: history.cycles,
+    "seconds_since_full": lambda history: history.seconds_since_full,
+    "lowest_battery_voltage": lambda history: history.lowest_battery_voltage,
+    "highest_battery_voltage": lambda history: history.highest_battery_voltage,
+    "lowest_cell_voltage": lambda history: history.lowest_cell_voltage,
+    "highest_cell_voltage": lambda history: history.highest_cell_voltage,
+    "lowest_temperature": lambda history: history.lowest_temperature,
+    "highest_temperature": lambda history: history.highest_temperature,
+}
+
+
+def state(rig: Rig, station: Station) -> JsonObject:
+    """Return everything of one device and its surroundings."""
+    bms = station.bms
+    return {
+        "scenario": rig.scenario.name,
+        "seed": station.simulation.seed,
+        "time": station.simulation.now.isoformat(timespec="seconds"),
+        "elapsed": station.simulation.elapsed,
+        "speed": speed(rig.drive.speed),
+        "device": _device(station),
+        "status": {**asdict(bms.status_page()), "system_on": bms.system_on, "powered": bms.powered},
+        "bank": asdict(bms.bank_page()),
+        "batteries": [_battery(bms, index) for index in range(len(bms.bank.batteries))],
+        "outputs": {output.value: bms.outputs.is_high(output) for output in Output},
+        "permissions": {
+            "charge": bms.allowed_to_charge,
+            "charge_off_reasons": _reasons(bms.charge_off_reasons),
+            "discharge": bms.allowed_to_discharge,
+            "discharge_off_reasons": _reasons(bms.discharge_off_reasons),
+        },
+        "remote": {"on": bms.remote.is_on(bms.voltage), **bms.remote.save()},
+        "leds": {"blue": bms.blue_led, "red": bms.red_led},
+        "codes": [_code(code) for code in CODES if code in bms.codes],
+        "flows": flows(station),
+        "faults": list(station.faults.active),
+        "settings": {key.value: bms.settings.get(key) for key in SettingKey},
+        "history": {name: value(bms.history) for name, value in HISTORY.items()},
+        "firmware": bms.firmware_state,
+        "radio": radio(station),
+        "proxies": [proxy_state(proxy, port, station) for proxy, port in zip(rig.proxies, rig.ports, strict=True)],
+    }
+
+
+def speed(value: float) -> JsonValue:
+    """Return a speed, for which JSON has no infinity."""
+    return AS_FAST_AS_POSSIBLE if isinf(value) else value
+
+
+def flows(station: Station) -> list[JsonObject]:
+    """Return what loads, chargers and switches do."""
+    world = station.simulation.world
+    return [{**asdict(item), "forced": world.forced.get(item.name)} for item in world.status()]
+
+
+def radio(station: Station) -> JsonObject:
+    """Return what the device does over Bluetooth."""
+    device, session = station.device, station.ve_smart.session
+    return {
+        "advertises": device.advertises,
+        "instant_readout_on": device.instant_readout_on,
+        "bluetooth_enabled": station.bms.bluetooth_enabled,
+        "connected": device.connected,
+        "bonds": sorted(device.peripheral.bonds),
+        "chunks_without_credit": 0 if session is None else session.server.chunks_without_credit,
+        "forbidden_writes": {
+            **device.forbidden_writes,
+            **{f"0x{register:04X}": count for register, count in station.registers.forbidden_writes.items()},
+        },
+        "quirks": quirks(station.ve_smart.quirks),
+    }
+
+
+def quirks(values: Quirks) -> JsonObject:
+    """Return how VE.Smart behaves."""
+    return {field.name: _quirk(getattr(values, field.name)) for field in fields(Quirks)}
+
+
+def proxy_state(proxy: Proxy, port: int, station: Station) -> JsonObject:
+    """Return a proxy, as a device sees it."""
+    return {
+        "name": proxy.friendly_name,
+        "port": port,
+        "address": proxy.source,
+        "rssi": proxy.rssi[station.device.address],
+        "slots": proxy.slots,
+        "free_slots": proxy.free_slots,
+        "clients": proxy.clients,
+        "knows_pin": proxy.pin is not None,
+    }
+
+
+def faults(station: Station) -> list[JsonObject]:
+    """Return every fault, on or off."""
+    active = station.faults.active
+    return [_fault(fault, on=fault.name in active) for fault in FAULTS.values()]
+
+
+def _fault(fault: Fault, *, on: bool) -> JsonObject:
+    return {"name": fault.name, "description": fault.description, "argument": fault.argument, "on": on}
+
+
+def _device(station: Station) -> JsonObject:
+    device = station.device
+    return {
+        "number": station.number,
+        "name": device.name,
+        "address": device.address,
+        "serial_number": device.serial_number,
+        "key": device.key.hex(),
+        "pin": device.pin,
+    }
+
+
+def _battery(bms: SmallBms, index: int) -> JsonObject:
+    page = bms.battery_page(index)
+    if page is None:
+        return {"serial_number": bms.bank.batteries[index].serial_number, "unplugged": True}
+    return {**asdict(page), "unplugged": False}
+
+
+def _reasons(reasons: frozenset[Reason]) -> Sequence[JsonValue]:
+    return sorted(reasons)
+
+
+def _code(code: Code) -> JsonObject:
+    description = CODES[code]
+    return {"code": code, "severity": description.severity.name.lower(), "meaning": description.meaning}
+
+
+def _quirk(value: object) -> JsonValue:
+    if isinstance(value, bool | int | float | StrEnum):
+        return value
+    if value == EVERY_REGISTER:
+        return EVERYTHING
+    return sorted(value) if isinstance(value, frozenset) else None

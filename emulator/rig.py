@@ -1,0 +1,313 @@
+"""Everything of a scenario, wired together and running: simulations, devices, VE.Smart, faults and proxies."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+import os
+from pathlib import Path
+import re
+from time import time
+from typing import Final, Protocol
+
+from .bms import SmallBms
+from .bms_registers import BmsRegisters
+from .device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN, DEFAULT_SERIAL_NUMBER, EmulatedDevice
+from .drive import Clockwork, Drive
+from .faults import FaultBoard
+from .instant_readout import KEY_LENGTH
+from .scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
+from .simulation import Simulation
+from .state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object
+from .state_file import StateFileError, read_state, write_state
+from .ve_smart_link import VeSmartService
+
+HOST: Final = "127.0.0.1"
+HIGHEST_PORT: Final = 0xFFFF
+
+_DEFAULT_PROXY_NAME: Final = "Emulated proxy"
+# Locally administered, and far enough apart for the second address that a proxy has.
+_FIRST_PROXY_ADDRESS: Final = 0x0200_00E5_9001
+_PROXY_ADDRESS_STEP: Final = 0x10
+_ADDRESS_LENGTH: Final = 6
+
+
+class CannotStartError(Exception):
+    """The emulator cannot start; the text says why, in one sentence."""
+
+
+class Proxy(Protocol):
+    """A Bluetooth proxy, as far as a rig and who looks at it know it."""
+
+    friendly_name: str
+    pin: str | None
+    rssi: dict[str, int]
+    slots: int
+
+    @property
+    def source(self) -> str:
+        """Its Bluetooth address."""
+
+    @property
+    def free_slots(self) -> int:
+        """How many more connections it can carry now."""
+
+    @property
+    def clients(self) -> int:
+        """How many listen to it."""
+
+    async def start(self, host: str, port: int) -> int:
+        """Listen, and return the port; OSError if it is not free."""
+
+    async def stop(self) -> None:
+        """Let all clients go, and stop listening."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ProxyPlan:
+    """What a proxy is made from: rssi in dBm by the address of a device; pin: the PIN that it knows."""
+
+    name: str
+    friendly_name: str
+    mac: str
+    devices: tuple[EmulatedDevice, ...]
+    rssi: Mapping[str, int]
+    slots: int
+    pin: str | None
+
+
+type MakeProxy = Callable[[ProxyPlan], Proxy]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Station:
+    """One device with all that belongs to it; number counts from 1."""
+
+    number: int
+    simulation: Simulation
+    device: EmulatedDevice
+    registers: BmsRegisters
+    ve_smart: VeSmartService
+    faults: FaultBoard
+
+    @property
+    def bms(self) -> SmallBms:
+        """Its BMS."""
+        return self.simulation.bms
+
+
+class Rig:
+    """Everything of a scenario. make_proxy makes its proxies, which know the PIN only if with_pin allows it.
+
+    state_file is where the simulations come from, if it exists, and where save puts them. Raises CannotStartError.
+    Make it inside a running event loop.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        *,
+        make_proxy: MakeProxy,
+        seed: int | None = None,
+        speed: float = 1.0,
+        state_file: Path | None = None,
+        with_pin: bool = True,
+    ) -> None:
+        self.scenario = scenario
+        self.state_file = state_file
+        self.ports: tuple[int, ...] = ()
+        saved = None if state_file is None else _read(state_file, scenario, seed)
+        simulations = _new_simulations(scenario, seed) if saved is None else saved.simulations
+        devices = tuple(map(_make_device, scenario.devices, simulations, strict=True))
+        _check_addresses(device.address for device in devices)
+        if saved is not None:
+            saved.restore_radios(devices)
+        plans = _plans(scenario.proxies or (_default_proxy(scenario),), devices, with_pin=with_pin)
+        _check_addresses(plan.mac for plan in plans)
+        self.proxies = tuple(map(make_proxy, plans))
+        self.stations = tuple(
+            _wire(number, simulation, device, self.proxies)
+            for number, (simulation, device) in enumerate(zip(simulations, devices, strict=True), 1)
+        )
+        self.drive = Drive(Clockwork(simulations, after=self._follow), speed)
+
+    async def start(self, port: int) -> None:
+        """Let the proxies listen, the first on a port, the others after it (0 = any), and time pass.
+
+        Raises CannotStartError; nothing listens then.
+        """
+        for index, proxy in enumerate(self.proxies):
+            wanted = port + index if port else 0
+            try:
+                self.ports += (await proxy.start(HOST, wanted),)
+            except (OSError, OverflowError) as error:
+                await self.stop()
+                raise cannot_use_port(wanted, error) from error
+        self.drive.start()
+
+    async def stop(self) -> None:
+        """End everything."""
+        await self.drive.stop()
+        for proxy in self.proxies:
+            await proxy.stop()
+
+    def save(self) -> None:
+        """Save to the state file, if there is one. Raises StateFileError; what was there then still is."""
+        if self.state_file is not None:
+            write_state(self.state_file, {"devices": [_save(station) for station in self.stations]})
+
+    def _follow(self) -> None:
+        for station in self.stations:
+            station.device.follow_supply()
+
+
+def cannot_use_port(port: int, error: OSError | OverflowError) -> CannotStartError:
+    """Return the sentence for a port that cannot be listened on."""
+    if isinstance(error, OverflowError):
+        return CannotStartError(f"Port {port} cannot be used: there is none above {HIGHEST_PORT}.")
+    # asyncio puts whole sentences where others have the short text of the error number.
+    reason = os.strerror(error.errno) if error.errno else error
+    return CannotStartError(f"Port {port} cannot be used: {reason}.")
+
+
+# Devices
+
+
+def _new_simulations(scenario: Scenario, seed: int | None) -> tuple[Simulation, ...]:
+    return tuple(Simulation(scenario, seed, device=index) for index in range(len(scenario.devices)))
+
+
+def _make_device(spec: DeviceSpec, simulation: Simulation) -> EmulatedDevice:
+    index = simulation.device
+    return EmulatedDevice(
+        simulation.snapshot,
+        board=simulation.bms,
+        address=spec.address or DEFAULT_ADDRESS,
+        name=spec.name or DEFAULT_NAME,
+        key=spec.key or (int.from_bytes(DEFAULT_KEY) + index).to_bytes(KEY_LENGTH),
+        pin=spec.pin or DEFAULT_PIN,
+        serial_number=spec.serial_number or f"{DEFAULT_SERIAL_NUMBER[:-2]}{index + 1:02}",
+        # So that a restart does not send other content under a nonce that was just heard.
+        nonce=int(time()),
+        seed=simulation.seed,
+    )
+
+
+def _wire(number: int, simulation: Simulation, device: EmulatedDevice, proxies: tuple[Proxy, ...]) -> Station:
+    registers = BmsRegisters(simulation.bms, device)
+    ve_smart = VeSmartService(registers)
+    device.make_ve_smart_server = ve_smart.serve
+    return Station(
+        number=number,
+        simulation=simulation,
+        device=device,
+        registers=registers,
+        ve_smart=ve_smart,
+        faults=FaultBoard(simulation.bms, device.faults, proxies),
+    )
+
+
+def _check_addresses(addresses: Iterable[str]) -> None:
+    seen = set[str]()
+    for address in addresses:
+        if address in seen:
+            raise CannotStartError(f"The address {address} is there twice.")
+        seen.add(address)
+
+
+# Proxies
+
+
+def _default_proxy(scenario: Scenario) -> ProxySpec:
+    """Return the proxy of a scenario that names none: it knows the PIN."""
+    rssi = (DEFAULT_RSSI,) * len(scenario.devices)
+    return ProxySpec(name=_DEFAULT_PROXY_NAME, address=None, rssi=rssi, slots=DEFAULT_SLOTS, pin=True)
+
+
+def _plans(specs: Sequence[ProxySpec], devices: tuple[EmulatedDevice, ...], *, with_pin: bool) -> tuple[ProxyPlan, ...]:
+    plans = [_plan(spec, index, devices) for index, spec in enumerate(specs)]
+    return tuple(plan if with_pin else replace(plan, pin=None) for plan in plans)
+
+
+def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...]) -> ProxyPlan:
+    words = re.sub(r"[^a-z0-9]+", "-", spec.name.lower()).strip("-") or "proxy"
+    mac = (_FIRST_PROXY_ADDRESS + index * _PROXY_ADDRESS_STEP).to_bytes(_ADDRESS_LENGTH).hex(":").upper()
+    return ProxyPlan(
+        name=f"{words}-{index + 1}",
+        friendly_name=spec.name,
+        mac=spec.address or mac,
+        devices=devices,
+        rssi={device.address: rssi for device, rssi in zip(devices, spec.rssi, strict=True)},
+        slots=spec.slots,
+        # A proxy has room for one PIN, as an ESP32 has it in its configuration.
+        pin=devices[0].pin if spec.pin else None,
+    )
+
+
+# State
+
+
+def _save(station: Station) -> JsonObject:
+    device = station.device
+    radio: JsonObject = {
+        "instant_readout_on": device.instant_readout_on,
+        "bonds": sorted(device.peripheral.bonds),
+    }
+    return {"simulation": station.simulation.save_state(), "radio": radio}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Saved:
+    """What came from a state file."""
+
+    simulations: tuple[Simulation, ...]
+    radios: tuple[tuple[bool, frozenset[str]], ...]
+
+    def restore_radios(self, devices: Iterable[EmulatedDevice]) -> None:
+        """Give the devices what their radios remembered."""
+        for device, (instant_readout_on, bonds) in zip(devices, self.radios, strict=True):
+            device.instant_readout_on = instant_readout_on
+            device.peripheral.bonds.update(bonds)
+
+
+def _read(path: Path, scenario: Scenario, seed: int | None) -> _Saved | None:
+    """Return what is in a state file; None if there is none."""
+    if not path.parent.is_dir():
+        raise CannotStartError(f"The state cannot be saved to {path}: there is no folder {path.parent}.")
+    if not path.exists():
+        return None
+    try:
+        return _load(read_state(path), scenario, seed)
+    except StateFileError as error:
+        raise CannotStartError(str(error)) from error
+    except StateError as error:
+        raise CannotStartError(f"The state file {path} cannot be used: {error}") from error
+
+
+def _load(data: JsonObject, scenario: Scenario, seed: int | None) -> _Saved:
+    saved = [_as_object(item) for item in get_list(data, "devices")]
+    if len(saved) != len(scenario.devices):
+        raise StateError(f"It holds {len(saved)} devices, and the scenario has {len(scenario.devices)}.")
+    states = [get_object(item, "simulation") for item in saved]
+    for state in states:
+        _check_origin(state, scenario, seed)
+    simulations = tuple(Simulation.load_state(scenario, state) for state in states)
+    if len({simulation.elapsed for simulation in simulations}) > 1:
+        raise StateError("Its devices live in different times.")
+    return _Saved(simulations=simulations, radios=tuple(_radio(get_object(item, "radio")) for item in saved))
+
+
+def _as_object(value: JsonValue) -> JsonObject:
+    if not isinstance(value, Mapping):
+        raise StateError("The saved state is damaged: devices should be objects.")
+    return value
+
+
+def _check_origin(state: JsonObject, scenario: Scenario, seed: int | None) -> None:
+    if state.get("scenario") != scenario.name:
+        raise StateError(f"It was saved by the scenario {state.get('scenario')}, not {scenario.name}.")
+    if seed is not None and state.get("seed") != seed:
+        raise StateError(f"It was begun with the seed {state.get('seed')}, not {seed}.")
+
+
+def _radio(data: JsonObject) -> tuple[bool, frozenset[str]]:
+    bonds = frozenset(item for item in get_list(data, "bonds") if isinstance(item, str))
+    return get_bool(data, "instant_readout_on"), bonds
