@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 from collections.abc import Coroutine, Sequence
+from pathlib import Path
 import signal
 import sys
 from typing import Final
@@ -11,10 +12,10 @@ from .errors import DemoError
 from .folder import DEFAULT, own_folder, temporary_folder
 from .ports import free_port
 from .progress import fail
-from .run import Run, check, demo
+from .run import DEFAULT_SCENARIO, Run, check, demo
 
 _PORT: Final = 8127  # not Home Assistant's usual one, which may well be in use
-_SPEED: Final = 30.0  # from full to empty and back within minutes
+_SPEED: Final = 60.0  # a day within 24 minutes
 _HIGHEST_PORT: Final = 65535
 _ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED: Final = 130  # as shells have it
@@ -43,7 +44,8 @@ def _parser() -> argparse.ArgumentParser:
     add("--check", action="store_true", help="set everything up in a temporary folder, check it, and end")
     add("--keep", action="store_true", help="go on with the Home Assistant of the last demo instead of a fresh one")
     add("--port", type=_port, help=f"port of Home Assistant (default: {_PORT}; for --check any free one)")
-    add("--speed", type=_speed, metavar="X", default=_SPEED, help="let the battery live X times faster (default: 30)")
+    add("--speed", type=_speed, metavar="X", default=_SPEED, help="let the battery live X times faster (default: 60)")
+    add("--scenario", default=DEFAULT_SCENARIO, help="scenario of the emulator (default: solar), see docs/emulator.md")
     return parser
 
 
@@ -64,14 +66,18 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
     await task
 
 
+def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
+    return Run(folder=folder, port=port, speed=options.speed, scenario=options.scenario)
+
+
 def _run(options: argparse.Namespace) -> None:
     if options.check:
         with temporary_folder() as folder:
-            run = Run(folder=folder, port=options.port or free_port(), speed=options.speed)
+            run = _configured(options, folder, options.port or free_port())
             asyncio.run(_until_signal(check(run)))
     else:
         with own_folder(DEFAULT) as folder:
-            run = Run(folder=folder, port=options.port or _PORT, speed=options.speed)
+            run = _configured(options, folder, options.port or _PORT)
             asyncio.run(_until_signal(demo(run, keep=options.keep)))
 
 

@@ -31,10 +31,11 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Emulator:
-    """Where the emulated Bluetooth proxy listens, and the devices in its reach."""
+    """Where the emulated Bluetooth proxy listens, where it is controlled, and the devices in its reach."""
 
     host: str
     port: int
+    control: str
     devices: tuple[Device, ...]
 
     @classmethod
@@ -48,11 +49,16 @@ class Emulator:
         devices = tuple(Device.from_json(device) for device in as_objects(ready.get("devices")))
         if not devices:
             raise DemoError("The emulator has no device.")
-        return cls(host=text(ready, "host"), port=whole_number(ready, "port"), devices=devices)
+        return cls(
+            host=text(ready, "host"),
+            port=whole_number(ready, "port"),
+            control=text(ready, "control"),
+            devices=devices,
+        )
 
 
-async def start_emulator(children: Children, *, log: Path, port: int, speed: float) -> Emulator:
-    """Start it, so many times faster than real time, and wait until it is ready. Port 0 is any free one."""
-    command = (*_COMMAND, "--port", str(port), "--speed", f"{speed:g}")
+async def start_emulator(children: Children, *, log: Path, port: int, scenario: str, speed: float) -> Emulator:
+    """Start a scenario, so many times faster than real time, and wait until it is ready. Port 0 is any free one."""
+    command = (*_COMMAND, "--port", str(port), "--scenario", scenario, "--speed", f"{speed:g}")
     child = await children.start("The emulator", command, log=log, cwd=_ROOT, listen=True)
     return Emulator.from_line(await child.first_line(_LIMIT))

@@ -8,6 +8,7 @@ import json
 from pathlib import Path
 import shutil
 import time
+from typing import Final
 
 from .answers import Json, as_object, whole_number
 from .check import check_device, complaints
@@ -21,14 +22,17 @@ from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in
 from .ports import check_free
 from .progress import detail, say
 
+DEFAULT_SCENARIO: Final = "solar"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run works with: a folder, Home Assistant's port, how many times faster than real time."""
+    """What one run works with: a folder, Home Assistant's port, the emulator's scenario and its speed."""
 
     folder: Path
     port: int
     speed: float
+    scenario: str = DEFAULT_SCENARIO
 
     @property
     def config(self) -> Path:
@@ -124,10 +128,11 @@ def _kept_port(run: Run) -> int | None:
 
 async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     say("Starting the emulator …")
-    emulator = await start_emulator(children, log=run.emulator_log, port=port, speed=run.speed)
+    emulator = await start_emulator(children, log=run.emulator_log, port=port, scenario=run.scenario, speed=run.speed)
     names = ", ".join(f"{device.name} ({device.address})" for device in emulator.devices)
     detail(f"{names}, living {run.speed:g} times faster than real time")
     detail(f"behind a Bluetooth proxy at {emulator.host}:{emulator.port}")
+    detail(f"controlled at {emulator.control}, see docs/emulator.md")
     return emulator
 
 

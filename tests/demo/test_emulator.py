@@ -9,13 +9,14 @@ from demo.emulator import Device, Emulator
 from demo.errors import DemoError
 
 DEVICE: JsonObject = {"address": "c0:3a:5e:00:00:01", "name": "a BMS", "key": "ab" * 16, "pin": "000000"}
-READY: JsonObject = {"host": "127.0.0.1", "port": 4321, "devices": [DEVICE], "control": None}
+READY: JsonObject = {"host": "127.0.0.1", "port": 4321, "devices": [DEVICE], "control": "http://127.0.0.1:4322"}
 
 
 def test_a_ready_emulator() -> None:
     assert Emulator.from_line(json.dumps(READY)) == Emulator(
         host="127.0.0.1",
         port=4321,
+        control="http://127.0.0.1:4322",
         devices=(Device(address="C0:3A:5E:00:00:01", name="a BMS", key="ab" * 16),),
     )
 

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 FLOWS = "/api/config/config_entries/flow"
 DEVICE = Device(address="C0:3A:5E:00:00:01", name="a BMS", key="ab" * 16)
-EMULATOR = Emulator(host="127.0.0.1", port=4321, devices=(DEVICE,))
+EMULATOR = Emulator(host="127.0.0.1", port=4321, control="http://127.0.0.1:2", devices=(DEVICE,))
 DONE: JsonObject = {"type": "create_entry"}
 
 
