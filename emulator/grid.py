@@ -5,6 +5,8 @@ from typing import Final
 
 LONGEST_STEP: Final = 60.0  # s
 TOLERANCE: Final = 1e-9
+# Times off the grid are multiples of this, in s: sums of them are exact.
+TICKS_PER_SECOND: Final = 2**20
 
 
 def stride_within(seconds: float) -> float:
@@ -18,3 +20,8 @@ def stride_within(seconds: float) -> float:
 def next_on_grid(elapsed: float, stride: float) -> float:
     """Return the next point of the grid after some elapsed seconds."""
     return (floor(elapsed / stride + TOLERANCE) + 1) * stride
+
+
+def to_ticks(elapsed: float) -> float:
+    """Return the nearest time that sums keep exact."""
+    return round(elapsed * TICKS_PER_SECOND) / TICKS_PER_SECOND

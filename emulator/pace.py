@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from math import inf
+from time import monotonic
 from typing import Final, Protocol
 
 from .grid import TOLERANCE, next_on_grid, stride_within
@@ -24,7 +25,7 @@ class Runs(Protocol):
         ...
 
 
-def _do_nothing() -> None:
+def do_nothing() -> None:
     """Follow nothing."""
 
 
@@ -35,10 +36,17 @@ class Pace:
     time that it takes. The speed may be changed while it runs.
     """
 
-    def __init__(self, driven: Runs, speed: float, *, after_slice: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        driven: Runs,
+        speed: float,
+        *,
+        after_slice: Callable[[], None] = do_nothing,
+        clock: Callable[[], float] = monotonic,
+    ) -> None:
         self._driven = driven
-        self._after_slice = after_slice or _do_nothing
-        self._clock = asyncio.get_running_loop().time
+        self._after_slice = after_slice
+        self._clock = clock
         self.speed = speed
 
     @property

@@ -16,8 +16,8 @@ from typing import Final, Self
 from .bms import Checkpoint as BmsCheckpoint
 from .bms import SmallBms
 from .build import build_bms
-from .grid import LONGEST_STEP, TOLERANCE, next_on_grid, stride_within
-from .pace import Pace
+from .grid import LONGEST_STEP, TOLERANCE, next_on_grid, stride_within, to_ticks
+from .pace import Pace, do_nothing
 from .scenario import Scenario
 from .snapshot import Snapshot
 from .state import JsonObject, JsonValue, StateError, get_float, get_int, get_object
@@ -29,6 +29,9 @@ RESOLUTION: Final = LONGEST_STEP / 2**7
 SHORTEST_STEP: Final = LONGEST_STEP / 2**9
 # A step to a timer or a change by the clock is not made shorter than this: rounding must not make endless tiny steps.
 SHORTEST_WAIT: Final = 0.001
+# How far the current may change over a step: by this share of it, or by this share of the capacity in Ah.
+CURRENT_STEP: Final = 0.1
+SMALL_CURRENT: Final = 0.002
 
 
 class Simulation:
@@ -70,10 +73,10 @@ class Simulation:
         world.settle(self.elapsed, bms)
         checkpoint = bms.copy(), world.copy()
         conditions = self._conditions()
-        stride = self._longest_stride()
+        stride, midway = self._longest_stride()
         target = self._target(stride, end)
         while True:
-            self._flow(target)
+            self._flow(target, midway)
             if target - self.elapsed <= RESOLUTION or self._conditions() == conditions:
                 break
             self._go_back(checkpoint)
@@ -83,17 +86,29 @@ class Simulation:
     def _conditions(self) -> Hashable:
         return self.bms.conditions(), self.world.conditions()
 
-    def _longest_stride(self) -> float:
-        """Return the coarsest grid on which a step stays accurate."""
-        current = self.world.flow(self.elapsed, self.bms, LONGEST_STEP)
+    def _longest_stride(self) -> tuple[float, bool]:
+        """Return the coarsest grid on which a step stays accurate, and whether its current should be that of midway.
+
+        A charger that holds a voltage gives less and less. The current of midway moves the right charge then; but it
+        would make a current that hardly changes swing, for which the one of the end is as good.
+        """
+        begin = self.world.flow(self.elapsed, self.bms, 0.0)
+        allowed = max(CURRENT_STEP * abs(begin), SMALL_CURRENT * self.bms.detected.capacity_ah)
+        stride, midway = LONGEST_STEP, False
+        while abs((current := self.world.flow(self.elapsed, self.bms, stride)) - begin) > allowed:
+            stride, midway = stride / 2, True
+            if stride <= SHORTEST_STEP:
+                break
         accurate = self.bms.longest_step(current)
-        return stride_within(max(accurate, SHORTEST_STEP))
+        return stride_within(max(min(stride, accurate), SHORTEST_STEP)), midway
 
     def _target(self, stride: float, end: float) -> float:
         """Return where a step ends: on the grid, or earlier at a timer, at a change by the clock, or at the end."""
         waits = (self.bms.next_timer(), self.world.next_change(self.elapsed))
         soonest = min((wait for wait in waits if wait is not None), default=inf)
-        return min(next_on_grid(self.elapsed, stride), self.elapsed + max(soonest, SHORTEST_WAIT), end)
+        if soonest < stride:
+            end = min(end, to_ticks(self.elapsed + max(soonest, SHORTEST_WAIT)))
+        return min(next_on_grid(self.elapsed, stride), end)
 
     def _shorter(self, stride: float, target: float) -> tuple[float, float]:
         """Return the next finer grid that makes the step shorter, and where it ends then."""
@@ -103,10 +118,10 @@ class Simulation:
             if nearer < target - TOLERANCE:
                 return stride, nearer
 
-    def _flow(self, target: float) -> None:
+    def _flow(self, target: float, midway: bool) -> None:
         """Let the current flow that flows."""
         seconds = target - self.elapsed
-        current = self.world.flow(self.elapsed, self.bms, seconds)
+        current = self.world.flow(self.elapsed, self.bms, seconds / 2 if midway else seconds)
         self.bms.step(current=current, ambient=self.world.ambient(self.elapsed), seconds=seconds)
         self.world.advance(self.elapsed, self.bms, seconds)
 
@@ -116,7 +131,7 @@ class Simulation:
 
     # Real time
 
-    async def run(self, speed: float, *, until: float = inf, after_slice: Callable[[], None] | None = None) -> None:
+    async def run(self, speed: float, *, until: float = inf, after_slice: Callable[[], None] = do_nothing) -> None:
         """Run so many times faster than real time, inf = as fast as possible, until so many seconds have passed.
 
         The same speed gives exactly the same run on every machine. after_slice is called whenever time has passed.

@@ -298,6 +298,17 @@ def test_a_short_interruption_does_not_begin_the_charge_cycle_again() -> None:
     assert item(running, "Charger").detail == "float"
 
 
+def test_a_long_interruption_begins_the_charge_cycle_again() -> None:
+    running = with_charger("charger-output")
+    running.advance(8 * HOUR)
+    assert item(running, "Charger").detail == "float"
+    running.bms.set_mode(False)
+    running.advance(1.1 * HOUR)
+    running.bms.set_mode(True)
+    running.advance(60)
+    assert item(running, "Charger").detail in ("bulk", "absorption")
+
+
 def test_mains_come_and_go_by_the_clock() -> None:
     running = simulation("""
         chargers:
@@ -361,6 +372,19 @@ def test_cyrix_li_ct_parts_the_batteries_at_a_low_voltage_and_keeps_the_starter_
     assert running.bms.bank.voltage < 13.2
     assert not item(running, "Cyrix").on
     assert float(item(running, "Cyrix").detail.split()[2]) > 12.6
+
+
+def test_going_back_undoes_everything_that_a_step_does() -> None:
+    running = simulation(CAMPER)
+    world, bms = running.world, running.bms
+    for _ in range(8):
+        running.advance(1000)
+        before = world.copy()
+        world.flow(running.elapsed, bms, 700)
+        world.advance(running.elapsed, bms, 700)
+        assert world.copy() != before
+        world.restore(before)
+        assert world.copy() == before
 
 
 def test_battery_protect_opens_by_itself_on_a_low_voltage() -> None:
