@@ -208,7 +208,8 @@ def check() -> None:
 
 
 def _values(reading: BatteryReading) -> tuple[float | None, ...]:
-    return reading.voltage, reading.current, reading.state_of_charge, reading.time_to_go, reading.temperature
+    drawn = None if reading.consumed_amphours is None else abs(reading.consumed_amphours)
+    return reading.voltage, reading.current, reading.state_of_charge, reading.time_to_go, drawn, reading.temperature
 
 
 def _peer_values(peer: LynxSmartBMSData) -> tuple[float | None, ...]:
@@ -217,6 +218,7 @@ def _peer_values(peer: LynxSmartBMSData) -> tuple[float | None, ...]:
         peer.get_current(),
         peer.get_soc(),
         peer.get_remaining_mins(),
+        peer.get_consumed_ah(),
         peer.get_battery_temperature(),
     )
 
