@@ -103,7 +103,7 @@ def options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/screenshots", description="Make the pictures of docs/images anew.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(picture.name for picture in PICTURES))
     parser.add_argument("--after", type=float, default=200.0, help="seconds of demo before the pictures (default: 200)")
-    parser.add_argument("--speed", type=float, default=10.0, metavar="X", help="as for scripts/demo (default: 10)")
+    parser.add_argument("--speed", type=float, default=60.0, metavar="X", help="as for scripts/demo (default: 60)")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - {picture.name for picture in PICTURES}:
         parser.error(f"there is no picture {', '.join(sorted(unknown))}")
