@@ -16,7 +16,7 @@ from emulator.loads import Draw
 from emulator.scenario import FOLDER, Scenario, parse_scenario
 from emulator.settings import SettingKey
 from emulator.simulation import Simulation
-from emulator.switches import SwitchKind
+from emulator.switches import WIRINGS, SwitchKind
 from emulator.yaml_reader import ScenarioError
 
 from .scenarios import BANK, BASE, scenario
@@ -25,6 +25,49 @@ DAY = 86400.0
 SHORE = "name: C, kind: shore, follows: nothing, current: 3"
 SHIPPED = ("bench", "camper-alternator", "camper-inverter", "largest-bank", "solar")
 SENTENCE = re.compile(r"test\.yaml, line \d+: [^\n]+\.")
+
+
+EVERYTHING = """
+description: Everything
+seed: 7
+start: 2026-06-15 06:00:30+02:00
+place: {latitude: -12.5, longitude: 130.8}
+clouds: 40
+temperature: {"06:00": 10, "16:00": 20}
+remote: off
+bank:
+  strings: [[25.6/100, 25.6/100], [25.6/100, 25.6/100]]
+  state_of_charge: 66.5
+  state_of_charge_known: no
+  temperature: 3
+  batteries:
+    2: {serial_number: HQ2640ABCDE, firmware_version: v1.05, state_of_charge: 60, temperature: 7}
+settings: {charged_voltage: 56, tail_current: 3, charged_detection_time: 5, low_soc_warning: 30, discharge_floor: 20}
+switches:
+  - {name: Protect, kind: battery-protect, disconnects: 46, reconnects: 50}
+  - {name: Power, kind: inverter, follows: inverting-cable, efficiency: 95, idle_power: 12}
+loads:
+  - {name: Lamp, follows: Protect, current: 2, duty: {on: 90 s, every: 1.5 h}}
+  - {name: Kettle, follows: Power, power: {"07:00": 900, "07:05": 0}}
+  - {name: Heater, follows: nothing, resistance: 12}
+chargers:
+  - name: Sun
+    kind: solar
+    follows: charger-output
+    current: 35
+    panel: {peak_power: 900, tilt: 12, azimuth: 0}
+    absorption_voltage: 56.4
+    float_voltage: 54
+    absorption_time: 45 min
+  - {name: Shore, kind: shore, follows: nothing, current: 10, mains: [{from: 20:00, to: 06:00, days: [friday]}]}
+  - {name: Engine, kind: alternator, follows: charger-output, current: 5, voltage: 57, driving: yes}
+devices:
+  - {name: One, address: "c0:3a:5e:00:00:0a", key: 000102030405060708090a0b0c0d0e0f, pin: "000042", serial_number: HQ1}
+  - {name: Two, address: "c0:3a:5e:00:00:0b"}
+proxies:
+  - {name: Near, address: "02:00:00:00:e5:01", rssi: -50, slots: 2, pin: yes}
+  - {name: Far, rssi: {Two: -90}}
+"""
 
 
 def error_of(content: str) -> str:
@@ -117,51 +160,7 @@ def test_least_that_a_scenario_needs() -> None:
 
 
 def test_everything_that_a_scenario_can_say() -> None:
-    full: Scenario = parse_scenario(
-        """
-description: Everything
-seed: 7
-start: 2026-06-15 06:00:30+02:00
-place: {latitude: -12.5, longitude: 130.8}
-clouds: 40
-temperature: {"06:00": 10, "16:00": 20}
-remote: off
-bank:
-  strings: [[25.6/100, 25.6/100], [25.6/100, 25.6/100]]
-  state_of_charge: 66.5
-  state_of_charge_known: no
-  temperature: 3
-  batteries:
-    2: {serial_number: HQ2640ABCDE, firmware_version: v1.05, state_of_charge: 60, temperature: 7}
-settings: {charged_voltage: 56, tail_current: 3, charged_detection_time: 5, low_soc_warning: 30, discharge_floor: 20}
-switches:
-  - {name: Protect, kind: battery-protect, disconnects: 46, reconnects: 50}
-  - {name: Power, kind: inverter, follows: inverting-cable, efficiency: 95, idle_power: 12}
-loads:
-  - {name: Lamp, follows: Protect, current: 2, duty: {on: 90 s, every: 1.5 h}}
-  - {name: Kettle, follows: Power, power: {"07:00": 900, "07:05": 0}}
-  - {name: Heater, follows: nothing, resistance: 12}
-chargers:
-  - name: Sun
-    kind: solar
-    follows: charger-output
-    current: 35
-    panel: {peak_power: 900, tilt: 12, azimuth: 0}
-    absorption_voltage: 56.4
-    float_voltage: 54
-    absorption_time: 45 min
-  - {name: Shore, kind: shore, follows: nothing, current: 10, mains: [{from: 20:00, to: 06:00, days: [friday]}]}
-  - {name: Engine, kind: alternator, follows: charger-output, current: 5, voltage: 57, driving: yes}
-devices:
-  - {name: One, address: "c0:3a:5e:00:00:0a", key: 000102030405060708090a0b0c0d0e0f, pin: "000042", serial_number: HQ1}
-  - {name: Two, address: "c0:3a:5e:00:00:0b"}
-proxies:
-  - {name: Near, address: "02:00:00:00:e5:01", rssi: -50, slots: 2, pin: yes}
-  - {name: Far, rssi: {Two: -90}}
-""",
-        name="full",
-        file="full.yaml",
-    )
+    full: Scenario = parse_scenario(EVERYTHING, name="full", file="full.yaml")
     assert (full.seed, full.start.utcoffset(), full.remote_on) == (7, timedelta(hours=2), False)
     assert full.system_voltage == 48
     assert full.bank.batteries[1].serial_number == "HQ2640ABCDE"
@@ -181,6 +180,19 @@ proxies:
     running.advance(3600)
     assert running.bms.bank.batteries[1].firmware_version == "v1.05"
     assert not running.bms.outputs.load
+
+
+def test_everything_is_in_the_reference() -> None:
+    reference = (FOLDER / "README.md").read_text(encoding="utf-8")
+    keys = set(re.findall(r"\b([a-z_]+): ", EVERYTHING)) | set(re.findall(r"^([a-z_]+):", EVERYTHING, re.MULTILINE))
+    words = {*keys, *SwitchKind, *ChargerKind, *WIRINGS}
+    assert len(words) > 60
+    assert {word for word in words if f"`{word}`" not in reference} == set()
+
+
+@pytest.mark.parametrize("section", ["loads", "chargers", "switches", "devices", "proxies", "settings"])
+def test_a_section_may_be_empty(section: str) -> None:
+    assert scenario(f"{section}:") == scenario()
 
 
 def test_times_are_times_and_words_are_words() -> None:

@@ -385,6 +385,14 @@ def test_a_file_that_is_not_there_is_an_error(tmp_path: Path) -> None:
         Simulation.load(scenario(), tmp_path / "state.json")
 
 
+def test_a_state_that_no_charger_can_have_is_refused(tmp_path: Path) -> None:
+    path, content = tmp_path / "state.json", "chargers: [{name: C, kind: shore, follows: nothing, current: 1}]"
+    simulation(content).save(path)
+    write_state(path, json.loads(json.dumps(read_state(path)).replace('"stage": "bulk"', '"stage": "warp"')))
+    with pytest.raises(StateFileError, match="stage of a charger is unknown"):
+        Simulation.load(scenario(content), path)
+
+
 def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "state.json"
     write_state(path, {"seed": 1, "device": 0, "bms": {}})
