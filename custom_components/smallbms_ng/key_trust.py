@@ -27,8 +27,10 @@ class KeyTrust:
 
     def doubt(self, error: InstantReadoutError, data: bytes) -> None:
         """Take a record that could not be read. Only the two errors that may come from a wrong key count."""
-        if type(error) in KEY_LOST_AFTER:
-            self._good_in_a_row = 0
+        if type(error) not in KEY_LOST_AFTER:
+            return
+        self._good_in_a_row = 0
+        if not self.lost:
             self._doubts[type(error)].add(data)
 
     def believe(self) -> bool:

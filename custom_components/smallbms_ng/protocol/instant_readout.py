@@ -1,11 +1,11 @@
 """Instant Readout: the encrypted advertisement of a smallBMS NG, decoded.
 
-Evidence for every field is in docs/protocol.md. Nothing here was confirmed on a smallBMS NG itself: the record is the
-one of the Lynx Smart BMS, which an owner's readings point to.
+Evidence for every field is in docs/protocol.md. Nothing here was confirmed on a smallBMS NG of ours: Victron's own decoder
+takes this record from it, and an owner's readings agree.
 """
 
 from dataclasses import dataclass, field, fields
-from functools import cache, lru_cache
+from functools import lru_cache
 from operator import attrgetter
 from struct import Struct
 from typing import Final
@@ -29,7 +29,6 @@ PRODUCT_NAMES: Final = {0xA3EC: "smallBMS NG"}
 # First byte, one that varies between products, product id, record type, nonce, first byte of the key, encrypted record.
 _ADVERTISEMENT: Final = Struct("<BxHBHB16s")
 _RECORD_TYPE: Final = slice(4, 5)
-_NONCE: Final = slice(5, 7)
 _NONCE_PADDING: Final = bytes(14)
 
 
@@ -59,7 +58,10 @@ class ImplausibleRecord(MalformedRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class _Quantity:
-    """A number in the record: value = raw / per_unit - below_zero, plausible from low to high (in the value's unit)."""
+    """A number in the record: value = raw / per_unit - below_zero, plausible from low to high (in the value's unit).
+
+    steady: it seldom changes.
+    """
 
     name: str
     start: int
@@ -70,6 +72,7 @@ class _Quantity:
     below_zero: int = 0
     low: float
     high: float
+    steady: bool = False
 
     @property
     def mask(self) -> int:
@@ -90,7 +93,7 @@ class _Quantity:
 # The bounds are wider than any bank that the manual allows: 8 … 70 V supply (M-W1), at most 15 000 Ah (M-B4).
 # Where there are none, every value that fits the field is possible.
 _QUANTITIES: Final = (
-    _Quantity(name="error", start=0, width=8, low=0, high=0xFF),
+    _Quantity(name="error", start=0, width=8, low=0, high=0xFF, steady=True),
     _Quantity(name="time_to_go", start=8, width=16, not_available=0xFFFF, low=0, high=0xFFFE),
     _Quantity(name="voltage", start=24, width=16, signed=True, not_available=0x7FFF, per_unit=100, low=5, high=75),
     _Quantity(
@@ -98,12 +101,24 @@ _QUANTITIES: Final = (
     ),
     _Quantity(name="state_of_charge", start=90, width=10, not_available=0x3FF, per_unit=10, low=0, high=100),
     _Quantity(name="consumed_amphours", start=100, width=20, not_available=0xFFFFF, per_unit=-10, low=-15000, high=0),
-    _Quantity(name="temperature", start=120, width=7, not_available=0x7F, below_zero=40, low=-40, high=86),
+    _Quantity(name="temperature", start=120, width=7, not_available=0x7F, below_zero=40, low=-40, high=86, steady=True),
 )
 
-# Values repeat, so what was computed once is kept, within bounds.
+
+class _Values(dict[int, float | None]):
+    """The values of a quantity by its raw bits. Values repeat: each plausible one is computed once, and kept."""
+
+    def __init__(self, quantity: _Quantity) -> None:
+        super().__init__()
+        self._value = quantity.value
+
+    def __missing__(self, raw: int) -> float | None:
+        value = self[raw] = self._value(raw)
+        return value
+
+
 _NUMBERS: Final = tuple(
-    (quantity.name, quantity.start, quantity.mask, cache(quantity.value)) for quantity in _QUANTITIES
+    (quantity.name, quantity.start, quantity.mask, _Values(quantity)) for quantity in _QUANTITIES if not quantity.steady
 )
 
 IO_FIELDS: Final = (
@@ -127,6 +142,11 @@ _FLAGS: Final = (
     *((name, index, _LEVELS) for index, name in enumerate(LEVEL_FIELDS, start=8)),
 )
 _FLAGS_MASK: Final = (1 << 2 * 17) - 1
+
+# All that seldom changes is decoded at one go, and kept for so many combinations.
+_STEADY: Final = tuple(quantity for quantity in _QUANTITIES if quantity.steady)
+_STEADY_MASK: Final = _FLAGS_MASK << _FLAGS_START | sum(quantity.mask << quantity.start for quantity in _STEADY)
+_STEADY_KEPT: Final = 256
 
 _flags_of = attrgetter("error", *IO_FIELDS, *LEVEL_FIELDS)
 
@@ -212,6 +232,10 @@ class BatteryReading:
         return _flags_of(self)
 
 
+# What every record needs, looked up once.
+_number = int.from_bytes
+_new = object.__new__
+_set = object.__setattr__
 _FIELDS: Final = tuple(row.name for row in fields(BatteryReading))
 
 
@@ -271,15 +295,15 @@ def read_record(record: int, *, product_id: int, nonce: int) -> BatteryReading:
 
     ImplausibleRecord when a value is out of bounds.
     """
-    values = _with_flags(record >> _FLAGS_START & _FLAGS_MASK).copy()
+    values = _steady(record & _STEADY_MASK).copy()
     for name, start, mask, value in _NUMBERS:
-        values[name] = value(record >> start & mask)
+        values[name] = value[record >> start & mask]
     values["product_id"] = product_id
     values["nonce"] = nonce
     values["record"] = record
     # All fields at once: the __init__ of a frozen dataclass takes longer than all of the above.
-    reading = object.__new__(BatteryReading)
-    object.__setattr__(reading, "__dict__", values)
+    reading = _new(BatteryReading)
+    _set(reading, "__dict__", values)
     return reading
 
 
@@ -300,13 +324,14 @@ class InstantReadout:
         product, nonce, check, encrypted = _parts(manufacturer_data)
         if check != self._check:
             raise WrongKey("the first byte of the key differs")
-        key_stream = self._encrypt(manufacturer_data[_NONCE] + _NONCE_PADDING)
-        record = int.from_bytes(encrypted, "little") ^ int.from_bytes(key_stream, "little")
+        key_stream = self._encrypt(manufacturer_data[5:7] + _NONCE_PADDING)  # the nonce as sent
+        record = _number(encrypted, "little") ^ _number(key_stream, "little")
         return read_record(record, product_id=product, nonce=nonce)
 
 
-# Bounded: anybody can send records with any flags, and what they decrypt to is only judged afterwards.
-@lru_cache(maxsize=256)
-def _with_flags(raw: int) -> dict[str, object]:
-    """Return all fields of a reading, of which the 2-bit fields are filled in."""
-    return dict.fromkeys(_FIELDS) | {name: states[raw >> 2 * index & 3] for name, index, states in _FLAGS}
+@lru_cache(maxsize=_STEADY_KEPT)
+def _steady(raw: int) -> dict[str, object]:
+    """Return all fields of a reading, of which those that seldom change are filled in."""
+    numbers = {quantity.name: quantity.value(raw >> quantity.start & quantity.mask) for quantity in _STEADY}
+    flags = {name: states[raw >> _FLAGS_START + 2 * index & 3] for name, index, states in _FLAGS}
+    return dict.fromkeys(_FIELDS) | numbers | flags
