@@ -1,7 +1,7 @@
 """Instant Readout: the encrypted advertisement of a smallBMS NG, decoded.
 
-Evidence for every field is in docs/protocol.md. Nothing here was confirmed on a smallBMS NG of ours: Victron's own decoder
-takes this record from it, and an owner's readings agree.
+Evidence for every field is in docs/protocol.md. We have no smallBMS NG: Victron's own decoder takes this record from it,
+and an owner's readings agree.
 """
 
 from dataclasses import dataclass, field, fields
