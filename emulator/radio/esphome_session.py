@@ -5,7 +5,12 @@ from collections.abc import Callable, Mapping
 import logging
 from typing import Final, Protocol
 
-from aioesphomeapi.model import BluetoothDeviceRequestType, BluetoothProxyFeature, BluetoothScannerState
+from aioesphomeapi.model import (
+    BluetoothDeviceRequestType,
+    BluetoothProxyFeature,
+    BluetoothScannerMode,
+    BluetoothScannerState,
+)
 
 from emulator.gatt import AttError, Link, Peripheral
 
@@ -17,6 +22,8 @@ API_VERSION: Final = (1, 14)
 ESPHOME_VERSION: Final = "2026.9.0"
 FEATURES: Final = sum(BluetoothProxyFeature)
 LEGACY_PROXY_VERSION: Final = 5
+# As a proxy is by default: it asks for scan responses, which carry the names.
+_CONFIGURED_MODE: Final = BluetoothScannerMode.ACTIVE
 # Bytes that wait for a client which does not read; it is let go when there are more.
 LARGEST_BACKLOG: Final = 1 << 20
 # What the ESP32 reports when the passkeys of the two sides differ.
@@ -69,7 +76,7 @@ class Session:
         self._writer = writer
         self._wants_advertisements = False
         self._wants_slots = False
-        self._scanner_mode = 0
+        self._scanner_mode = int(_CONFIGURED_MODE)
         self._over = False
 
     async def run(self) -> None:
@@ -295,7 +302,7 @@ class Session:
             "BluetoothScannerStateResponse",
             state=BluetoothScannerState.RUNNING,
             mode=self._scanner_mode,
-            configured_mode=self._scanner_mode,
+            configured_mode=_CONFIGURED_MODE,
         )
 
     def _send_slots(self) -> None:
