@@ -97,8 +97,8 @@ _SECTIONS: Final = (
             _trend("current", "orange"),
             _trend("voltage", "blue"),
             _trend("temperature", "red"),
-            _tile("time_to_go", "teal"),
-            _tile("consumed_amphours", "teal"),
+            _tile("time_to_go", "teal", size=_WIDE),
+            _tile("consumed_amphours", "teal", size=_WIDE),
         ),
     ),
     Section(
