@@ -1,0 +1,202 @@
+"""Payloads of registers, both ways: numbers, texts, choices, bits. All are little-endian."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntFlag
+from math import isfinite
+from struct import Struct
+from typing import Final, Protocol
+
+type Number = float | None
+"""None: not available."""
+type Value = float | str | bytes | Mapping[str, object] | None
+"""What a payload says; whole numbers are int. None: the device does not give it, or gives what has no meaning."""
+
+
+class PayloadError(ValueError):
+    """The bytes are no such payload, or the value has none."""
+
+
+class Payload(Protocol):
+    """How a value is written as bytes. Both ways raise PayloadError."""
+
+    def decode(self, data: bytes) -> Value:
+        """Return the value."""
+        ...
+
+    def encode(self, value: Value) -> bytes:
+        """Return the bytes."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumberPayload:
+    """A number: value = raw / per_unit - below_zero."""
+
+    size: int
+    signed: bool = False
+    per_unit: int = 1
+    below_zero: float = 0
+    not_available: int | None = None
+
+    def decode(self, data: bytes) -> Number:
+        """Return the number."""
+        _check_size(data, self.size)
+        raw = int.from_bytes(data, "little", signed=self.signed)
+        if raw == self.not_available:
+            return None
+        # Rounded for what binary fractions add when 273.15 is taken away.
+        return raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+
+    def encode(self, value: Value) -> bytes:
+        """Return the bytes of the nearest raw number, which must not be the one for "not available"."""
+        if not isinstance(value, int | float) or not isfinite(value):
+            raise PayloadError(f"{value!r} is no number")
+        raw = round((value + self.below_zero) * self.per_unit)
+        if raw == self.not_available:
+            raise PayloadError(f"{value} stands for not available")
+        try:
+            return raw.to_bytes(self.size, "little", signed=self.signed)
+        except OverflowError as error:
+            raise PayloadError(f"{value} does not fit {self.size} bytes") from error
+
+    @property
+    def _whole(self) -> bool:
+        return self.per_unit == 1 and not self.below_zero
+
+
+class _ReadOnly:
+    """A payload that nothing is ever written in."""
+
+    def encode(self, value: Value) -> bytes:
+        """Refuse."""
+        raise PayloadError(f"is only read, not written with {value!r}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class NumbersPayload(_ReadOnly):
+    """Several numbers in a row, by name."""
+
+    parts: Mapping[str, NumberPayload]
+
+    def decode(self, data: bytes) -> Mapping[str, Number]:
+        """Return the numbers by name."""
+        _check_size(data, sum(part.size for part in self.parts.values()))
+        numbers, start = {}, 0
+        for name, part in self.parts.items():
+            numbers[name] = part.decode(data[start : start + part.size])
+            start += part.size
+        return numbers
+
+
+@dataclass(frozen=True, kw_only=True)
+class TextPayload(_ReadOnly):
+    """A text, up to the first zero byte; what fills it up behind is 0x00 or 0xFF."""
+
+    longest: int
+
+    def decode(self, data: bytes) -> str:
+        """Return the text."""
+        if len(data) > self.longest:
+            raise PayloadError(f"{len(data)} bytes, more than {self.longest}")
+        return data.partition(b"\0")[0].rstrip(b"\xff").decode(errors="replace").strip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class BytesPayload(_ReadOnly):
+    """Bytes as they are."""
+
+    size: int
+
+    def decode(self, data: bytes) -> bytes:
+        """Return the bytes."""
+        _check_size(data, self.size)
+        return data
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChoicePayload:
+    """One byte for one of several words or truth values; any other byte has no meaning."""
+
+    meanings: Mapping[int, str | bool]
+
+    def decode(self, data: bytes) -> str | bool | None:
+        """Return the meaning."""
+        _check_size(data, 1)
+        return self.meanings.get(data[0])
+
+    def encode(self, value: Value) -> bytes:
+        """Return the byte."""
+        for raw, meaning in self.meanings.items():
+            if meaning == value:
+                return bytes((raw,))
+        raise PayloadError(f"{value!r} is none of {list(self.meanings.values())}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlagsPayload(_ReadOnly):
+    """A number of which every bit has a meaning."""
+
+    size: int
+    flags: type[IntFlag]
+
+    def decode(self, data: bytes) -> int:
+        """Return the flags. Bits without a name are kept."""
+        _check_size(data, self.size)
+        return self.flags(int.from_bytes(data, "little"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwoBitPayload(_ReadOnly):
+    """2-bit fields in a row, by name, and what their four states mean.
+
+    Assumed: the register is as long as its fields need, or any longer. Fields that it does not reach are not available.
+    """
+
+    names: tuple[str, ...]
+    states: tuple[object, object, object, object]
+    longest: int = 8
+
+    def decode(self, data: bytes) -> Mapping[str, object]:
+        """Return the meanings by name."""
+        if not data or len(data) > self.longest:
+            raise PayloadError(f"{len(data)} bytes instead of 1 to {self.longest}")
+        bits = int.from_bytes(data, "little")
+        return {name: self.states[bits >> 2 * place & 3] for place, name in enumerate(self.names)}
+
+
+class VersionPayload(_ReadOnly):
+    """A firmware version, whose digits are the hexadecimal ones of the bytes."""
+
+    _BYTES: Final = Struct("<xBBB")
+    _NOT_AVAILABLE: Final = b"\xff\xff\xff"
+    _RELEASED: Final = 0xFF
+
+    def decode(self, data: bytes) -> str | None:
+        """Return the version, such as v1.05 or v2.10-beta-03."""
+        _check_size(data, self._BYTES.size)
+        if data.endswith(self._NOT_AVAILABLE):
+            return None
+        low, middle, high = self._BYTES.unpack(data)
+        if not high:
+            return f"v{middle:x}.{low:02x}"
+        return f"v{high:x}.{middle:02x}" + ("" if low == self._RELEASED else f"-beta-{low:02x}")
+
+
+class NoPayload:
+    """Nothing: writing it is all there is to say."""
+
+    def decode(self, data: bytes) -> None:
+        """Take no bytes."""
+        _check_size(data, 0)
+
+    def encode(self, value: Value) -> bytes:
+        """Return no bytes."""
+        if value is not None:
+            raise PayloadError("takes no value")
+        return b""
+
+
+def _check_size(data: bytes, size: int) -> None:
+    if len(data) != size:
+        raise PayloadError(f"{len(data)} bytes instead of {size}")
