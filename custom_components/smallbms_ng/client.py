@@ -1,0 +1,318 @@
+"""Reads and writes the registers of one smallBMS NG over Bluetooth."""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+import logging
+from typing import Final, Self, TypeGuard
+
+from bleak import BleakClient
+from bleak.backends.device import BLEDevice
+import bleak_retry_connector
+
+from .errors import (
+    BadAnswer,
+    Lost,
+    NoAnswer,
+    NoSlot,
+    NotPaired,
+    NotReachable,
+    Refused,
+    VeSmartError,
+    WrongPin,
+    connected,
+    connecting,
+)
+from .link import Link, OnValue, Timing
+from .protocol.answers import Answer, Gathering, Reading, Refusal, Silence
+from .protocol.payloads import Value
+from .protocol.registers import (
+    BatterySource,
+    Name,
+    Register,
+    battery_sources,
+    expected_payloads,
+    main_instance,
+    named,
+)
+from .protocol.ve_smart_records import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
+
+__all__ = [
+    "Answer",
+    "BadAnswer",
+    "Lost",
+    "NoAnswer",
+    "NoSlot",
+    "NotPaired",
+    "NotReachable",
+    "Reading",
+    "Refusal",
+    "Refused",
+    "Silence",
+    "Timing",
+    "VeSmartClient",
+    "VeSmartError",
+    "WrongPin",
+]
+
+_LOGGER = logging.getLogger(__name__)
+
+# Nothing but a good connection is worth more: whoever asks tries again later.
+_ATTEMPTS: Final = 2
+# How often the keep-alive is renewed within its time.
+_RENEWALS: Final = 3
+_BANK: Final = named(Name.BANK)[0]
+
+
+class VeSmartClient:
+    """One device, and at most one connection to it.
+
+    get_device returns the freshest way to the device, or None. Without a client class, what bleak_retry_connector has
+    at the time is taken. on_value is told of every value that comes, asked for or not. With pair, connecting pairs,
+    which takes an agent that knows the PIN. Operations may be called from several tasks: they take turns.
+
+    All raise a VeSmartError.
+    """
+
+    def __init__(
+        self,
+        get_device: Callable[[], BLEDevice | None],
+        *,
+        name: str = "smallBMS NG",
+        client_class: type[BleakClient] | None = None,
+        timing: Timing | None = None,
+        on_value: OnValue | None = None,
+        pair: bool = False,
+    ) -> None:
+        self._get_device = get_device
+        self._name = name
+        self._client_class = client_class
+        self._timing = timing or Timing()
+        self._on_value = on_value
+        self._pair = pair
+        self._lock = asyncio.Lock()
+        self._client: BleakClient | None = None
+        self._link: Link | None = None
+        self._renewal: asyncio.Task[None] | None = None
+        self._bank: Mapping[str, object] = {}
+        self.instances: tuple[int, ...] = ()
+
+    @property
+    def connected(self) -> bool:
+        """Whether a connection is held."""
+        return self._link is not None and self._link.alive
+
+    @property
+    def main_instance(self) -> int:
+        """The instance of the device as a whole; known once connected."""
+        return main_instance(self.instances)
+
+    @property
+    def batteries(self) -> tuple[BatterySource, ...]:
+        """Where each battery of the bank is read; known once connected."""
+        return battery_sources(self.main_instance, self.instances)
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *_error: object) -> None:
+        await self.disconnect()
+
+    async def connect(self) -> None:
+        """Connect, unless a connection is held."""
+        async with self._lock:
+            if self.connected:
+                return
+            await self._end()
+            try:
+                await self._connect()
+            except BaseException:
+                await self._end()
+                raise
+
+    async def disconnect(self) -> None:
+        """End the connection, if there is one. Raises nothing."""
+        async with self._lock:
+            await self._end()
+
+    async def read(self, instance: int, registers: Iterable[int]) -> dict[int, Answer]:
+        """Return what became of each register, in as few requests as the device takes."""
+        async with self._operation() as link:
+            return await self._read(link, instance, tuple(dict.fromkeys(registers)))
+
+    async def write(
+        self, instance: int, register: Register, value: Value, *, system_voltage: int | None = None
+    ) -> Reading:
+        """Write a register and return the fresh reading that proves it.
+
+        Raises Refused when the device does not take it; PayloadError, before anything is sent, when it is out of the
+        limits at the system voltage in V, or is never written.
+        """
+        payload = register.encode(value, system_voltage)
+        async with self._operation() as link:
+            await link.send(set_values(instance, {register.id: payload}))
+            for pause in self._timing.read_back:
+                await asyncio.sleep(pause)
+                answer = (await self._read(link, instance, (register.id,)))[register.id]
+                if _proves(answer, register, payload):
+                    return answer
+            raise Refused(register.id, None)
+
+    async def act(self, instance: int, action: Register) -> bool:
+        """Do something that leaves nothing to read; return whether the device acknowledged it.
+
+        If not, it may have done it all the same: some devices acknowledge nothing. Raises Refused.
+        """
+        payload = action.encode(None)
+        async with self._operation() as link:
+            await link.send(set_values(instance, {action.id: payload}))
+            code = await link.outcome(instance, Opcode.SET_VALUES, action.id)
+            if code is None:
+                await self._check(link)
+            if code:
+                raise Refused(action.id, code)
+            return code == OK
+
+    async def _connect(self) -> None:
+        with connecting(pair=self._pair):
+            async with asyncio.timeout(self._timing.connect):
+                self._client = client = await self._establish()
+        with connected():
+            async with asyncio.timeout(self._timing.operation):
+                await self._open(client)
+
+    async def _establish(self) -> BleakClient:
+        if (device := self._get_device()) is None:
+            raise NotReachable("no radio has a way to the device")
+        # Looked up now, because Home Assistant puts its own class in that place.
+        client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
+        return await bleak_retry_connector.establish_connection(
+            client_class,
+            device,
+            self._name,
+            disconnected_callback=self._disconnected,
+            max_attempts=_ATTEMPTS,
+            pair=self._pair,
+        )
+
+    async def _open(self, client: BleakClient) -> None:
+        self._link = link = Link(client, self._timing, self._received)
+        await link.open()
+        self.instances = await self._check(link)
+        await self._subscribe(link, self.main_instance)
+        await link.renew()
+        self._renewal = asyncio.create_task(self._keep_alive(link), name=f"keep-alive of {self._name}")
+
+    async def _subscribe(self, link: Link, instance: int) -> None:
+        """Begin with an instance. If it does not work out, the first read will tell."""
+        await link.send(subscribe(instance))
+        with suppress(BadAnswer):
+            await link.outcome(instance, Opcode.SUBSCRIBE)
+        link.subscribed.add(instance)
+
+    async def _check(self, link: Link) -> tuple[int, ...]:
+        """Return the instances, which every device answers; NoAnswer if it does not."""
+        devices = await link.ask_for_devices()
+        if devices is None:
+            raise NoAnswer("connected, but nothing is answered")
+        return devices.instances
+
+    async def _end(self) -> None:
+        client, self._client, self._link = self._client, None, None
+        if self._renewal is not None:
+            self._renewal.cancel()
+            self._renewal = None
+        if client is None:
+            return
+        try:
+            with connected():
+                async with asyncio.timeout(self._timing.disconnect):
+                    await client.disconnect()
+        except VeSmartError as error:
+            _LOGGER.debug("%s: the end of the connection failed: %s", self._name, error)
+
+    def _disconnected(self, client: BleakClient) -> None:
+        if self._link is not None and client is self._client:
+            self._link.end()
+
+    async def _keep_alive(self, link: Link) -> None:
+        """Renew the keep-alive until the connection ends, one way or another."""
+        with suppress(VeSmartError), connected():
+            while link.alive:
+                await asyncio.sleep(self._timing.keep_alive / _RENEWALS)
+                await link.renew()
+
+    def _received(self, value: ReceivedValue) -> None:
+        if value.register == _BANK.id:
+            self._remember_bank(value.payload)
+        if self._on_value is not None:
+            self._on_value(value)
+
+    def _remember_bank(self, payload: bytes) -> None:
+        with suppress(ValueError):
+            bank = _BANK.decode(payload)
+            self._bank = bank if isinstance(bank, Mapping) else {}
+
+    @asynccontextmanager
+    async def _operation(self) -> AsyncIterator[Link]:
+        """Take a turn at the connection."""
+        async with self._lock:
+            if self._link is None or not self._link.alive:
+                raise Lost("not connected")
+            self._link.forget()
+            with connected():
+                async with asyncio.timeout(self._timing.operation):
+                    yield self._link
+
+    async def _read(self, link: Link, instance: int, registers: tuple[int, ...]) -> dict[int, Answer]:
+        answers: dict[int, Answer] = {}
+        room = link.session.largest_request - len(self._preface(link, instance))
+        for batch in batches(instance, registers, room):
+            answers |= await self._ask(link, instance, batch)
+        return answers
+
+    def _preface(self, link: Link, instance: int) -> bytes:
+        """Return what goes in front of the first request for an instance, to save a request of its own."""
+        return b"" if instance in link.subscribed or not link.joins_records else subscribe(instance)
+
+    async def _ask(self, link: Link, instance: int, registers: tuple[int, ...]) -> dict[int, Answer]:
+        preface = self._preface(link, instance)
+        if not preface and instance not in link.subscribed:
+            await self._subscribe(link, instance)
+        gathering = await self._request(link, instance, registers, preface)
+        link.subscribed.add(instance)
+        only_preface_taken = bool(preface) and not gathering.begun
+        link.joins_records = link.joins_records and not only_preface_taken
+        answers = gathering.answers()
+        if gathering.unanswered and (gathering.problem or only_preface_taken):
+            answers |= await self._ask_again(link, instance, tuple(gathering.unanswered))
+        elif not gathering.begun:
+            await self._check(link)
+        return answers
+
+    async def _ask_again(self, link: Link, instance: int, registers: tuple[int, ...]) -> dict[int, Answer]:
+        """Ask for what was not answered because something came in between, or because the device is silent."""
+        gathering = await self._request(link, instance, registers, b"")
+        if gathering.unanswered and gathering.problem:
+            raise BadAnswer(gathering.problem)
+        if not gathering.begun:
+            await self._check(link)
+        return gathering.answers()
+
+    async def _request(self, link: Link, instance: int, registers: tuple[int, ...], preface: bytes) -> Gathering:
+        whole_bank = instance == self.main_instance
+        expected = {one: expected_payloads(one, self._bank, whole_bank=whole_bank) for one in registers}
+        gathering = Gathering(instance, registers, expected)
+        await link.send(preface + get_values(instance, registers))
+        await link.gather(gathering)
+        return gathering
+
+
+def _proves(answer: Answer, register: Register, wanted: bytes) -> TypeGuard[Reading]:
+    """Return whether a fresh answer is what was written. Raises Refused when there is no use in asking again."""
+    if isinstance(answer, Silence):
+        raise Refused(register.id, None)
+    if isinstance(answer, Refusal) and not answer.transient:
+        raise Refused(register.id, answer.code)
+    return isinstance(answer, Reading) and any(register.confirms(wanted, found) for found in answer.payloads)
