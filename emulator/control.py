@@ -66,6 +66,13 @@ async def _state(call: Call) -> JsonValue:
     return state(call.rig, call.station)
 
 
+async def _part_of_state(call: Call) -> JsonValue:
+    everything = state(call.rig, call.station)
+    if call.rest not in everything:
+        raise RequestError(f"There is no {call.rest!r}; there are {', '.join(everything)}.", HTTPStatus.NOT_FOUND)
+    return everything[call.rest]
+
+
 # Time
 
 
@@ -302,6 +309,7 @@ def _registers(name: str, value: JsonValue) -> frozenset[int] | range:
 # The paths; a star stands for a name.
 ROUTES: Final = (
     Route(method="GET", path="/state", answer=_state),
+    Route(method="GET", path="/state/*", answer=_part_of_state),
     Route(method="POST", path="/speed", answer=_set_speed, fields=("speed",)),
     Route(method="POST", path="/advance", answer=_advance, fields=("seconds",)),
     Route(method="POST", path="/save", answer=_save),

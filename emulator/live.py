@@ -1,12 +1,11 @@
 """The live view: one screen with the bank, the outputs, the codes and the world; and lines where there is no screen."""
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import batched
 from math import isinf
 from typing import Final
 
-from rich.columns import Columns
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.panel import Panel
@@ -28,6 +27,11 @@ LINE_PERIOD: Final = 1.0  # s between two looks for something to write
 QUIET_PERIOD: Final = 60  # looks without a line
 MOST_BATTERIES: Final = 8  # that are shown one by one
 _CELLS_IN_A_LINE: Final = 16
+
+# Least widths of the columns of a table.
+_FLEXIBLE: Final = (0, 0, 0, 0)
+_FLOWS: Final = (0, 3, 8, 0)
+_LEFT, _RIGHT = 3, 2  # shares of the width
 
 _UNKNOWN: Final = "--"
 _SECONDS_PER_MINUTE: Final = 60
@@ -78,11 +82,19 @@ def _switched(station: Station) -> str:
 def screen(rig: Rig, control: str) -> RenderableType:
     """Return the live view as it is now: the first device in full, others in a line each."""
     first, *others = rig.stations
-    parts: list[RenderableType] = [_header(rig), Columns([_bank(first.bms), _outputs(first.bms), _alarms(first)])]
-    parts += [_cells(first.bms), _flows(first)]
+    parts = [_header(rig), _beside(_bank(first.bms), _outputs(first.bms))]
+    parts += [_cells(first.bms), _beside(_flows(first), _alarms(first))]
     if others:
         parts.append(Panel("\n".join(f"{_measured(one)} | {_switched(one)}" for one in others), title="Other devices"))
     return Group(*parts, _footer(rig, control))
+
+
+def _beside(left: RenderableType, right: RenderableType) -> RenderableType:
+    both = Table.grid(expand=True)
+    both.add_column(ratio=_LEFT)
+    both.add_column(ratio=_RIGHT)
+    both.add_row(left, right)
+    return both
 
 
 def _header(rig: Rig) -> RenderableType:
@@ -103,16 +115,17 @@ def _speed(rig: Rig) -> str:
 def _bank(bms: SmallBms) -> RenderableType:
     status, bank = bms.status_page(), bms.bank_page()
     rows = _grid()
-    bar = ProgressBar(total=100, completed=status.state_of_charge or 0, width=16, finished_style="green")
+    bar = ProgressBar(total=100, completed=status.state_of_charge or 0, width=16, complete_style="green")
     rows.add_row("State of charge", Text(_with_unit(status.state_of_charge, "%", 1), "bold"), bar)
     rows.add_row("Voltage", f"{status.voltage:.2f} V", "")
     rows.add_row("Current", _amperes(status.current), _with_unit(status.power, "W", 0))
     rows.add_row("Consumed", _with_unit(status.consumed_ah, "Ah", 1), f"of {bank.capacity_ah:g} Ah")
     rows.add_row("Time to go", _duration(status.time_remaining), "")
-    rows.add_row("Cells", f"{_plain(bank.lowest_cell)} to {_plain(bank.highest_cell)} V", bank.balancer_status)
+    rows.add_row("Cells", f"{_plain(bank.lowest_cell)} to {_plain(bank.highest_cell)} V", "")
+    rows.add_row("Balance", bank.balancer_status, "")
     temperatures = f"{_plain(bank.lowest_temperature, 1)} to {_plain(bank.highest_temperature, 1)} °C"
     rows.add_row("Temperature", temperatures, "")
-    return Panel(rows, title=f"Bank {bank.series}S{bank.parallel}P", width=54)
+    return Panel(rows, title=f"Bank {bank.series}S{bank.parallel}P")
 
 
 def _outputs(bms: SmallBms) -> RenderableType:
@@ -124,8 +137,9 @@ def _outputs(bms: SmallBms) -> RenderableType:
     rows.add_row("charge", *_permission(bms.allowed_to_charge, bms.charge_off_reasons))
     rows.add_row("discharge", *_permission(bms.allowed_to_discharge, bms.discharge_off_reasons))
     rows.add_row("system", "on" if bms.system_on else "off", "")
-    rows.add_row("LEDs", Text(_LED_SIGNS[bms.blue_led], "blue"), Text(_LED_SIGNS[bms.red_led], "red"))
-    return Panel(rows, title="Outputs", width=54)
+    rows.add_row("blue LED", Text(_LED_SIGNS[bms.blue_led], "blue"), "")
+    rows.add_row("red LED", Text(_LED_SIGNS[bms.red_led], "red"), "")
+    return Panel(rows, title="Outputs")
 
 
 def _permission(permission: Permission, reasons: frozenset[Reason]) -> tuple[Text, str]:
@@ -141,7 +155,7 @@ def _alarms(station: Station) -> RenderableType:
         rows.add_row(Text("fault", "magenta"), fault)
     if not rows.row_count:
         rows.add_row(Text("no codes, no faults", "dim"))
-    return Panel(rows, title="Codes and faults", width=54)
+    return Panel(rows, title="Codes and faults")
 
 
 def _cells(bms: SmallBms) -> RenderableType:
@@ -173,12 +187,13 @@ def _voltages(page: BatteryPage, voltages: Iterable[float]) -> Text:
 
 
 def _flows(station: Station) -> RenderableType:
-    rows = _grid()
+    rows = _grid(_FLOWS)
     forced = station.simulation.world.forced
     for item in station.simulation.world.status():
         by_hand = " by hand" if item.name in forced else ""
         state = Text(("on" if item.on else "off") + by_hand, "green" if item.on else "dim")
-        rows.add_row(item.name, item.kind, state, _amperes(item.current), item.detail)
+        what = ", ".join(word for word in (item.kind, item.detail) if word)
+        rows.add_row(item.name, state, _amperes(item.current), Text(what, "dim"))
     return Panel(rows, title="World")
 
 
@@ -193,12 +208,15 @@ def _footer(rig: Rig, control: str) -> RenderableType:
     )
 
 
-def _grid() -> Table:
-    return Table.grid(padding=(0, 2))
+def _grid(least_widths: Sequence[int] = _FLEXIBLE) -> Table:
+    table = Table.grid(padding=(0, 1))
+    for width in least_widths:
+        table.add_column(no_wrap=True, min_width=width)
+    return table
 
 
 def _words(name: str) -> str:
-    return name.replace("_", " ")
+    return name.replace("pre_", "pre-").replace("_", " ")
 
 
 def _high(bms: SmallBms, output: Output) -> str:
