@@ -61,7 +61,7 @@ class Ready:
         ]
         proxies: list[JsonObject] = [
             {"name": proxy.friendly_name, "host": HOST, "port": port, "address": proxy.source}
-            for proxy, port in zip(self.rig.proxies, self.rig.ports, strict=True)
+            for proxy, port in self.rig.listening
         ]
         ready: JsonObject = {
             "host": HOST,
@@ -80,7 +80,7 @@ class Ready:
         for station in self.rig.stations:
             device = station.device
             lines += [f"{device.name} at {device.address}", f"  key {device.key.hex()}, PIN {device.pin}"]
-        for proxy, port in zip(self.rig.proxies, self.rig.ports, strict=True):
+        for proxy, port in self.rig.listening:
             lines.append(f"{proxy.friendly_name}: add it to Home Assistant as an ESPHome device, {HOST}, port {port}.")
         return "\n".join((*lines, f"Control channel: {self.control}", "Ctrl-C ends it."))
 

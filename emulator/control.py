@@ -254,7 +254,7 @@ async def _change_proxy(call: Call) -> JsonValue:
 
 
 def _find_proxy(rig: Rig, name: str) -> tuple[Proxy, int]:
-    for proxy, port in zip(rig.proxies, rig.ports, strict=True):
+    for proxy, port in rig.listening:
         if proxy.friendly_name == name:
             return proxy, port
     known = ", ".join(proxy.friendly_name for proxy in rig.proxies)

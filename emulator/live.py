@@ -199,9 +199,7 @@ def _flows(station: Station) -> RenderableType:
 
 def _footer(rig: Rig, control: str) -> RenderableType:
     device = rig.stations[0].device
-    proxies = ", ".join(
-        f"{proxy.friendly_name} {HOST}:{port}" for proxy, port in zip(rig.proxies, rig.ports, strict=True)
-    )
+    proxies = ", ".join(f"{proxy.friendly_name} {HOST}:{port}" for proxy, port in rig.listening)
     return Text(
         f" key {device.key.hex()}  PIN {device.pin}\n Bluetooth proxy {proxies}   control {control}   Ctrl-C ends it",
         "dim",

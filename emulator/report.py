@@ -67,7 +67,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "history": {name: value(bms.history) for name, value in HISTORY.items()},
         "firmware": bms.firmware_state,
         "radio": radio(station),
-        "proxies": [proxy_state(proxy, port, station) for proxy, port in zip(rig.proxies, rig.ports, strict=True)],
+        "proxies": [proxy_state(proxy, port, station) for proxy, port in rig.listening],
     }
 
 

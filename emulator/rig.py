@@ -129,6 +129,11 @@ class Rig:
         )
         self.drive = Drive(Clockwork(simulations, after=self._follow), speed)
 
+    @property
+    def listening(self) -> tuple[tuple[Proxy, int], ...]:
+        """The proxies that listen, with their ports."""
+        return tuple(zip(self.proxies, self.ports, strict=False))
+
     async def start(self, port: int) -> None:
         """Let the proxies listen, the first on a port, the others after it (0 = any), and time pass.
 
