@@ -1,0 +1,31 @@
+"""A device that can be connected to, near a radio that may hold a bond with it."""
+
+from dataclasses import dataclass, field
+
+from emulator.bms import SmallBms
+from emulator.bms_registers import BmsRegisters
+from emulator.device import DEFAULT_PIN, EmulatedDevice
+from emulator.ve_smart_link import VeSmartService
+from tests.emulator.banks import FOUR_AS_24V, make_bms
+
+PIN = DEFAULT_PIN
+INSTANT_READOUT_KEY = 0xEC65
+INSTANT_READOUT_ON = 0xEC7D
+
+
+@dataclass
+class Served:
+    """The registers of an emulated device, and how it serves them."""
+
+    device: EmulatedDevice
+    bms: SmallBms = field(default_factory=lambda: make_bms(FOUR_AS_24V))
+
+    def __post_init__(self) -> None:
+        self.box = BmsRegisters(self.bms, self.device)
+        self.service = VeSmartService(self.box)
+        self.device.make_ve_smart_server = self.service.serve
+
+    @property
+    def untouched(self) -> bool:
+        """Whether nobody is connected, and nobody tried to write what must not be written."""
+        return not (self.device.connected or self.box.forbidden_writes or self.device.forbidden_writes)
