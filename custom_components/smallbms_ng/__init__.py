@@ -3,23 +3,31 @@
 from typing import Final
 
 from homeassistant.components.bluetooth import async_rediscover_address
-from homeassistant.const import CONF_ADDRESS, Platform
+from homeassistant.const import CONF_ADDRESS, CONF_PIN, Platform
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEntry
 
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
-from .storage import reading_store
+from .devices import battery_of
+from .pages import PagesCoordinator
+from .storage import pages_store, reading_store
 
-PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.SENSOR)
+PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.NUMBER, Platform.SENSOR, Platform.SWITCH)
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Listen to one device. It need not be in range: its entities are then unavailable until it is."""
     coordinator = InstantReadoutCoordinator(hass, entry)
     await coordinator.async_restore()
-    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator)
+    pages = PagesCoordinator(hass, entry, coordinator.async_feed) if entry.data.get(CONF_PIN) else None
+    if pages:
+        await pages.async_restore()
+    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
     await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
     # Only now, so that the entities are there for what Bluetooth heard before.
     entry.async_on_unload(coordinator.async_start())
+    if pages:
+        pages.async_start()
     return True
 
 
@@ -32,4 +40,15 @@ async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
 async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Forget the device, so that it can be discovered again."""
     await reading_store(hass, entry.entry_id).async_remove()
+    await pages_store(hass, entry.entry_id).async_remove()
     async_rediscover_address(hass, entry.data[CONF_ADDRESS])
+
+
+async def async_remove_config_entry_device(
+    _hass: HomeAssistant, entry: SmallBmsConfigEntry, device: AnyDeviceEntry
+) -> bool:
+    """Let go of a battery that is not there, or that no connection tells of any more."""
+    if not isinstance(device, ChildDeviceEntry):
+        return False
+    pages = entry.runtime_data.pages
+    return pages is None or pages.async_forget(battery_of(entry, device, pages.batteries))
