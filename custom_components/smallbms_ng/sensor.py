@@ -139,6 +139,11 @@ def _drawn(value: Value) -> StateType:
     return abs(value) if isinstance(value, int | float) else None
 
 
+def _known_status(value: Value) -> StateType:
+    """Return the balancer status, which the device itself may not know (M-V3)."""
+    return None if value == BalancerStatus.UNKNOWN else _plain(value)
+
+
 NO_REASON: Final = "none"
 
 
@@ -209,7 +214,8 @@ PAGE_SENSORS: Final = (
         key="balancer_status",
         source=Name.BALANCER_STATUS,
         device_class=SensorDeviceClass.ENUM,
-        options=list(BalancerStatus),
+        options=[status for status in BalancerStatus if status is not BalancerStatus.UNKNOWN],
+        value_fn=_known_status,
     ),
     _voltage(key="cell_voltage_min", source=Name.CELL_VOLTAGES, value_fn=_part("minimum")),
     _voltage(key="cell_voltage_max", source=Name.CELL_VOLTAGES, value_fn=_part("maximum")),
