@@ -5,14 +5,26 @@ from typing import Final
 from homeassistant.components.bluetooth import async_rediscover_address
 from homeassistant.const import CONF_ADDRESS, CONF_PIN, Platform
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEntry
+from homeassistant.helpers.typing import ConfigType
 
+from .actions import async_setup_actions
+from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import battery_of
 from .pages import PagesCoordinator
+from .repairs import async_forget, async_watch
 from .storage import pages_store, reading_store
 
+CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
 PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.NUMBER, Platform.SENSOR, Platform.SWITCH)
+
+
+async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
+    """Register the actions, which are there whether or not a device is."""
+    async_setup_actions(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
@@ -28,6 +40,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     entry.async_on_unload(coordinator.async_start())
     if pages:
         pages.async_start()
+    async_watch(hass, entry)
     return True
 
 
@@ -41,6 +54,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
     """Forget the device, so that it can be discovered again."""
     await reading_store(hass, entry.entry_id).async_remove()
     await pages_store(hass, entry.entry_id).async_remove()
+    async_forget(hass, entry)
     async_rediscover_address(hass, entry.data[CONF_ADDRESS])
 
 

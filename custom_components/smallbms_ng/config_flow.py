@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final, override
 
 from homeassistant.components.bluetooth import (
@@ -12,6 +13,7 @@ from homeassistant.components.bluetooth import (
 from homeassistant.config_entries import (
     SOURCE_REAUTH,
     SOURCE_RECONFIGURE,
+    ConfigEntryState,
     ConfigFlow,
     ConfigFlowResult,
     OptionsFlow,
@@ -72,7 +74,7 @@ CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): TextSelector(), 
 SWITCH_ON_SCHEMA: Final = vol.Schema({vol.Required(CONF_SWITCH_ON, default=True): BooleanSelector()})
 
 
-def _whole_number(low: int, high: int, unit: UnitOfTime) -> vol.All:
+def _whole_number(low: int, high: int, unit: UnitOfTime) -> vol.All[object]:
     selector = NumberSelectorConfig(min=low, max=high, step=1, mode=NumberSelectorMode.BOX, unit_of_measurement=unit)
     return vol.All(NumberSelector(selector), vol.Coerce(int))
 
@@ -283,6 +285,12 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     def _placeholders(self) -> dict[str, str]:
         return {"name": self._name, "adapters": self._adapters}
 
+    def _only_connection(self) -> AbstractAsyncContextManager[None]:
+        """Keep the entry from connecting meanwhile: the device takes one connection only."""
+        entry = self._entry
+        pages = entry.runtime_data.pages if entry and entry.state is ConfigEntryState.LOADED else None
+        return pages.async_step_aside() if pages else nullcontext()
+
     async def _async_ask(self, step_id: str, user_input: UserInput | None) -> ConfigFlowResult:
         """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
         self._form = step_id
@@ -311,7 +319,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Connect with the PIN, and return what is wrong if so. The key that the device tells is the right one."""
         try:
             pin = parse_pin(self._entered[CONF_PIN])
-            learned = await async_learn(self.hass, self._address, pin)
+            async with self._only_connection():
+                learned = await async_learn(self.hass, self._address, pin)
         except (PairingError, VeSmartError) as error:
             self._adapters = adapters_in(error)
             return {CONF_PIN: error_key(error)}
@@ -324,7 +333,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_switch_on(self) -> Errors:
         """Switch Instant Readout on, and return what is wrong if so."""
         try:
-            await async_switch_instant_readout_on(self.hass, self._address, (self._accepted or {})[CONF_PIN])
+            async with self._only_connection():
+                await async_switch_instant_readout_on(self.hass, self._address, (self._accepted or {})[CONF_PIN])
         except (PairingError, VeSmartError) as error:
             self._adapters = adapters_in(error)
             return {CONF_SWITCH_ON: error_key(error)}

@@ -152,6 +152,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             await self._client.disconnect()
         await self._store.async_save()
 
+    @asynccontextmanager
+    async def async_step_aside(self) -> AsyncGenerator[None]:
+        """Leave the device to somebody else for a while: it takes one connection only."""
+        async with self._lock:
+            self._let_hold_go_on()
+            await self._client.disconnect()
+            yield
+
     @callback
     def async_forget(self, battery: int | None) -> bool:
         """Forget a battery, if there is one of that number; return False when it is there."""
