@@ -3,11 +3,15 @@
 import asyncio
 from typing import Final
 
+from bleak.backends.bluezdbus.version import BlueZFeatures
+from bleak.backends.device import BLEDevice
+from bleak_retry_connector import BleakClientWithServiceCache
 from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 import pytest
 
-from custom_components.smallbms_ng.errors import NotReachable, WrongPin
+from custom_components.smallbms_ng.client import Reading, Timing, VeSmartClient
+from custom_components.smallbms_ng.errors import NotReachable, VeSmartError, WrongPin
 from custom_components.smallbms_ng.pairing import (
     DeviceNotVisible,
     InvalidPin,
@@ -19,15 +23,20 @@ from custom_components.smallbms_ng.pairing import (
     pair,
     remove_bond,
 )
-from emulator.device import DEFAULT_ADDRESS, DEFAULT_PIN, EmulatedDevice
+from custom_components.smallbms_ng.protocol.registers import Name, named
+from emulator.bms_registers import BmsRegisters
+from emulator.device import DEFAULT_ADDRESS, DEFAULT_NAME, DEFAULT_PIN, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.bluez_device import Device
+from emulator.ve_smart_link import VeSmartService
+from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.waiting import until
 
 pytest_plugins = ("tests.bluez_bus",)
 
 ADDRESS: Final = DEFAULT_ADDRESS
 PIN: Final = DEFAULT_PIN
+VOLTAGE: Final = named(Name.VOLTAGE)[0]
 WRONG: Final = "123456"
 OTHER_PATH: Final = "/org/bluez/hci0/dev_C0_3A_5E_00_00_02"
 # Longer than any test may take.
@@ -447,3 +456,27 @@ async def test_the_adapter_of_this_name_gets_the_bond(bms: EmulatedDevice, bus_a
     await remove_bond(ADDRESS, adapter="hci0", bus_address=bus_address)
     assert await is_bonded(ADDRESS, bus_address=bus_address)
     await bluez.stop()
+
+
+async def test_a_bond_is_what_the_client_needs(
+    bluez: Bluez, bms: EmulatedDevice, bus_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_address)
+    # It would ask bluetoothctl.
+    monkeypatch.setattr(BlueZFeatures, "checked_bluez_version", True)
+    bank = make_bms(FOUR_AS_24V)
+    bms.make_ve_smart_server = VeSmartService(BmsRegisters(bank, bms)).serve
+    details = {"path": DEVICE_PATH, "props": {"Alias": DEFAULT_NAME, "Adapter": "/org/bluez/hci0"}}
+    way = BLEDevice(ADDRESS, DEFAULT_NAME, details)
+    client = VeSmartClient(lambda: way, client_class=BleakClientWithServiceCache, timing=Timing(answer=0.5))
+
+    with pytest.raises(VeSmartError):
+        await client.connect()
+    await pair(ADDRESS, PIN, bus_address=bus_address)
+    async with client:
+        answers = await client.read(client.main_instance, [VOLTAGE.id])
+
+    answer = answers[VOLTAGE.id]
+    assert isinstance(answer, Reading)
+    assert answer.value == pytest.approx(bank.snapshot().voltage, abs=0.01)
+    assert not bms.connected
