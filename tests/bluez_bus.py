@@ -1,6 +1,7 @@
 """A private D-Bus, and on it a BlueZ with one adapter near one emulated device."""
 
 from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
 import os
 from pathlib import Path
 import shutil
@@ -38,9 +39,9 @@ def find_daemon() -> str | None:
     return shutil.which("dbus-daemon") or shutil.which(cache / "smallbms_ng/dbus/dbus-daemon")
 
 
-@pytest.fixture(scope="session")
-def bus() -> Generator[str]:
-    """Return the address of a bus that nobody else is on."""
+@contextmanager
+def running_bus() -> Generator[tuple[str, subprocess.Popen[str]]]:
+    """Run a bus; give its address and its process."""
     if (daemon := find_daemon()) is None:
         pytest.skip(MISSING)
     with tempfile.TemporaryDirectory(prefix="bus") as folder:
@@ -52,8 +53,23 @@ def bus() -> Generator[str]:
             # It writes this when it listens.
             address = process.stdout.readline().strip()
             assert address, "the bus did not start"
-            yield address
+            yield address, process
             process.terminate()
+
+
+@pytest.fixture(scope="session")
+def bus() -> Generator[str]:
+    """Return the address of a bus that nobody else is on."""
+    with running_bus() as (address, _process):
+        yield address
+
+
+@pytest.fixture
+def mortal_bus() -> Generator[tuple[str, subprocess.Popen[str]]]:
+    """Return the address of another, and its process."""
+    pytest_socket.socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
+    with running_bus() as running:
+        yield running
 
 
 @pytest.fixture

@@ -66,7 +66,7 @@ class DeviceNotVisible(NotReachable):
 
 
 class PairingRefused(NotPaired):
-    """The device or BlueZ ended the pairing before the PIN mattered."""
+    """The device, BlueZ or somebody else ended the pairing before it was clear whether the PIN is right."""
 
 
 class PairingTimedOut(NotPaired):
@@ -109,12 +109,16 @@ async def pair(
     async with _open_bluez(bus_address) as bluez:
         async with _before(deadline):
             device = await _find(bluez, address, adapter, search_time)
+            agent = _Agent(device=device.path, passkey=passkey, bluez=await bluez.owner())
         if not device.bonded:
-            await _bond(bluez, device, passkey, deadline)
+            await _bond(bluez, device, agent, deadline)
 
 
 async def is_bonded(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> bool:
-    """Return whether an adapter of this machine, or the one of this name, has a bond with the device."""
+    """Return whether an adapter of this machine, or the one of this name, has a bond with the device.
+
+    Raises PairingTimedOut if BlueZ does not answer.
+    """
     with suppress(NoLocalAdapter):
         async with _ask_bluez(bus_address) as bluez:
             return any(device.bonded for device in _devices(await bluez.objects(), address, adapter))
@@ -130,7 +134,7 @@ async def remove_bond(address: str, *, adapter: str | None = None, bus_address: 
 
 
 async def local_adapters(*, bus_address: str | None = None) -> tuple[str, ...]:
-    """Return the names of the adapters of this machine that are on."""
+    """Return the names of the adapters of this machine that are on; PairingTimedOut if BlueZ does not answer."""
     with suppress(NoLocalAdapter):
         async with _ask_bluez(bus_address) as bluez:
             adapters = _adapters(await bluez.objects())
@@ -330,13 +334,12 @@ async def _discovery(bluez: _Bluez, adapters: Collection[str]) -> AsyncGenerator
         yield
 
 
-async def _bond(bluez: _Bluez, device: _Device, passkey: int, deadline: float) -> None:
+async def _bond(bluez: _Bluez, device: _Device, agent: _Agent, deadline: float) -> None:
     """Pair with a device that there is no bond with, and end the connection that this leaves.
 
     BlueZ asks the agent of the connection that Pair comes from, so ours never needs to be the default one: other
     programs' pairings go on as if we were not there.
     """
-    agent = _Agent(device=device.path, passkey=passkey, bluez=await bluez.owner())
     bluez.bus.add_message_handler(agent.answer)
     async with (
         _finally_call(bluez, _MANAGER_PATH, _AGENT_MANAGER, "UnregisterAgent", _AGENT_PATH),

@@ -1,5 +1,6 @@
 """A double of BlueZ on a D-Bus: adapters of this machine with emulated devices near them, and PIN pairing."""
 
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
@@ -69,8 +70,10 @@ class Bluez:
         if self._bus is None:
             return
         bus, self._bus = self._bus, None
-        bus.disconnect()
-        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast does not annotate it
+        if bus.connected:
+            bus.disconnect()
+        with suppress(EOFError, OSError):
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]  # dbus-fast does not annotate it
         # What is under way ends below and would still answer; dbus-fast sends nothing without a name.
         bus.unique_name = None
         for adapter in self.adapters.values():

@@ -1,6 +1,7 @@
 """Bonding by PIN, against a BlueZ on a bus of its own."""
 
 import asyncio
+import subprocess
 from typing import Final
 
 from bleak.backends.bluezdbus.version import BlueZFeatures
@@ -341,6 +342,39 @@ async def test_bluez_going_away_in_the_middle_is_noticed(bluez: Bluez, bms: Emul
 
     with pytest.raises(NoLocalAdapter):
         await pairing
+
+
+async def test_the_bus_going_away_in_the_middle_is_noticed(
+    mortal_bus: tuple[str, subprocess.Popen[str]], bms: EmulatedDevice
+) -> None:
+    bus_address, process = mortal_bus
+    bluez = Bluez(LocalAdapter(devices=(bms,)))
+    await bluez.start(bus_address)
+    pairing = await begin_pairing(bluez, bms, bus_address)
+
+    process.terminate()
+
+    with pytest.raises(NoLocalAdapter):
+        await pairing
+    await bluez.stop()
+
+
+async def test_a_bluez_that_does_not_answer_holds_nobody_up(bus_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("custom_components.smallbms_ng.pairing.ANSWER_TIME", 0.05)
+    mute = await MessageBus(bus_address).connect()
+    mute.add_message_handler(lambda message: message.message_type is MessageType.METHOD_CALL)
+    await mute.request_name("org.bluez")
+
+    for question in (is_bonded, remove_bond):
+        with pytest.raises(PairingTimedOut):
+            await question(ADDRESS, bus_address=bus_address)
+    with pytest.raises(PairingTimedOut):
+        await local_adapters(bus_address=bus_address)
+    with pytest.raises(PairingTimedOut):
+        await pair(ADDRESS, PIN, bus_address=bus_address, time_limit=0.05)
+
+    await mute.release_name("org.bluez")
+    mute.disconnect()
 
 
 async def test_other_agents_keep_their_place(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
