@@ -758,6 +758,28 @@ async def test_cancelled_at_every_step(bench: Bench) -> None:
     await whole_session(client)
 
 
+async def test_half_a_request_ends_the_connection(bench: Bench) -> None:
+    """What was written of it would be taken for the beginning of the next."""
+    writing = asyncio.Event()
+
+    async def stuck(*_args: object, **_kwargs: object) -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    async with bench.client() as client:
+        with patch.object(EmulatedClient, "write_gatt_char", stuck):
+            task = asyncio.create_task(client.read(client.main_instance, READABLE))
+            await asyncio.wait_for(writing.wait(), 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert not client.connected
+        with pytest.raises(Lost):
+            await client.read(client.main_instance, READABLE)
+        await client.connect()
+        assert value_of(await client.read(client.main_instance, [SOC.id]), SOC.id) == pytest.approx(50, abs=1)
+
+
 async def test_the_end_of_a_connection_that_cannot_be_ended(bench: Bench) -> None:
     client = bench.client(timing=replace(QUICK, disconnect=0.05))
     await client.connect()
