@@ -9,7 +9,8 @@ from homeassistant.core import HomeAssistant
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .storage import reading_store
 
-PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.SENSOR)
+# In this order states are written: an automation on a binary sensor finds the sensors up to date.
+PLATFORMS: Final = (Platform.SENSOR, Platform.BINARY_SENSOR)
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
@@ -17,7 +18,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     coordinator = InstantReadoutCoordinator(hass, entry)
     await coordinator.async_restore()
     entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator)
-    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    for platform in PLATFORMS:
+        await hass.config_entries.async_forward_entry_setups(entry, [platform])
     # Only now, so that the entities are there for what Bluetooth heard before.
     entry.async_on_unload(coordinator.async_start())
     return True
