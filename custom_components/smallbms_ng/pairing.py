@@ -35,7 +35,6 @@ _OBJECT_MANAGER: Final = "org.freedesktop.DBus.ObjectManager"
 
 _KEYBOARD_ONLY: Final = "KeyboardOnly"
 _REJECTED: Final = "org.bluez.Error.Rejected"
-_ALREADY_BONDED: Final = "org.bluez.Error.AlreadyExists"
 _AUTHENTICATION_FAILED: Final = "org.bluez.Error.AuthenticationFailed"
 # Weaker than any signal: a device that BlueZ knows but does not hear.
 _NOT_HEARD: Final = -1000
@@ -353,8 +352,7 @@ async def _bond(bluez: _Bluez, device: _Device, agent: _Agent, deadline: float) 
         try:
             await bluez.call(device.path, _DEVICE, "Pair")
         except DBusError as error:
-            if error.type != _ALREADY_BONDED:
-                raise _pairing_error(error, agent) from error
+            raise _pairing_error(error, agent) from error
 
 
 def _pairing_error(error: DBusError, agent: _Agent) -> VeSmartError:

@@ -22,11 +22,12 @@ _BUS: Final = "org.freedesktop.DBus"
 
 @dataclass(frozen=True, kw_only=True)
 class LocalAdapter:
-    """An adapter of this machine, and what is near it."""
+    """An adapter of this machine, and what is near it; rssi in dBm."""
 
     name: str = "hci0"
     address: str = DEFAULT_ADAPTER_ADDRESS
     powered: bool = True
+    rssi: int = -60
     devices: tuple[EmulatedDevice, ...] = ()
 
 
@@ -86,7 +87,15 @@ class Bluez:
             adapter.advertise()
 
     def _adapter(self, wanted: LocalAdapter, bus: MessageBus) -> Adapter:
-        return Adapter(wanted.name, wanted.address, wanted.devices, powered=wanted.powered, bus=bus, agents=self.agents)
+        return Adapter(
+            wanted.name,
+            wanted.address,
+            wanted.devices,
+            powered=wanted.powered,
+            rssi=wanted.rssi,
+            bus=bus,
+            agents=self.agents,
+        )
 
     def _notice(self, message: Message) -> None:
         """See who calls, and who leaves the bus."""

@@ -26,12 +26,14 @@ class Adapter(ServiceInterface):
         devices: Iterable[EmulatedDevice],
         *,
         powered: bool,
+        rssi: int,
         bus: MessageBus,
         agents: AgentManager,
     ) -> None:
         super().__init__("org.bluez.Adapter1")
         self.path = f"/org/bluez/{name}"
         self.address = address
+        self.rssi = rssi
         self.bus = bus
         self.agents = agents
         self.devices = [Device(self, device) for device in devices]

@@ -17,7 +17,6 @@ from .bluez_agents import Agent, AgentManager
 from .bluez_bus import CALLER, DBusBytesById, DBusStrings, att_error, bluez_error, readable
 from .bluez_gatt import GattCharacteristic, GattObject, gatt_objects
 
-_RSSI = -60
 _NAME, _MANUFACTURER_DATA = 0x09, 0xFF
 # Assumed. Not abort-by-local: after that bleak waits for the end of a connection.
 _REFUSED = "le-connection-abort-by-remote"
@@ -28,12 +27,13 @@ class Host(Protocol):
 
     path: str
     address: str
+    rssi: int
     bus: MessageBus
     agents: AgentManager
 
 
 class Device(ServiceInterface):
-    """org.bluez.Device1."""
+    """org.bluez.Device1. With just_works, passkeys are asked for no more: the two cannot agree to use one."""
 
     def __init__(self, host: Host, device: EmulatedDevice) -> None:
         super().__init__("org.bluez.Device1")
@@ -41,6 +41,7 @@ class Device(ServiceInterface):
         self.device = device
         self.shown = False
         self.bonded = False
+        self.just_works = False
         self._host = host
         self._name = device.address.replace(":", "-")
         self._manufacturer_data: dict[int, Variant] = {}
@@ -200,7 +201,7 @@ class Device(ServiceInterface):
     async def _bond(self, agent: Agent | None) -> None:
         """Pair over the link. Its abilities are those it came up with, whoever would answer now."""
         link = self._connected_link()
-        able = self._link_agent is not None and self._link_agent.can_enter_passkeys
+        able = self._link_agent is not None and self._link_agent.can_enter_passkeys and not self.just_works
         try:
             await link.pair(await self._passkey(agent) if able and agent else None)
         except AttError as error:
@@ -232,7 +233,7 @@ class Device(ServiceInterface):
                 "Name": self._name,
                 "Alias": self._name,
                 "ManufacturerData": self._manufacturer_data,
-                "RSSI": self.device.faults.rssi(_RSSI),
+                "RSSI": self.device.faults.rssi(self._host.rssi),
                 "Connected": self._link is not None,
                 "ServicesResolved": bool(self._objects),
                 "Paired": self.bonded,
@@ -268,7 +269,7 @@ class Device(ServiceInterface):
     @readable("RSSI")
     def rssi(self) -> DBusInt16:
         """Show the signal strength in dBm."""
-        return self.device.faults.rssi(_RSSI)
+        return self.device.faults.rssi(self._host.rssi)
 
     @readable("ManufacturerData")
     def manufacturer_data(self) -> DBusBytesById:

@@ -1,6 +1,7 @@
 """Bonding by PIN, against a BlueZ on a bus of its own."""
 
 import asyncio
+from collections.abc import AsyncGenerator
 import subprocess
 from typing import Final
 
@@ -144,12 +145,12 @@ async def test_a_pin_that_is_none_is_refused_before_anything_is_touched(pin: str
 
 async def test_a_bond_that_there_is_stays(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
     await pair(ADDRESS, PIN, bus_address=bus_address)
-    bms.faults.refuse_connections = True
+    await call_device(bus_address, "Connect")
 
     await pair(ADDRESS, WRONG, bus_address=bus_address)
 
     assert await is_bonded(ADDRESS, bus_address=bus_address)
-    assert_nothing_is_left(bluez, bms)
+    assert bms.connected
 
 
 async def test_a_removed_bond_is_gone_and_can_be_made_again(
@@ -238,6 +239,9 @@ async def test_the_search_goes_on_until_the_device_sends(bluez: Bluez, bms: Emul
     bms.faults.silent = True
     pairing = asyncio.create_task(pair(ADDRESS, PIN, bus_address=bus_address))
     await until(lambda: bluez.adapters["hci0"].scanning_for)
+    # By the time that these are answered, so is what the search asked before it began to wait.
+    assert await local_adapters(bus_address=bus_address)
+    assert await local_adapters(bus_address=bus_address)
 
     bms.faults.silent = False
     bluez.advertise()
@@ -264,6 +268,17 @@ async def test_a_link_that_is_lost_in_the_middle_is_no_wrong_pin(
 ) -> None:
     # Finding the services is the first operation, the bond the second.
     bms.faults.lose_link_after = 1
+
+    with pytest.raises(PairingRefused):
+        await pair(ADDRESS, PIN, bus_address=bus_address)
+
+    assert_nothing_is_left(bluez, bms)
+
+
+async def test_a_refusal_without_question_for_the_pin_is_no_wrong_pin(
+    bluez: Bluez, bms: EmulatedDevice, bus_address: str
+) -> None:
+    device_of(bluez).just_works = True
 
     with pytest.raises(PairingRefused):
         await pair(ADDRESS, PIN, bus_address=bus_address)
@@ -478,18 +493,48 @@ async def test_the_agent_tells_the_pin_to_nobody_but_bluez(bluez: Bluez, bms: Em
     await asyncio.wait([pairing])
 
 
-async def test_the_adapter_of_this_name_gets_the_bond(bms: EmulatedDevice, bus_address: str) -> None:
-    bluez = Bluez(LocalAdapter(devices=(bms,)), LocalAdapter(name="hci1", address=SECOND_ADAPTER, devices=(bms,)))
+@pytest.fixture
+async def two_adapters(bus_address: str, bms: EmulatedDevice) -> AsyncGenerator[Bluez]:
+    """Return a BlueZ whose second adapter hears the device better."""
+    bluez = Bluez(
+        LocalAdapter(devices=(bms,), rssi=-90),
+        LocalAdapter(name="hci1", address=SECOND_ADAPTER, devices=(bms,), rssi=-50),
+    )
     await bluez.start(bus_address)
+    for adapter in bluez.adapters.values():
+        adapter.hear()
+    yield bluez
+    await bluez.stop()
 
-    await pair(ADDRESS, PIN, adapter="hci1", bus_address=bus_address)
+
+async def test_the_adapter_of_this_name_gets_the_bond(
+    two_adapters: Bluez, bms: EmulatedDevice, bus_address: str
+) -> None:
+    await pair(ADDRESS, PIN, adapter="hci0", bus_address=bus_address)
+
+    assert bms.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+    assert await is_bonded(ADDRESS, adapter="hci0", bus_address=bus_address)
+    assert not await is_bonded(ADDRESS, adapter="hci1", bus_address=bus_address)
+    await remove_bond(ADDRESS, adapter="hci1", bus_address=bus_address)
+    assert await is_bonded(ADDRESS, bus_address=bus_address)
+
+
+async def test_without_a_name_the_adapter_that_hears_the_device_best_gets_it(
+    two_adapters: Bluez, bms: EmulatedDevice, bus_address: str
+) -> None:
+    await pair(ADDRESS, PIN, bus_address=bus_address)
 
     assert bms.peripheral.bonds == {SECOND_ADAPTER}
-    assert await is_bonded(ADDRESS, adapter="hci1", bus_address=bus_address)
-    assert not await is_bonded(ADDRESS, adapter="hci0", bus_address=bus_address)
-    await remove_bond(ADDRESS, adapter="hci0", bus_address=bus_address)
-    assert await is_bonded(ADDRESS, bus_address=bus_address)
-    await bluez.stop()
+
+
+async def test_an_adapter_with_a_bond_comes_before_a_better_one(
+    two_adapters: Bluez, bms: EmulatedDevice, bus_address: str
+) -> None:
+    await pair(ADDRESS, PIN, adapter="hci0", bus_address=bus_address)
+
+    await pair(ADDRESS, PIN, bus_address=bus_address)
+
+    assert bms.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
 
 
 async def test_a_bond_is_what_the_client_needs(
