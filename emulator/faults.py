@@ -267,8 +267,9 @@ def _take_slots(target: FaultTarget, argument: str) -> None:
     _nothing(argument)
     if not target.proxies:
         raise FaultError("There is no proxy here whose slots could be taken.")
-    if not target.slots_before:
-        target.slots_before = [proxy.slots for proxy in target.proxies]
+    slots = [proxy.slots for proxy in target.proxies]
+    if any(slots):  # else another device's faults have taken them, and give them back
+        target.slots_before = slots
     for proxy in target.proxies:
         proxy.slots = 0
 
