@@ -19,13 +19,13 @@ from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 from custom_components.smallbms_ng.client import Answer, Reading, Refusal, VeSmartClient
 from custom_components.smallbms_ng.protocol.registers import Page, on_page
 from custom_components.smallbms_ng.protocol.ve_smart import Channel
-from emulator.bms import SmallBms
-from emulator.bms_registers import BmsRegisters
+from emulator.battery.layout import BankLayout
+from emulator.bms.bms import SmallBms
 from emulator.device import EmulatedDevice
 from emulator.gatt import ATT_NOTIFICATION_HEADER, Link
-from emulator.layout import BankLayout
-from emulator.quirks import Quirks
-from emulator.ve_smart_link import VeSmartService
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.link import VeSmartService
+from emulator.ve_smart.quirks import Quirks
 
 # As Linux and the proxies ask for at first.
 CONNECTION_INTERVAL: Final = 0.030  # s

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final, Protocol
 
-from .radio_faults import RadioFaults
+from emulator.radio_faults import RadioFaults
 
 CCCD_UUID: Final = "00002902-0000-1000-8000-00805f9b34fb"
 CCCD_LENGTH: Final = 2

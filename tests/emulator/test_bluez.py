@@ -11,7 +11,6 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 import pytest
 
-from emulator.chunks import Channel
 from emulator.device import (
     BASE_CHARACTERISTICS,
     DEFAULT_ADDRESS,
@@ -24,6 +23,7 @@ from emulator.device import (
 )
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter, NameTakenError
+from emulator.ve_smart.chunks import Channel
 from tests.waiting import until
 
 pytest_plugins = ("tests.bluez_bus",)

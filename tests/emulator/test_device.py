@@ -8,7 +8,6 @@ import pytest
 from victron_ble.devices import LynxSmartBMSData, detect_device_type
 from victron_ble.exceptions import AdvertisementKeyMismatchError
 
-from emulator.chunks import Channel
 from emulator.device import (
     BASE_CHARACTERISTICS,
     DEFAULT_KEY,
@@ -24,6 +23,7 @@ from emulator.gatt import AttError, ConnectionRefusedByPeripheralError, LinkLost
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio_faults import WEAK_RSSI
 from emulator.snapshot import Snapshot
+from emulator.ve_smart.chunks import Channel
 
 from .conftest import Bench
 

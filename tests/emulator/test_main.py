@@ -24,7 +24,7 @@ from emulator.rig import CannotStartError, Rig
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 LIMIT = 20.0
-SCENARIOS = Path(__file__).parents[2] / "emulator" / "scenarios"
+SCENARIOS = Path(__file__).parents[2] / "emulator" / "simulation" / "scenarios"
 TWO_OF_EACH = """
 devices:
   - {name: Port, address: C0:00:00:00:00:01, pin: "111111"}

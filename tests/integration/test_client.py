@@ -34,15 +34,15 @@ from custom_components.smallbms_ng.client import (
 from custom_components.smallbms_ng.protocol.payloads import PayloadError
 from custom_components.smallbms_ng.protocol.registers import BY_ID, NEVER_WRITTEN, Name, Page, Register, named, on_page
 from custom_components.smallbms_ng.protocol.ve_smart_records import ReceivedValue
-from emulator.bms_registers import BmsRegisters
-from emulator.chunks import Channel
+from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_ADDRESS, EmulatedDevice, VeSmartLink
 from emulator.gatt import Link
-from emulator.quirks import EVERY_REGISTER, Order, Quirks
 from emulator.radio.in_process import EmulatedClient, EmulatedScanner
-from emulator.settings import SettingKey
-from emulator.ve_smart import KeepAlive, VeSmartServer
-from emulator.ve_smart_link import VeSmartService
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.chunks import Channel
+from emulator.ve_smart.link import VeSmartService
+from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
+from emulator.ve_smart.server import KeepAlive, VeSmartServer
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
 pytestmark = pytest.mark.usefixtures("mock_bluetooth_adapters", "mock_bleak_scanner_start")

@@ -26,11 +26,11 @@ from custom_components.smallbms_ng.pairing import (
     remove_bond,
 )
 from custom_components.smallbms_ng.protocol.registers import Name, named
-from emulator.bms_registers import BmsRegisters
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_NAME, DEFAULT_PIN, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.bluez_device import Device
-from emulator.ve_smart_link import VeSmartService
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.link import VeSmartService
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.waiting import until
 

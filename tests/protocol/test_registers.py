@@ -32,8 +32,8 @@ from custom_components.smallbms_ng.protocol.registers import (
     named,
     on_page,
 )
-from emulator import register_box
-from emulator import registers as emulated
+from emulator.ve_smart import register_box
+from emulator.ve_smart import registers as emulated
 
 DECODED: Final = (
     (0x0093, "1027", 10000),

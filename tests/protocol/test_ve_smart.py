@@ -36,7 +36,7 @@ from custom_components.smallbms_ng.protocol.ve_smart_records import (
     set_values,
     subscribe,
 )
-from emulator import cbor_records
+from emulator.ve_smart import cbor_records
 
 from .ve_smart_captures import (
     CONTROL,
