@@ -142,12 +142,10 @@ class Link:
         """Write a characteristic. Without response, what is not permitted vanishes without an error."""
         await self._begin()
         try:
-            characteristic = self._writable(handle, response=response)
+            self._handler.write(self._writable(handle, response=response).uuid, data)
         except AttError:
             if response:
                 raise
-            return
-        self._handler.write(characteristic.uuid, data)
 
     async def write_descriptor(self, handle: int, data: bytes) -> None:
         """Switch notifications of the characteristic that has this descriptor."""

@@ -13,7 +13,7 @@ from dbus_fast.aio import MessageBus
 import pytest
 
 from custom_components.smallbms_ng.client import Reading, Timing, VeSmartClient
-from custom_components.smallbms_ng.errors import NotReachable, VeSmartError, WrongPin
+from custom_components.smallbms_ng.errors import NotPaired, NotReachable, WrongPin
 from custom_components.smallbms_ng.pairing import (
     DeviceNotVisible,
     InvalidPin,
@@ -549,7 +549,7 @@ async def test_a_bond_is_what_the_client_needs(
     way = BLEDevice(ADDRESS, DEFAULT_NAME, details)
     client = VeSmartClient(lambda: way, client_class=BleakClientWithServiceCache, timing=Timing(answer=0.5))
 
-    with pytest.raises(VeSmartError):
+    with pytest.raises(NotPaired):
         await client.connect()
     await pair(ADDRESS, PIN, bus_address=bus_address)
     async with client:
