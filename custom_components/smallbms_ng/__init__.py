@@ -19,7 +19,14 @@ from .storage import pages_store, reading_store
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
 # In this order states are written: an automation on a binary sensor finds the sensors up to date.
-PLATFORMS: Final = (Platform.SENSOR, Platform.BINARY_SENSOR, Platform.NUMBER, Platform.SWITCH, Platform.BUTTON)
+PLATFORMS: Final = (
+    Platform.SENSOR,
+    Platform.BINARY_SENSOR,
+    Platform.EVENT,
+    Platform.NUMBER,
+    Platform.SWITCH,
+    Platform.BUTTON,
+)
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:

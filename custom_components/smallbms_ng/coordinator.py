@@ -9,6 +9,7 @@ import logging
 from typing import Final, override
 
 from homeassistant.components.bluetooth import (
+    MONOTONIC_TIME,
     BluetoothChange,
     BluetoothScanningMode,
     BluetoothServiceInfoBleak,
@@ -20,6 +21,7 @@ from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later, async_track_time_interval
 
+from .code_events import CodeEvents
 from .const import (
     CONF_KEY,
     CONF_PAGES_INTERVAL,
@@ -30,6 +32,7 @@ from .const import (
 )
 from .key_trust import KeyTrust
 from .pages import PagesCoordinator
+from .protocol.energy import EnergyMeter
 from .protocol.instant_readout import (
     COMPANY_ID,
     OTHER_PRODUCTS,
@@ -48,6 +51,7 @@ from .protocol.payloads import Value
 from .protocol.registers import Name
 from .protocol.status_page import with_status
 from .storage import SeldomStore, Stored, from_store, reading_store, to_store
+from .stored_energy import energy_from_store, energy_to_store
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -107,11 +111,14 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.latest: BatteryReading | None = None
         self.accepted = 0
         self.dropped: Counter[Drop] = Counter()
+        self.codes = CodeEvents()
+        self.meter = EnergyMeter()
         key: str | None = entry.data.get(CONF_KEY)
         self._decoder = InstantReadout(parse_key(key)) if key else None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: SeldomStore[Stored] = SeldomStore(reading_store(hass, entry.entry_id), self._to_store)
         self._newest: BatteryReading | None = None
+        self._energy_shown = self.meter.shown
         self._order = NonceOrder()
         self._trust = KeyTrust()
         self._good_data: bytes | None = None
@@ -122,7 +129,10 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Show the last reading of the previous run until the device is heard, or has been silent for too long."""
-        self.reading = from_store(await self._store.async_load())
+        stored = await self._store.async_load() or Stored()
+        self.reading = from_store(stored)
+        self.codes.restore(stored.get("codes"))
+        self.meter = energy_from_store(stored.get("energy"))
         self._available = self.reading is not None
 
     async def async_save(self) -> None:
@@ -130,7 +140,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         await self._store.async_save()
 
     def _to_store(self) -> Stored:
-        return to_store(self.latest or self.reading)
+        stored = to_store(self.latest or self.reading)
+        stored["energy"] = energy_to_store(self.meter)
+        if (codes := self.codes.active) is not None:
+            stored["codes"] = [str(code) for code in codes]
+        return stored
 
     @callback
     def async_feed(self, values: Mapping[Name, Value]) -> None:
@@ -140,7 +154,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             return
         self._newest = reading
         self._heard = True
+        # What a connection did not give is what was advertised before, and proves nothing anew.
+        if values.keys() >= {Name.VOLTAGE, Name.CURRENT}:
+            self.meter.take(reading, MONOTONIC_TIME())
         self._async_show(at_once=self._async_regain())
+        if values.keys() >= {Name.ERROR, Name.LEVELS}:
+            self._async_take_codes(reading, sure=True)
 
     @callback
     @override
@@ -176,7 +195,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if reading.product_id in OTHER_PRODUCTS:
             self.dropped[Drop.OTHER_PRODUCT] += 1
             return
-        self._async_take(reading, data)
+        self._async_take(reading, data, service_info.time)
 
     @callback
     def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
@@ -187,7 +206,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self.entry.async_start_reauth(self.hass)
 
     @callback
-    def _async_take(self, reading: BatteryReading, data: bytes) -> None:
+    def _async_take(self, reading: BatteryReading, data: bytes, at: float) -> None:
         """Take a readable record, if it is to be believed and no latecomer."""
         asked_for_key = self._trust.lost
         if not self._trust.believe():
@@ -197,7 +216,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self._async_withdraw_reauth()
         order = self._order.place(reading.nonce)
         if order is Order.NEW:
-            self._async_accept(reading, data)
+            self._async_accept(reading, data, at)
         else:
             self.dropped[_DROP_OF_ORDER[order]] += 1
         if data == self._good_data:
@@ -205,11 +224,19 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self._async_show(at_once=self._async_regain())
 
     @callback
-    def _async_accept(self, reading: BatteryReading, data: bytes) -> None:
+    def _async_accept(self, reading: BatteryReading, data: bytes, at: float) -> None:
         self.accepted += 1
         self.latest = self._newest = reading
         self._good_data = data
+        self.meter.take(reading, at)
+        self._async_take_codes(reading)
         self._store.async_save_later()
+
+    @callback
+    def _async_take_codes(self, reading: BatteryReading, *, sure: bool = False) -> None:
+        """Tell which codes have begun and ended, and keep that at once: nothing is to be told again after a crash."""
+        if self.codes.async_take(reading.codes, sure=sure):
+            self.entry.async_create_task(self.hass, self.async_save())
 
     @callback
     def _async_withdraw_reauth(self) -> None:
@@ -220,7 +247,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_show(self, *, at_once: bool) -> None:
         """Show the latest reading: at once when more than measurements changed, else when the interval is over."""
-        if self._newest is None or (self._newest == self.reading and not at_once):
+        shown = self._newest == self.reading and self._energy_shown == self.meter.shown
+        if self._newest is None or (shown and not at_once):
             return
         urgent = at_once or self.reading is None or self._newest.flags != self.reading.flags
         if urgent or self._end_interval is None:
@@ -229,6 +257,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_publish(self, reading: BatteryReading) -> None:
         self.reading = reading
+        self._energy_shown = self.meter.shown
         if self._end_interval:
             self._end_interval()
         self._end_interval = async_call_later(self.hass, self._interval, self._async_interval_over)

@@ -1,7 +1,7 @@
 """Sensors: what the battery measures, and what it says about itself."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Final, override
@@ -27,6 +27,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .energy_sensor import ENERGY_SENSORS, SmallBmsEnergySensor
 from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
 from .page_values import Want
 from .pages import PagesCoordinator
@@ -83,6 +84,16 @@ def _measurement(
     )
 
 
+def _power_one_way(key: str, sign: int) -> SmallBmsSensorDescription:
+    """Return a sensor for who wants charging and discharging apart, as the Energy dashboard may."""
+
+    def value(reading: BatteryReading) -> StateType:
+        return None if reading.power is None else max(sign * reading.power, 0.0)
+
+    power = _measurement(key, SensorDeviceClass.POWER, UnitOfPower.WATT, 0, value)
+    return replace(power, entity_registry_enabled_default=False)
+
+
 def _level(name: str) -> SmallBmsSensorDescription:
     return SmallBmsSensorDescription(
         key=name,
@@ -98,6 +109,8 @@ SENSORS: Final = (
     _measurement("voltage", SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 2, attrgetter("voltage")),
     _measurement("current", SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 1, attrgetter("current")),
     _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, attrgetter("power")),
+    _power_one_way("charge_power", 1),
+    _power_one_way("discharge_power", -1),
     _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 0, attrgetter("time_to_go")),
     _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),
     _measurement("consumed_amphours", None, AMPERE_HOURS, 1, attrgetter("consumed_amphours")),
@@ -283,6 +296,7 @@ async def async_setup_entry(
     """Add the sensors of one device, and of its batteries."""
     coordinator = entry.runtime_data.instant_readout
     async_add_entities(SmallBmsSensor(coordinator, description) for description in SENSORS)
+    async_add_entities(SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
     async_add_offered(entry, async_add_entities, _offers)
 
 

@@ -8,6 +8,7 @@ from homeassistant.helpers.storage import Store
 
 from .const import DOMAIN
 from .protocol.instant_readout import BatteryReading, ImplausibleRecord, read_record
+from .stored_energy import StoredEnergy
 
 STORAGE_VERSION: Final = 1
 
@@ -27,6 +28,8 @@ class Stored(TypedDict, total=False):
     """What is kept of what a device sends."""
 
     reading: StoredReading
+    codes: list[str]
+    energy: StoredEnergy
 
 
 class StoredRegister(TypedDict):

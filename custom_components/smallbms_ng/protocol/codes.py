@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Self
 
 
 class Level(StrEnum):
@@ -38,6 +38,20 @@ class Code:
     def __str__(self) -> str:
         """Return the code as the manual prints it."""
         return f"{self.severity.letter}-B{self.number:02}"
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the code that the manual prints so; ValueError when it is none."""
+        letter, _, number = text.partition("-B")
+        severity = next((one for one in Severity if one.letter == letter), Severity.OK)
+        if severity is Severity.OK:
+            raise ValueError(f"{text} is no code")
+        return cls(severity=severity, number=int(number))
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """What to sort codes by, to have the worst first."""
+        return _WORST_FIRST.index(self.severity), self.number
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,4 +99,4 @@ def active_codes(error: int, levels: Mapping[str, Level | None]) -> tuple[Code, 
     ]
     if code := error_code(error):
         codes.append(code)
-    return tuple(sorted(codes, key=lambda code: (_WORST_FIRST.index(code.severity), code.number)))
+    return tuple(sorted(codes, key=lambda code: code.rank))

@@ -1,0 +1,56 @@
+"""Tells whoever listens which codes have begun and ended."""
+
+from collections.abc import Callable, Iterable, Sequence
+
+from homeassistant.core import CALLBACK_TYPE, callback
+
+from .protocol.code_watch import CodeWatch
+from .protocol.codes import Code
+
+type CodeListener = Callable[[Code, bool], None]
+"""Called with a code and whether it has begun; else it has ended."""
+
+
+class CodeEvents:
+    """The codes of one device that stand, over restarts too."""
+
+    def __init__(self) -> None:
+        self._watch = CodeWatch()
+        self._listeners: list[CodeListener] = []
+
+    @property
+    def active(self) -> tuple[Code, ...] | None:
+        """The codes that stand, the worst first; None while that is not known."""
+        return None if self._watch.active is None else _sorted(self._watch.active)
+
+    def restore(self, codes: Sequence[str] | None) -> None:
+        """Take the codes that stood when the previous run ended; None if that is not known."""
+        self._watch = CodeWatch(None if codes is None else map(Code.parse, codes))
+
+    @callback
+    def async_add_listener(self, listener: CodeListener) -> CALLBACK_TYPE:
+        """Call a listener for every code that begins or ends; return what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @callback
+    def async_take(self, codes: Iterable[Code], *, sure: bool = False) -> bool:
+        """Take the codes of a new reading, sure: over a connection; return whether any have begun or ended.
+
+        What has ended is told first, so that the last that is told of a warning which becomes an alarm is the alarm.
+        """
+        changes = self._watch.take(codes, sure=sure)
+        self._tell(changes.ended, begun=False)
+        self._tell(changes.begun, begun=True)
+        return bool(changes)
+
+    @callback
+    def _tell(self, codes: Iterable[Code], *, begun: bool) -> None:
+        """Tell the worst last."""
+        for code in reversed(_sorted(codes)):
+            for listener in self._listeners:
+                listener(code, begun)
+
+
+def _sorted(codes: Iterable[Code]) -> tuple[Code, ...]:
+    return tuple(sorted(codes, key=lambda code: code.rank))
