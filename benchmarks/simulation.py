@@ -6,8 +6,8 @@ import sys
 from time import process_time
 from typing import Final
 
-from emulator.scenario import Scenario, load, parse_scenario
-from emulator.simulation import Simulation
+from emulator.simulation.scenario import Scenario, load, parse_scenario
+from emulator.simulation.simulation import Simulation
 
 RUNS: Final = 7
 DAY: Final = 86400.0

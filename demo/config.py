@@ -23,6 +23,7 @@ homeassistant:
       allow_bypass_login: true
     - type: homeassistant
 
+automation: !include automations.yaml
 frontend:
 history:
 logbook:
@@ -48,6 +49,8 @@ def write_config(folder: Path, *, port: int) -> None:
     components.mkdir(parents=True)
     (components / INTEGRATION).symlink_to(_SOURCE, target_is_directory=True)
     (folder / "configuration.yaml").write_text(_CONFIGURATION)
+    # Where Home Assistant's editor keeps the automations that a visitor makes.
+    (folder / "automations.yaml").write_text("[]\n")
     _store(folder, "onboarding", 4, 1, _ONBOARDING)
     write_http(folder, port=port)
 

@@ -10,17 +10,17 @@ import signal
 import sys
 from typing import Final
 
-from .control import Control
-from .faults import FAULTS, Fault, FaultError
-from .live import show_live, write_lines
-from .options import Options
-from .radio.esphome_proxy import EsphomeProxy
-from .report import speed
-from .rig import HOST, CannotStartError, ProxyPlan, Rig
-from .scenario import load, names
-from .state import JsonObject
-from .state_file import StateFileError
-from .yaml_reader import ScenarioError
+from emulator.bms.state import JsonObject
+from emulator.control import Control
+from emulator.live import show_live, write_lines
+from emulator.options import Options
+from emulator.radio.esphome_proxy import EsphomeProxy
+from emulator.report import speed
+from emulator.rig import HOST, CannotStartError, ProxyPlan, Rig
+from emulator.simulation.faults import FAULTS, Fault, FaultError
+from emulator.simulation.scenario import load, names
+from emulator.simulation.state_file import StateFileError
+from emulator.simulation.yaml_reader import ScenarioError
 
 SAVE_PERIOD: Final = 30.0  # s of real time
 

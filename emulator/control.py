@@ -11,19 +11,19 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from .faults import FAULTS, FaultError
-from .firmware import FirmwareUpdateError
-from .options import AS_FAST_AS_POSSIBLE
-from .quirks import EVERY_REGISTER, Quirks
-from .remote import Remote
-from .report import EVERYTHING, faults, flows, proxy_state, quirks, radio, speed, state
-from .request_body import Body, RequestError, as_number, as_truth, as_whole
-from .rig import HOST, Proxy, Rig, Station, cannot_use_port
-from .rules import HIGHEST_BATTERY_VOLTAGE
-from .settings import SettingError, SettingKey
-from .state import JsonObject, JsonValue
-from .state_file import StateFileError
-from .world import UnknownItemError
+from emulator.bms.firmware import FirmwareUpdateError
+from emulator.bms.remote import Remote
+from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE
+from emulator.bms.settings import SettingError, SettingKey
+from emulator.bms.state import JsonObject, JsonValue
+from emulator.options import AS_FAST_AS_POSSIBLE
+from emulator.report import EVERYTHING, faults, flows, proxy_state, quirks, radio, speed, state
+from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
+from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
+from emulator.simulation.faults import FAULTS, FaultError
+from emulator.simulation.state_file import StateFileError
+from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+from emulator.world.world import UnknownItemError
 
 HIGHEST_SPEED: Final = 1e6
 LONGEST_LEAP: Final = 31 * 24 * 3600.0  # s

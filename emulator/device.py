@@ -7,8 +7,7 @@ from random import Random
 from time import monotonic
 from typing import Final, Protocol
 
-from .chunks import Channel
-from .gatt import (
+from emulator.gatt import (
     AttCode,
     AttError,
     Characteristic,
@@ -18,9 +17,10 @@ from .gatt import (
     Property,
     Service,
 )
-from .instant_readout import COMPANY_ID, DEFAULT_PRODUCT_ID, KEY_LENGTH, InstantReadout
-from .radio_faults import RadioFaults
-from .snapshot import Snapshot
+from emulator.instant_readout import COMPANY_ID, DEFAULT_PRODUCT_ID, KEY_LENGTH, InstantReadout
+from emulator.radio_faults import RadioFaults
+from emulator.snapshot import Snapshot
+from emulator.ve_smart.chunks import Channel
 
 DEFAULT_ADDRESS: Final = "C0:3A:5E:00:00:01"
 DEFAULT_SERIAL_NUMBER: Final = "HQ2642EMU01"

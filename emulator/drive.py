@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 from math import isfinite
 from typing import Final
 
-from .grid import LONGEST_STEP, TOLERANCE
-from .pace import Pace
-from .simulation import Simulation
+from emulator.simulation.grid import LONGEST_STEP, TOLERANCE
+from emulator.simulation.pace import Pace
+from emulator.simulation.simulation import Simulation
 
 PAUSED: Final = 0.0
 

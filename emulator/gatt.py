@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import IntEnum, IntFlag
 from typing import Final, Protocol
 
-from .radio_faults import RadioFaults
+from emulator.radio_faults import RadioFaults
 
 CCCD_UUID: Final = "00002902-0000-1000-8000-00805f9b34fb"
 CCCD_LENGTH: Final = 2
@@ -142,12 +142,10 @@ class Link:
         """Write a characteristic. Without response, what is not permitted vanishes without an error."""
         await self._begin()
         try:
-            characteristic = self._writable(handle, response=response)
+            self._handler.write(self._writable(handle, response=response).uuid, data)
         except AttError:
             if response:
                 raise
-            return
-        self._handler.write(characteristic.uuid, data)
 
     async def write_descriptor(self, handle: int, data: bytes) -> None:
         """Switch notifications of the characteristic that has this descriptor."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from .snapshot import IoField, Level, LevelField, Snapshot
+from emulator.snapshot import IoField, Level, LevelField, Snapshot
 
 COMPANY_ID: Final = 0x02E1  # Victron Energy
 KEY_LENGTH: Final = 16

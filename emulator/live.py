@@ -13,14 +13,14 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from .bms import SmallBms
-from .codes import CODES, Severity
-from .drive import PAUSED
-from .leds import Led
-from .outputs import Output
-from .pages import BatteryPage
-from .rig import HOST, Rig, Station
-from .rules import Permission, Reason
+from emulator.bms.bms import SmallBms
+from emulator.bms.codes import CODES, Severity
+from emulator.bms.leds import Led
+from emulator.bms.outputs import Output
+from emulator.bms.pages import BatteryPage
+from emulator.bms.rules import Permission, Reason
+from emulator.drive import PAUSED
+from emulator.rig import HOST, Rig, Station
 
 REFRESH: Final = 0.25  # s
 LINE_PERIOD: Final = 1.0  # s between two looks for something to write

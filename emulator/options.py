@@ -7,10 +7,10 @@ from pathlib import Path
 import re
 from typing import Final, Self
 
-from .device import DEFAULT_ADDRESS, LONGEST_NAME
-from .instant_readout import KEY_LENGTH
-from .rig import HIGHEST_PORT, CannotStartError
-from .scenario import DeviceSpec, Scenario
+from emulator.device import DEFAULT_ADDRESS, LONGEST_NAME
+from emulator.instant_readout import KEY_LENGTH
+from emulator.rig import HIGHEST_PORT, CannotStartError
+from emulator.simulation.scenario import DeviceSpec, Scenario
 
 DEFAULT_PORT: Final = 6053  # where ESPHome devices listen
 DEFAULT_SCENARIO: Final = "solar"

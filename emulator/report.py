@@ -6,17 +6,17 @@ from enum import StrEnum
 from math import isinf
 from typing import Final
 
-from .bms import SmallBms
-from .codes import CODES, Code
-from .faults import FAULTS, Fault
-from .history import History
-from .options import AS_FAST_AS_POSSIBLE
-from .outputs import Output
-from .quirks import EVERY_REGISTER, Quirks
-from .rig import Proxy, Rig, Station
-from .rules import Reason
-from .settings import SettingKey
-from .state import JsonObject, JsonValue
+from emulator.bms.bms import SmallBms
+from emulator.bms.codes import CODES, Code
+from emulator.bms.history import History
+from emulator.bms.outputs import Output
+from emulator.bms.rules import Reason
+from emulator.bms.settings import SettingKey
+from emulator.bms.state import JsonObject, JsonValue
+from emulator.options import AS_FAST_AS_POSSIBLE
+from emulator.rig import Proxy, Rig, Station
+from emulator.simulation.faults import FAULTS, Fault
+from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
 
 EVERYTHING: Final = "all"
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from math import isfinite
 
-from .state import JsonValue
+from emulator.bms.state import JsonValue
 
 
 class RequestError(Exception):

@@ -8,17 +8,24 @@ import re
 from time import time
 from typing import Final, Protocol
 
-from .bms import SmallBms
-from .bms_registers import BmsRegisters
-from .device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN, DEFAULT_SERIAL_NUMBER, EmulatedDevice
-from .drive import Clockwork, Drive
-from .faults import FaultBoard
-from .instant_readout import KEY_LENGTH
-from .scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
-from .simulation import Simulation
-from .state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object
-from .state_file import StateFileError, read_state, write_state
-from .ve_smart_link import VeSmartService
+from emulator.bms.bms import SmallBms
+from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object
+from emulator.device import (
+    DEFAULT_ADDRESS,
+    DEFAULT_KEY,
+    DEFAULT_NAME,
+    DEFAULT_PIN,
+    DEFAULT_SERIAL_NUMBER,
+    EmulatedDevice,
+)
+from emulator.drive import Clockwork, Drive
+from emulator.instant_readout import KEY_LENGTH
+from emulator.simulation.faults import FaultBoard
+from emulator.simulation.scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
+from emulator.simulation.simulation import Simulation
+from emulator.simulation.state_file import StateFileError, read_state, write_state
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.link import VeSmartService
 
 HOST: Final = "127.0.0.1"
 HIGHEST_PORT: Final = 0xFFFF

@@ -18,7 +18,8 @@ from .repairs import async_forget, async_watch
 from .storage import pages_store, reading_store
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
-PLATFORMS: Final = (Platform.BINARY_SENSOR, Platform.BUTTON, Platform.NUMBER, Platform.SENSOR, Platform.SWITCH)
+# In this order states are written: an automation on a binary sensor finds the sensors up to date.
+PLATFORMS: Final = (Platform.SENSOR, Platform.BINARY_SENSOR, Platform.BUTTON, Platform.NUMBER, Platform.SWITCH)
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
@@ -35,7 +36,8 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     if pages:
         await pages.async_restore()
     entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
-    await hass.config_entries.async_forward_entry_setups(entry, PLATFORMS)
+    for platform in PLATFORMS:
+        await hass.config_entries.async_forward_entry_setups(entry, [platform])
     # Only now, so that the entities are there for what Bluetooth heard before.
     entry.async_on_unload(coordinator.async_start())
     if pages:

@@ -56,6 +56,8 @@ class Refused(VeSmartError):
 # Insufficient authentication, authorization, size of the encryption key, encryption.
 _WANTS_BOND: Final = frozenset({0x05, 0x08, 0x0C, 0x0F})
 _ATT_ERROR: Final = re.compile(r"\berror=(\d+)\b")
+# How BlueZ tells of the first of these.
+_NOT_PAIRED: Final = ("Not paired",)
 _PAIRING_FAILED: Final = ("AuthenticationFailed", "AuthenticationRejected", "Pairing failed")
 _NO_SLOT: Final = ("connection slot", "available connection")
 
@@ -99,7 +101,7 @@ def _has_no_slot(error: Exception) -> bool:
 
 
 def _wants_bond(error: Exception) -> bool:
-    return any(_att_code(one) in _WANTS_BOND for one in _chain(error))
+    return any(_att_code(one) in _WANTS_BOND for one in _chain(error)) or _mentions(error, _NOT_PAIRED)
 
 
 def _att_code(error: BaseException) -> int | None:

@@ -50,7 +50,7 @@ class Timing:
 class Link:
     """One connection, from its opening to its end. Whoever uses it does so from one task at a time, but for renew."""
 
-    def __init__(self, client: BleakClient, timing: Timing, on_value: OnValue | None) -> None:
+    def __init__(self, client: BleakClient, timing: Timing, on_value: OnValue) -> None:
         self.session = Session()
         self.subscribed: set[int] = set()
         self.joins_records = True
@@ -151,8 +151,6 @@ class Link:
         events = self.session.receive(channel, bytes(data))
         self._events.extend(events)
         self._arrived.set()
-        if self._on_value is None:
-            return
         for event in events:
             if isinstance(event, ReceivedValue):
                 self._on_value(event)

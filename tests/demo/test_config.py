@@ -29,6 +29,12 @@ def test_it_has_the_integration(tmp_path: Path) -> None:
     assert (tmp_path / "custom_components" / "smallbms_ng" / "manifest.json").exists()
 
 
+def test_a_visitor_may_make_automations(tmp_path: Path) -> None:
+    write_config(tmp_path, port=4321)
+    assert "\nautomation: !include automations.yaml\n" in (tmp_path / "configuration.yaml").read_text()
+    assert (tmp_path / "automations.yaml").exists()
+
+
 def test_only_one_demo_a_folder(tmp_path: Path) -> None:
     with own_folder(tmp_path / "new") as folder, pytest.raises(DemoError, match="Another demo is running in"):
         own_folder(folder).__enter__()

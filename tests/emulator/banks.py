@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from random import Random
 
-from emulator.bank import Bank
-from emulator.bms import SmallBms
-from emulator.layout import BankLayout
-from emulator.models import MODELS
+from emulator.battery.bank import Bank
+from emulator.battery.layout import BankLayout
+from emulator.battery.models import MODELS
+from emulator.bms.bms import SmallBms
 
 ONE_12V = BankLayout.of("12.8/100")
 ONE_24V = BankLayout.of("25.6/200")

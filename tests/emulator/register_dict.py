@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from emulator.ve_smart import Refusal
+from emulator.ve_smart.server import Refusal
 
 MODE = 0x0200
 VOLTAGE = 0xED8D

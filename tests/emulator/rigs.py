@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from emulator.rig import Proxy, ProxyPlan, Rig
-from emulator.scenario import Scenario, load, parse_scenario
+from emulator.simulation.scenario import Scenario, load, parse_scenario
 
 TWO = """
 start: 2026-04-15 09:00+02:00

@@ -2,9 +2,9 @@
 
 from textwrap import dedent
 
-from emulator.scenario import Scenario, parse_scenario
-from emulator.simulation import Simulation
-from emulator.world import ItemStatus
+from emulator.simulation.scenario import Scenario, parse_scenario
+from emulator.simulation.simulation import Simulation
+from emulator.world.world import ItemStatus
 
 BASE = """\
 start: 2026-06-15 12:00

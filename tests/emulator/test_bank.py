@@ -5,10 +5,10 @@ import json
 import numpy as np
 import pytest
 
-from emulator.bank import COOLING_SECONDS, LONGEST_STEP, VOLTAGE_STEP, Bank, CurrentUse
-from emulator.cells import NAH_PER_AH
-from emulator.layout import BankLayout
-from emulator.models import PULSE_SECONDS
+from emulator.battery.bank import COOLING_SECONDS, LONGEST_STEP, VOLTAGE_STEP, Bank, CurrentUse
+from emulator.battery.cells import NAH_PER_AH
+from emulator.battery.layout import BankLayout
+from emulator.battery.models import PULSE_SECONDS
 
 from .banks import FOUR_AS_24V, MIXED, ONE_12V, ONE_48V, TWO_IN_PARALLEL, UNEQUAL, make_bank
 

@@ -8,15 +8,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.bms import CONSUMPTION_LOW, CONSUMPTION_ON, SmallBms
-from emulator.cells import NAH_PER_AH
-from emulator.codes import Code
-from emulator.layout import BankLayout
-from emulator.monitor import BalancerStatus
-from emulator.outputs import Output
-from emulator.remote import OPEN, WIRE_LOOP, Remote
-from emulator.rules import PRE_ALARM_SECONDS, Permission, Reason
-from emulator.settings import SettingKey
+from emulator.battery.cells import NAH_PER_AH
+from emulator.battery.layout import BankLayout
+from emulator.bms.bms import CONSUMPTION_LOW, CONSUMPTION_ON, SmallBms
+from emulator.bms.codes import Code
+from emulator.bms.monitor import BalancerStatus
+from emulator.bms.outputs import Output
+from emulator.bms.remote import OPEN, WIRE_LOOP, Remote
+from emulator.bms.rules import PRE_ALARM_SECONDS, Permission, Reason
+from emulator.bms.settings import SettingKey
 from emulator.snapshot import IoField, Level, LevelField
 
 from .banks import FOUR_AS_24V, MIXED, ONE_12V, ONE_24V, ONE_48V, TWO_IN_PARALLEL, charge_to, make_bms, run, run_until

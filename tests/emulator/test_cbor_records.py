@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.cbor_records import (
+from emulator.ve_smart.cbor_records import (
     GetDevices,
     GetValues,
     MalformedRecordError,

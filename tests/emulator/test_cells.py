@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 import numpy as np
 import pytest
 
-from emulator.bank import Bank
-from emulator.cells import (
+from emulator.battery.bank import Bank
+from emulator.battery.cells import (
     BALANCING_CURRENT,
     BALANCING_STARTS,
     BALANCING_VOLTAGE,
@@ -20,7 +20,7 @@ from emulator.cells import (
     Cells,
     Ledger,
 )
-from emulator.layout import BankLayout
+from emulator.battery.layout import BankLayout
 
 from .banks import FOUR_AS_24V, ONE_12V, TWO_IN_PARALLEL, make_bank
 

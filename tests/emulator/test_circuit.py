@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from emulator.circuit import Line, Source, balance
+from emulator.world.circuit import Line, Source, balance
 
 BATTERY = Line(conductance=100.0, offset=1300.0)  # rests at 13 V, 10 mOhm
 

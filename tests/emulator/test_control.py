@@ -7,15 +7,15 @@ from pathlib import Path
 from aiohttp import ClientSession
 import pytest
 
-from emulator.bms import SmallBms
+from emulator.bms.bms import SmallBms
+from emulator.bms.leds import Led
+from emulator.bms.settings import SettingKey
+from emulator.bms.state import JsonObject, JsonValue
 from emulator.control import ROUTES, Control, Route
-from emulator.faults import FAULTS
-from emulator.leds import Led
-from emulator.quirks import EVERY_REGISTER, Order, Quirks
 from emulator.report import HISTORY
 from emulator.rig import CannotStartError, Rig
-from emulator.settings import SettingKey
-from emulator.state import JsonObject, JsonValue
+from emulator.simulation.faults import FAULTS
+from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
 
 from .rigs import Proxies, two
 

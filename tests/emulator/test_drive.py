@@ -6,7 +6,7 @@ from math import inf
 import pytest
 
 from emulator.drive import Clockwork, Drive
-from emulator.simulation import Simulation
+from emulator.simulation.simulation import Simulation
 
 from .rigs import bench
 

@@ -15,10 +15,10 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.setup import async_setup_component
 import pytest
 
-from emulator.chunks import Channel
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.esphome_proxy import EsphomeProxy
+from emulator.ve_smart.chunks import Channel
 
 from .conftest import Bench
 

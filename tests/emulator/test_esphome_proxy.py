@@ -26,13 +26,13 @@ from aioesphomeapi.noise import NoiseHandshake
 from bluetooth_data_tools import parse_advertisement_data_bytes
 import pytest
 
-from emulator.chunks import Channel
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, VE_SMART_SERVICE, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.esphome_connection import OPERATIONS
 from emulator.radio.esphome_messages import message
 from emulator.radio.esphome_proxy import EsphomeProxy
 from emulator.radio.esphome_session import HANDLERS
+from emulator.ve_smart.chunks import Channel
 
 from .conftest import Bench
 

@@ -7,13 +7,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.bms import SmallBms
-from emulator.codes import Code
+from emulator.bms.bms import SmallBms
+from emulator.bms.codes import Code
+from emulator.bms.rules import Permission, Reason
 from emulator.device import EmulatedDevice
-from emulator.faults import FAULTS, FaultBoard, FaultError
 from emulator.radio_faults import RadioFaults
-from emulator.rules import Permission, Reason
-from emulator.simulation import Simulation
+from emulator.simulation.faults import FAULTS, FaultBoard, FaultError
+from emulator.simulation.simulation import Simulation
 
 from .scenarios import scenario, simulation
 

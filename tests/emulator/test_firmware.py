@@ -2,9 +2,9 @@
 
 import pytest
 
-from emulator.firmware import RETRY_SECONDS, FirmwareState, FirmwareUpdateError
-from emulator.outputs import Output
-from emulator.rules import Permission
+from emulator.bms.firmware import RETRY_SECONDS, FirmwareState, FirmwareUpdateError
+from emulator.bms.outputs import Output
+from emulator.bms.rules import Permission
 
 from .banks import make_bms, run
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.history import History
+from emulator.bms.history import History
 
 from .banks import charge_to, make_bms, run
 

@@ -14,10 +14,10 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
 
-from emulator.chunks import Channel
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, EmulatedDevice, VeSmartLink
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.in_process import DEFAULT_SOURCE, EmulatedScanner
+from emulator.ve_smart.chunks import Channel
 
 from .conftest import Bench
 

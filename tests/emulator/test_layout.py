@@ -2,9 +2,9 @@
 
 import pytest
 
-from emulator.codes import Code
-from emulator.layout import BankLayout, detect
-from emulator.models import MODELS
+from emulator.battery.layout import BankLayout, detect
+from emulator.battery.models import MODELS
+from emulator.bms.codes import Code
 
 from .banks import FOUR_AS_24V, MIXED, ONE_12V, UNEQUAL
 

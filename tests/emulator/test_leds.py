@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import pytest
 
-from emulator.bms import SmallBms
-from emulator.leds import Led
+from emulator.bms.bms import SmallBms
+from emulator.bms.leds import Led
 
 from .banks import make_bms
 

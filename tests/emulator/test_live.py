@@ -9,7 +9,7 @@ from rich.console import Console
 
 from emulator.live import screen, show_live, write_lines
 from emulator.rig import Rig
-from emulator.scenario import load
+from emulator.simulation.scenario import load
 
 from .rigs import bench, rig_of, two
 

@@ -24,7 +24,7 @@ from emulator.rig import CannotStartError, Rig
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 LIMIT = 20.0
-SCENARIOS = Path(__file__).parents[2] / "emulator" / "scenarios"
+SCENARIOS = Path(__file__).parents[2] / "emulator" / "simulation" / "scenarios"
 TWO_OF_EACH = """
 devices:
   - {name: Port, address: C0:00:00:00:00:01, pin: "111111"}
@@ -289,18 +289,17 @@ async def test_the_control_port_is_taken_and_nothing_is_left_listening() -> None
     socket.create_server(("127.0.0.1", port)).close()
 
 
-async def test_a_state_that_cannot_be_saved_at_the_end(tmp_path: Path) -> None:
+async def test_a_state_that_cannot_be_saved_at_the_end(start: Start, tmp_path: Path) -> None:
     folder = tmp_path / "gone"
     folder.mkdir()
-    arguments = ["--port", "0", "--save", str(folder / "state.json")]
-
-    def announce(_ready: Ready) -> None:
-        (folder / "state.json").unlink()
-        folder.rmdir()
-        asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGTERM)
-
-    with pytest.raises(Exception, match="cannot be saved"):
-        await asyncio.wait_for(run(Options.parse(arguments), announce, show_nothing), LIMIT)
+    process = await start("--port", "0", "--json", "--save", str(folder / "state.json"))
+    await line(process)
+    (folder / "state.json").unlink()
+    folder.rmdir()
+    process.send_signal(signal.SIGTERM)
+    out, err = await rest(process)
+    assert (process.returncode, out) == (1, "")
+    assert err == f"The state cannot be saved to {folder}/state.json: No such file or directory.\n"
 
 
 async def test_no_pin(start: Start) -> None:

@@ -2,10 +2,10 @@
 
 import pytest
 
-from emulator.bms import SmallBms
-from emulator.monitor import LONGEST_TIME_REMAINING, BalancerStatus, Monitor
-from emulator.rules import Permission
-from emulator.settings import SettingKey, Settings
+from emulator.bms.bms import SmallBms
+from emulator.bms.monitor import LONGEST_TIME_REMAINING, BalancerStatus, Monitor
+from emulator.bms.rules import Permission
+from emulator.bms.settings import SettingKey, Settings
 
 from .banks import charge_to, make_bms, run, run_until
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from emulator.open_circuit import open_circuit_slope, open_circuit_voltage
+from emulator.battery.open_circuit import open_circuit_slope, open_circuit_voltage
 
 CHARGES = np.linspace(-0.02, 1.15, 5000)
 

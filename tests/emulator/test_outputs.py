@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.outputs import CURRENT_LIMITS, Output, Outputs
+from emulator.bms.outputs import CURRENT_LIMITS, Output, Outputs
 
 from .banks import make_bms, run
 

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.payloads import (
+from emulator.ve_smart.payloads import (
     Fields,
     FirmwareVersion,
     Number,

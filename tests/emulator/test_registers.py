@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.bms import SmallBms
-from emulator.bms_registers import BmsRegisters
-from emulator.layout import BankLayout
-from emulator.monitor import BalancerStatus
-from emulator.register_box import NEVER_WRITTEN, Refusal
-from emulator.remote import OPEN
-from emulator.rules import Permission
-from emulator.settings import LIMITS, SettingKey
-from emulator.ve_smart import EVERY_REGISTER, Channel, Quirks, VeSmartServer
+from emulator.battery.layout import BankLayout
+from emulator.bms.bms import SmallBms
+from emulator.bms.monitor import BalancerStatus
+from emulator.bms.remote import OPEN
+from emulator.bms.rules import Permission
+from emulator.bms.settings import LIMITS, SettingKey
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.register_box import NEVER_WRITTEN, Refusal
+from emulator.ve_smart.server import EVERY_REGISTER, Channel, Quirks, VeSmartServer
 
 IDENTITY_PAGE = (0x0100, 0x0102, 0x010A, 0x010B, 0x010C, 0x0144, 0xEC65, 0xEC7D, 0xEC3F)
 STATUS_PAGE = (

@@ -2,8 +2,8 @@
 
 import pytest
 
-from emulator.outputs import Output
-from emulator.remote import OPEN, WIRE_LOOP, Remote
+from emulator.bms.outputs import Output
+from emulator.bms.remote import OPEN, WIRE_LOOP, Remote
 
 from .banks import make_bms
 

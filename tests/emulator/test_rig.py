@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from emulator.chunks import Channel
+from emulator.bms.leds import Led
+from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS
-from emulator.leds import Led
 from emulator.rig import CannotStartError, Rig, cannot_use_port
-from emulator.settings import SettingKey
-from emulator.state_file import StateFileError, write_state
+from emulator.simulation.state_file import StateFileError, write_state
+from emulator.ve_smart.chunks import Channel
 
 from .rigs import Proxies, bench, rig_of, two
 

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.codes import CODES, Code, Severity, error_number, levels
-from emulator.rules import COMMUNICATION_SECONDS, PRE_ALARM_SECONDS, Measurements, Permission, Reason, Rules
-from emulator.settings import SettingKey, Settings
+from emulator.bms.codes import CODES, Code, Severity, error_number, levels
+from emulator.bms.rules import COMMUNICATION_SECONDS, PRE_ALARM_SECONDS, Measurements, Permission, Reason, Rules
+from emulator.bms.settings import SettingKey, Settings
 from emulator.snapshot import Level, LevelField
 
 SETTINGS = Settings.defaults(12)

@@ -9,15 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator import scenario as scenarios
-from emulator.chargers import ChargerKind
-from emulator.codes import CODES, Severity
-from emulator.loads import Draw
-from emulator.scenario import FOLDER, Scenario, parse_scenario
-from emulator.settings import SettingKey
-from emulator.simulation import Simulation
-from emulator.switches import WIRINGS, SwitchKind
-from emulator.yaml_reader import ScenarioError
+from emulator.bms.codes import CODES, Severity
+from emulator.bms.settings import SettingKey
+from emulator.simulation import scenario as scenarios
+from emulator.simulation.scenario import FOLDER, Scenario, parse_scenario
+from emulator.simulation.simulation import Simulation
+from emulator.simulation.yaml_reader import ScenarioError
+from emulator.world.chargers import ChargerKind
+from emulator.world.loads import Draw
+from emulator.world.switches import WIRINGS, SwitchKind
 
 from .scenarios import BANK, BASE, scenario
 

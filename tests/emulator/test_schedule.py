@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from emulator.schedule import (
+from emulator.world.schedule import (
     SECONDS_PER_DAY,
     SECONDS_PER_WEEK,
     DailyCurve,

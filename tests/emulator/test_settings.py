@@ -2,7 +2,7 @@
 
 import pytest
 
-from emulator.settings import LIMITS, SettingError, SettingKey, Settings
+from emulator.bms.settings import LIMITS, SettingError, SettingKey, Settings
 
 from .banks import ONE_48V, make_bms
 

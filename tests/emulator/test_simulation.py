@@ -12,13 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator import scenario as scenarios
-from emulator.bms import SmallBms
-from emulator.codes import Code
-from emulator.grid import LONGEST_STEP, next_on_grid, stride_within
-from emulator.pace import Pace
-from emulator.simulation import RESOLUTION, Simulation
-from emulator.state_file import StateFileError, read_state, write_state
+from emulator.bms.bms import SmallBms
+from emulator.bms.codes import Code
+from emulator.simulation import scenario as scenarios
+from emulator.simulation.grid import LONGEST_STEP, next_on_grid, stride_within
+from emulator.simulation.pace import Pace
+from emulator.simulation.simulation import RESOLUTION, Simulation
+from emulator.simulation.state_file import StateFileError, read_state, write_state
 
 from .scenarios import current, item, scenario, simulation
 

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.bms import SmallBms
-from emulator.state import (
+from emulator.bms.bms import SmallBms
+from emulator.bms.state import (
     JsonValue,
     StateError,
     get_bool,

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from emulator.sun import (
+from emulator.world.sun import (
     PANEL_YIELD,
     Clouds,
     Panel,

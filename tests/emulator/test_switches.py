@@ -2,8 +2,8 @@
 
 import pytest
 
-from emulator.outputs import Output
-from emulator.switches import (
+from emulator.bms.outputs import Output
+from emulator.world.switches import (
     WIRINGS,
     BatteryProtect,
     CyrixLiCharge,

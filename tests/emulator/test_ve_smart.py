@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.ve_smart import EVERY_REGISTER, Channel, Order, Quirks, VeSmartServer
+from emulator.ve_smart.server import EVERY_REGISTER, Channel, Order, Quirks, VeSmartServer
 
 from .register_dict import CURRENT, MODE, VOLTAGE, Box
 

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from emulator.chunks import Channel
 from emulator.device import VE_SMART_CHANNELS, EmulatedDevice
 from emulator.gatt import AttCode, AttError, Link
-from emulator.ve_smart import EVERY_REGISTER, Quirks
-from emulator.ve_smart_link import VeSmartService
+from emulator.ve_smart.chunks import Channel
+from emulator.ve_smart.link import VeSmartService
+from emulator.ve_smart.server import EVERY_REGISTER, Quirks
 
 from .register_dict import MODE, VOLTAGE, Box
 

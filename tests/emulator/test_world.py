@@ -2,10 +2,10 @@
 
 import pytest
 
-from emulator.bms_faults import BmsFaults
-from emulator.simulation import Simulation
-from emulator.switches import SwitchKind
-from emulator.world import UnknownItemError
+from emulator.bms.faults import BmsFaults
+from emulator.simulation.simulation import Simulation
+from emulator.world.switches import SwitchKind
+from emulator.world.world import UnknownItemError
 
 from .scenarios import current, item, simulation
 

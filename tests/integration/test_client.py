@@ -9,6 +9,7 @@ from typing import Final
 from unittest.mock import patch
 
 from bleak.backends.device import BLEDevice
+from bleak.exc import BleakError, BleakGATTProtocolError
 from homeassistant.components.bluetooth import async_ble_device_from_address
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
@@ -33,15 +34,15 @@ from custom_components.smallbms_ng.client import (
 from custom_components.smallbms_ng.protocol.payloads import PayloadError
 from custom_components.smallbms_ng.protocol.registers import BY_ID, NEVER_WRITTEN, Name, Page, Register, named, on_page
 from custom_components.smallbms_ng.protocol.ve_smart_records import ReceivedValue
-from emulator.bms_registers import BmsRegisters
-from emulator.chunks import Channel
+from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_ADDRESS, EmulatedDevice, VeSmartLink
 from emulator.gatt import Link
-from emulator.quirks import EVERY_REGISTER, Order, Quirks
-from emulator.radio.in_process import EmulatedScanner
-from emulator.settings import SettingKey
-from emulator.ve_smart import KeepAlive, VeSmartServer
-from emulator.ve_smart_link import VeSmartService
+from emulator.radio.in_process import EmulatedClient, EmulatedScanner
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.chunks import Channel
+from emulator.ve_smart.link import VeSmartService
+from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
+from emulator.ve_smart.server import KeepAlive, VeSmartServer
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
 pytestmark = pytest.mark.usefixtures("mock_bluetooth_adapters", "mock_bleak_scanner_start")
@@ -50,10 +51,10 @@ pytestmark = pytest.mark.usefixtures("mock_bluetooth_adapters", "mock_bleak_scan
 QUICK: Final = Timing(
     connect=5,
     operation=5,
-    answer=0.1,
-    between=0.1,
+    answer=0.3,
+    between=0.3,
     settle=0.05,
-    credit=0.1,
+    credit=0.3,
     acknowledgment=0.05,
     read_back=(0, 0.01, 0.02),
 )
@@ -264,6 +265,12 @@ async def test_no_batteries_of_their_own(bench: Bench) -> None:
         assert isinstance(answers[VOLTAGE.id], Refusal)
 
 
+async def test_a_battery_that_answers_nothing_that_is_asked(bench: Bench) -> None:
+    async with bench.client(Quirks(missing=EVERY_REGISTER, silent_about_missing=True)) as client:
+        answers = await client.read(client.batteries[0].instance, [VOLTAGE.id])
+        assert answers == {VOLTAGE.id: Silence(register=VOLTAGE.id)}
+
+
 async def test_cells_without_knowing_how_many(bench: Bench) -> None:
     async with bench.client(Quirks(missing={BANK.id}, one_stream=False)) as client:
         answer = (await client.read(client.main_instance, [CELL.id]))[CELL.id]
@@ -457,6 +464,76 @@ async def test_control_without_meaning(bench: Bench) -> None:
     assert bench.idle
 
 
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("Bluetooth GATT Error address=C0:3A:5E:00:00:01 handle=18 error=5 description=Insufficient auth", NotPaired),
+        ("Bluetooth GATT Error address=C0:3A:5E:00:00:01 handle=18 error=133 description=Error", Lost),
+        ("Disconnected", Lost),
+        ("", Lost),
+    ],
+)
+async def test_refused_through_a_proxy(bench: Bench, text: str, error: type[VeSmartError]) -> None:
+    with (
+        patch.object(EmulatedClient, "read_gatt_char", side_effect=BleakError(text)),
+        pytest.raises(error, match=text or "BleakError") as refused,
+    ):
+        await bench.client().connect()
+    assert type(refused.value) is error
+    assert bench.idle
+
+
+@pytest.mark.parametrize("text", ["[org.bluez.Error.AuthenticationFailed] Failed", "Pairing failed due to error: 82"])
+@pytest.mark.parametrize(("pair", "error"), [(True, WrongPin), (False, NotReachable)])
+async def test_pairing_failed(bench: Bench, text: str, pair: bool, error: type[VeSmartError]) -> None:
+    with patch.object(EmulatedClient, "connect", side_effect=BleakError(text)), pytest.raises(error) as refused:
+        await bench.client(pair=pair).connect()
+    assert type(refused.value) is error
+
+
+async def test_a_bond_asked_for_while_connecting(bench: Bench) -> None:
+    with patch.object(EmulatedClient, "connect", side_effect=BleakGATTProtocolError(0x0F)), pytest.raises(NotPaired):
+        await bench.client().connect()
+
+
+async def test_lost_while_nothing_is_under_way(bench: Bench) -> None:
+    async with bench.client() as client:
+        with patch.object(bench.server, "_answer", lambda _: bench.device.peripheral.drop_link()):
+            with pytest.raises(Lost):
+                await client.read(client.main_instance, READABLE)
+            assert not client.connected
+
+
+async def test_a_bank_register_of_another_kind(bench: Bench) -> None:
+    async with bench.client() as client:
+        bench.server._send(bytes.fromhex("080019038041 04"))
+        assert isinstance((await client.read(client.main_instance, [CELL.id]))[CELL.id], Reading)
+
+
+async def test_the_keep_alive_does_not_pile_up(bench: Bench) -> None:
+    notify = VeSmartLink.notify
+    renewed = 0
+
+    def without_credit(link: VeSmartLink, channel: Channel, data: bytes) -> None:
+        if channel is not Channel.CONTROL:
+            notify(link, channel, data)
+
+    async with bench.client(timing=replace(QUICK, keep_alive=60)) as client:
+        link = client._link
+        assert link
+        queue = link.session.queue
+
+        def counted(request: bytes) -> None:
+            nonlocal renewed
+            renewed += 1
+            queue(request)
+
+        with patch.object(VeSmartLink, "notify", without_credit), patch.object(link.session, "queue", counted):
+            for _ in range(5):
+                await link.renew()
+    assert 1 <= renewed <= 2
+
+
 async def test_not_connected(bench: Bench) -> None:
     client = bench.client()
     with pytest.raises(Lost):
@@ -535,7 +612,7 @@ async def test_late_is_lost(bench: Bench) -> None:
 
 async def test_answers_that_come_too_late_do_no_harm(bench: Bench) -> None:
     async with bench.client(Quirks()) as client:
-        bench.service.quirks = Quirks(answer_delay=0.12)
+        bench.service.quirks = Quirks(answer_delay=QUICK.answer * 1.2)
         with suppress(VeSmartError):
             await client.read(client.main_instance, [VOLTAGE.id])
         bench.service.quirks = Quirks()
@@ -679,6 +756,28 @@ async def test_cancelled_at_every_step(bench: Bench) -> None:
         await client.disconnect()
         assert bench.idle, step
     await whole_session(client)
+
+
+async def test_half_a_request_ends_the_connection(bench: Bench) -> None:
+    """What was written of it would be taken for the beginning of the next."""
+    writing = asyncio.Event()
+
+    async def stuck(*_args: object, **_kwargs: object) -> None:
+        writing.set()
+        await asyncio.Event().wait()
+
+    async with bench.client() as client:
+        with patch.object(EmulatedClient, "write_gatt_char", stuck):
+            task = asyncio.create_task(client.read(client.main_instance, READABLE))
+            await asyncio.wait_for(writing.wait(), 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        assert not client.connected
+        with pytest.raises(Lost):
+            await client.read(client.main_instance, READABLE)
+        await client.connect()
+        assert value_of(await client.read(client.main_instance, [SOC.id]), SOC.id) == pytest.approx(50, abs=1)
 
 
 async def test_the_end_of_a_connection_that_cannot_be_ended(bench: Bench) -> None:

@@ -214,3 +214,17 @@ async def test_available_and_unknown_differ(hass: HomeAssistant, radio: Radio) -
     await radio.send(time_to_go=None, error=1)
     assert state_of(hass, "sensor", "time_to_go").state == STATE_UNKNOWN
     assert state_of(hass, "sensor", "voltage").state != STATE_UNAVAILABLE
+
+
+@pytest.mark.usefixtures("entry")
+async def test_an_automation_on_the_pre_alarm_finds_the_codes(hass: HomeAssistant, radio: Radio) -> None:
+    """It may run before all entities are written."""
+    found: list[object] = []
+
+    @callback
+    def pre_alarm_changed(_event: Event[EventStateChangedData]) -> None:
+        found.append(state_of(hass, "sensor", "status").attributes["codes"])
+
+    async_track_state_change_event(hass, entity_id(hass, "binary_sensor", "pre_alarm"), pre_alarm_changed)
+    await radio.send_levels({LevelField.LOW_CELL_VOLTAGE: Level.WARNING})
+    assert found == [["W-B01"]]

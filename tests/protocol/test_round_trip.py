@@ -8,7 +8,7 @@ import pytest
 
 from custom_components.smallbms_ng.protocol.codes import Level
 from custom_components.smallbms_ng.protocol.instant_readout import InstantReadout
-from emulator.codes import CODES, CodeDescription, Severity
+from emulator.bms.codes import CODES, CodeDescription, Severity
 from emulator.instant_readout import encode_record, encrypt_record
 from emulator.snapshot import IoField, LevelField, Snapshot
 from emulator.snapshot import Level as SentLevel

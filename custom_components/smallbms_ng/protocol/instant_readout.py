@@ -1,7 +1,7 @@
 """Instant Readout: the encrypted advertisement of a smallBMS NG, decoded.
 
-Evidence for every field is in docs/protocol.md. We have no smallBMS NG: Victron's own decoder takes this record from it,
-and an owner's readings agree.
+Evidence for every field is in docs/protocol.md. We have no smallBMS NG, but the decoder that Victron publishes takes
+this record from it, and the readings of one owner agree.
 """
 
 from dataclasses import dataclass, field, fields

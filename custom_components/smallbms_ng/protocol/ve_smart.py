@@ -32,6 +32,7 @@ _ERROR: Final = b"\xf7"
 _GRANTED: Final = 0x80
 # As the app does: what was taken is given back once so many chunks have come.
 _REPORTED: Final = 0x41
+_MOST_REPORTED: Final = 0xFF
 _MOST_CREDIT: Final = 0xFFFF
 
 _CONTROL_INFO: Final = Struct(">BHBB2s")
@@ -141,8 +142,9 @@ class Session:
         """Yield what can be written now."""
         while self._opening:
             yield self._opening.popleft()
-        if self._taken >= _REPORTED:
-            reported, self._taken = min(self._taken, 0xFF), 0
+        while self._taken >= _REPORTED:
+            reported = min(self._taken, _MOST_REPORTED)
+            self._taken -= reported
             yield Write(channel=Channel.CONTROL, data=_CREDIT + bytes((reported,)))
         while self._waiting and self._may_send:
             self._credit -= self._metered

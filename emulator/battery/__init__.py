@@ -1,0 +1,1 @@
+"""Batteries: models, cells, strings and the bank that they make."""

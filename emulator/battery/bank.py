@@ -1,0 +1,440 @@
+"""A bank of batteries: currents of its strings, terminal voltage, temperatures, and an exact account of charge."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from enum import IntEnum
+from math import exp
+from random import Random
+from typing import Final, Self
+
+import numpy as np
+
+from emulator.battery.cells import NAH_PER_AH, NAH_PER_AMPERE_SECOND, TICK, Cells, CellsCheckpoint, Integers, Ledger
+from emulator.battery.layout import BankLayout
+from emulator.battery.models import MODELS, PULSE_SECONDS, BatteryModel
+from emulator.battery.open_circuit import Floats
+from emulator.bms.state import (
+    JsonObject,
+    JsonValue,
+    StateError,
+    get_bool,
+    get_float,
+    get_floats,
+    get_list,
+    get_object,
+    get_strs,
+)
+
+# All assumed.
+POLARIZATION_SECONDS: Final = 60.0  # time constant of the slow part of the resistance
+HEAT_CAPACITY_PER_WH: Final = 10.0  # J/K for every Wh of a battery
+COOLING_SECONDS: Final = 3 * 3600.0  # time constant of a battery towards the ambient temperature
+FIRMWARE_VERSION: Final = "v1.02"
+SERIAL_NUMBER_PREFIX: Final = "HQ2640"
+
+# What a saved state may hold: °C, A.
+LOWEST_TEMPERATURE: Final = -100.0
+HIGHEST_TEMPERATURE: Final = 1000.0
+HIGHEST_CURRENT: Final = 1e6
+
+# How far the voltage of any cell may move in one step, in V, and how long a step may be at all, in s.
+VOLTAGE_STEP: Final = 0.010
+LONGEST_STEP: Final = 60.0
+SHORTEST_STEP: Final = 0.1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Battery:
+    """One battery of the bank: what does not change."""
+
+    model: BatteryModel
+    serial_number: str
+    firmware_version: str = FIRMWARE_VERSION
+
+
+class CurrentUse(IntEnum):
+    """How much current a battery carries (M-B3); a higher number is worse."""
+
+    RECOMMENDED = 1
+    CONTINUOUS = 2
+    PULSE = 3  # for PULSE_SECONDS at most
+    TOO_HIGH = 4
+
+
+def _use(model: BatteryModel, current: float) -> CurrentUse:
+    charging = current > 0
+    limits = (
+        (model.recommended_charge_a if charging else model.recommended_discharge_a, CurrentUse.RECOMMENDED),
+        (model.continuous_a, CurrentUse.CONTINUOUS),
+        (model.pulse_charge_a if charging else model.pulse_discharge_a, CurrentUse.PULSE),
+    )
+    return next((use for limit, use in limits if abs(current) <= limit), CurrentUse.TOO_HIGH)
+
+
+@dataclass(frozen=True, slots=True)
+class BankCheckpoint:
+    """What changes in a bank."""
+
+    cells: CellsCheckpoint
+    ledger: Ledger
+    temperature: Floats
+    polarizing: Floats
+    current: float
+    net: float
+    pending: float
+    carries: tuple[float, float]
+    over_seconds: float
+    over_pulse: bool
+    ruined: bool
+
+
+class Bank:
+    """The batteries. Currents are in A, positive = charging; temperatures in °C.
+
+    over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined:
+    a cell was once emptied (M-D1). Both are remembered and change nothing. drains: A that leak in a cell, by its
+    number.
+    """
+
+    def __init__(
+        self, *, layout: BankLayout, batteries: tuple[Battery, ...], cells: Cells, temperature: Floats
+    ) -> None:
+        self.layout = layout
+        self.batteries = batteries
+        self.cells = cells
+        self.temperature = temperature
+        self.ledger = Ledger()
+        self.drains: dict[int, float] = {}
+        self.current = 0.0
+        self.over_seconds = 0.0
+        self.over_pulse = False
+        self.ruined = False
+        self._polarizing = np.zeros(len(layout.strings))  # the current that the slow resistance has come to feel
+        self._pending = 0.0
+        self._carries = (0.0, 0.0)
+        self._net = 0.0
+        self._prepare()
+        self._warm()
+        self._refresh()
+
+    def _prepare(self) -> None:
+        strings = self.layout.strings
+        nominal = np.array([sum(model.nominal_voltage for model in string) for string in strings])
+        # Assumed: a string of another voltage than the first is cut off by its fuse, and carries nothing.
+        self._connected = (np.abs(nominal - nominal[0]) < 1.0).astype(np.float64)
+        self._heat_capacity = np.array([HEAT_CAPACITY_PER_WH * battery.model.energy_wh for battery in self.batteries])
+        self._string_of_battery = np.repeat(np.arange(len(strings)), [len(string) for string in strings])
+        self._pulse_charge = min(model.pulse_charge_a for model in self.layout.batteries)
+        self._pulse_discharge = min(model.pulse_discharge_a for model in self.layout.batteries)
+        self._continuous = min(model.continuous_a for model in self.layout.batteries)
+
+    @classmethod
+    def build(
+        cls, layout: BankLayout, *, random: Random, state_of_charge: float = 50.0, temperature: float = 20.0
+    ) -> Self:
+        """Return a new bank; state_of_charge in %, temperature in °C."""
+        return cls(
+            layout=layout,
+            batteries=tuple(Battery(model=model, serial_number=_serial_number(random)) for model in layout.batteries),
+            cells=Cells.build(layout, state_of_charge=state_of_charge, random=random),
+            temperature=np.full(len(layout.batteries), float(temperature)),
+        )
+
+    # What can be seen
+
+    @property
+    def voltage(self) -> float:
+        """The voltage in V at the terminals, at the current of the last step."""
+        return self._voltage
+
+    @property
+    def cell_voltages(self) -> Floats:
+        """The voltage in V of every cell."""
+        return self._cell_voltages
+
+    @property
+    def string_currents(self) -> Floats:
+        """The current in A of every string."""
+        return self._string_currents
+
+    @property
+    def balancing(self) -> bool:
+        """Whether any cell is being balanced."""
+        return self.cells.bleeding is not None
+
+    @property
+    def charge_ah(self) -> float:
+        """The charge in Ah that the bank can give until its first cell of every string is empty."""
+        lowest = np.minimum.reduceat(self.cells.charge, self.cells.string_starts)
+        return int(lowest.sum()) / NAH_PER_AH
+
+    @property
+    def net_current(self) -> float:
+        """The current in A into the cells: that at the terminals less the own consumption of the BMS."""
+        return self._net
+
+    @property
+    def current_use(self) -> CurrentUse:
+        """How much the batteries are asked to carry, by the one that carries most (M-B2, M-B3)."""
+        models = [self.layout.strings[string][0] for string in range(len(self._string_currents))]
+        uses = [_use(model, float(current)) for model, current in zip(models, self._string_currents, strict=True)]
+        return max(uses)
+
+    def string_of_battery(self, battery: int) -> int:
+        """Return the number of the string that a battery is in."""
+        return int(self._string_of_battery[battery])
+
+    def battery_current(self, battery: int) -> float:
+        """Return the current in A of one battery."""
+        return float(self._string_currents[self.string_of_battery(battery)])
+
+    def first_cell(self, battery: int) -> int:
+        """Return the number, among all cells, of the first one of a battery."""
+        return int(self.cells.battery_starts[battery])
+
+    def battery_cells(self, battery: int) -> slice:
+        """Return where one battery has its cells."""
+        start = self.first_cell(battery)
+        return slice(start, start + self.batteries[battery].model.cells)
+
+    def terminal_voltage(self, current: float) -> float:
+        """Return the voltage in V at the terminals if this current flowed now."""
+        return (current + self._source) / self._conductance
+
+    def current_at(self, voltage: float, seconds: float = 0.0) -> float:
+        """Return the current in A that brings the terminals to a voltage, now or at the end of a step."""
+        electromotive, conductance = self._ahead(seconds)
+        return float(voltage * conductance.sum() - (electromotive * conductance).sum())
+
+    def longest_step(self, current: float) -> float:
+        """Return the seconds for which a step at this current stays accurate."""
+        currents = self._shares(current, 0.0)
+        speed = float(np.max(self.cells.slope() * np.abs(currents)[self.cells.string_of]))
+        if speed * LONGEST_STEP <= VOLTAGE_STEP:
+            return LONGEST_STEP
+        return max(VOLTAGE_STEP / speed, SHORTEST_STEP)
+
+    # What happens
+
+    def step(self, *, current: float, own_consumption: float, ambient: float, seconds: float) -> int:
+        """Let a net current flow while the BMS takes its own; return the charge that the cells got, in nAh."""
+        self.current = current
+        self._net = net = current - own_consumption
+        moved = self._account(current, own_consumption, seconds)
+        shares = self._shares(net, seconds)
+        self.cells.add(self._divide(shares, moved, seconds))
+        self.cells.balance(seconds, self.ledger)
+        self._polarizing = shares + (self._polarizing - shares) * exp(-seconds / POLARIZATION_SECONDS)
+        self._tick(shares, ambient, seconds)
+        self._watch_pulse(shares, seconds)
+        self._refresh()
+        return moved
+
+    def _account(self, current: float, own_consumption: float, seconds: float) -> int:
+        """Turn currents into whole nAh, carrying what is left over, and book them."""
+        terminals = current * seconds * NAH_PER_AMPERE_SECOND + self._carries[0]
+        own = own_consumption * seconds * NAH_PER_AMPERE_SECOND + self._carries[1]
+        through, taken = int(terminals // 1), int(own // 1)
+        self._carries = (terminals - through, own - taken)
+        self.ledger.charged += max(through, 0)
+        self.ledger.discharged += max(-through, 0)
+        self.ledger.own_consumption += taken
+        return through - taken
+
+    def _divide(self, shares: Floats, moved: int, seconds: float) -> Integers:
+        """Divide whole nAh over the strings so that nothing is lost to rounding."""
+        through = np.rint(shares * (seconds * NAH_PER_AMPERE_SECOND)).astype(np.int64)
+        through[0] += moved - int(through.sum())
+        return through
+
+    def _shares(self, net: float, seconds: float) -> Floats:
+        """Return the current of every string over a step."""
+        if len(self._connected) == 1:
+            return np.array([net])
+        electromotive, conductance = self._ahead(seconds)
+        voltage = (net + float((electromotive * conductance).sum())) / float(conductance.sum())
+        return (voltage - electromotive) * conductance
+
+    def _ahead(self, seconds: float) -> tuple[Floats, Floats]:
+        """Return source voltage and conductance of every string at the end of a step.
+
+        Looking ahead keeps strings, and chargers that hold a voltage, from swinging when a cell's voltage is steep.
+        """
+        if seconds == 0:
+            return self._electromotive, self._string_conductance
+        decay = exp(-seconds / POLARIZATION_SECONDS)
+        rising = self._per_string(self.cells.slope()) * seconds
+        resistance = self._string_resistance + self._string_polarization * (1 - decay) + rising
+        source = self._string_open_circuit + self._string_polarization * self._polarizing * decay
+        return source, self._connected / resistance
+
+    def _tick(self, shares: Floats, ambient: float, seconds: float) -> None:
+        """Do what is slow once enough time has gathered."""
+        self._pending += seconds
+        ticks = int(self._pending // TICK)
+        if ticks == 0:
+            return
+        self._pending -= ticks * TICK
+        self.cells.discharge_themselves(ticks, self.ledger)
+        for cell, current in self.drains.items():
+            self.cells.drain(cell, round(current * ticks * TICK * NAH_PER_AMPERE_SECOND), self.ledger)
+        self._exchange_heat(shares, ambient, ticks * TICK)
+        self._warm()
+        self.cells.choose_bleeding(self._cell_voltages)
+        self.ruined = self.ruined or bool(self.cells.charge.min() < 0)
+
+    def _exchange_heat(self, shares: Floats, ambient: float, seconds: float) -> None:
+        losses = self._battery_resistance * (shares * shares)[self._string_of_battery]
+        target = ambient + losses * COOLING_SECONDS / self._heat_capacity
+        self.temperature = target + (self.temperature - target) * exp(-seconds / COOLING_SECONDS)
+
+    def _watch_pulse(self, shares: Floats, seconds: float) -> None:
+        """Count how long more than the continuous current flows (M-B3)."""
+        highest, lowest = float(shares.max()), float(shares.min())
+        if max(highest, -lowest) <= self._continuous:
+            self.over_seconds = 0.0
+            return
+        self.over_seconds += seconds
+        beyond = highest > self._pulse_charge or -lowest > self._pulse_discharge
+        self.over_pulse = self.over_pulse or beyond or self.over_seconds > PULSE_SECONDS
+
+    def _warm(self) -> None:
+        """Work out what follows from the temperatures: resistances."""
+        cells = self.cells
+        cells.warm(self.temperature)
+        self._string_resistance = self._per_string(cells.resistance)
+        self._string_polarization = self._per_string(cells.polarization)
+        self._battery_resistance = np.add.reduceat(cells.resistance + cells.polarization, cells.battery_starts)
+        self._string_conductance = self._connected / self._string_resistance
+        self._conductance = float(self._string_conductance.sum())
+
+    def _refresh(self) -> None:
+        """Work out what follows from the charges: voltages."""
+        cells = self.cells
+        open_circuit = cells.open_circuit()
+        self._string_open_circuit = self._per_string(open_circuit)
+        self._electromotive = self._string_open_circuit + self._string_polarization * self._polarizing
+        self._source = float((self._electromotive * self._string_conductance).sum())
+        self._string_currents = self._shares(self._net, 0.0)
+        ohmic = cells.resistance * self._string_currents[cells.string_of]
+        self._cell_voltages = open_circuit + ohmic + cells.polarization * self._polarizing[cells.string_of]
+        self._voltage = self.terminal_voltage(self._net)
+
+    def _per_string(self, values: Floats) -> Floats:
+        total: Floats = np.add.reduceat(values, self.cells.string_starts)
+        return total
+
+    # Going back, saving and loading
+
+    def copy(self) -> BankCheckpoint:
+        """Return what restore takes."""
+        return BankCheckpoint(
+            cells=self.cells.copy(),
+            ledger=replace(self.ledger),
+            temperature=self.temperature,
+            polarizing=self._polarizing,
+            current=self.current,
+            net=self._net,
+            pending=self._pending,
+            carries=self._carries,
+            over_seconds=self.over_seconds,
+            over_pulse=self.over_pulse,
+            ruined=self.ruined,
+        )
+
+    def restore(self, checkpoint: BankCheckpoint) -> None:
+        """Go back to a copy."""
+        self.cells.restore(checkpoint.cells)
+        self.ledger = replace(checkpoint.ledger)
+        self.temperature = checkpoint.temperature
+        self._polarizing = checkpoint.polarizing
+        self.current = checkpoint.current
+        self._net = checkpoint.net
+        self._pending = checkpoint.pending
+        self._carries = checkpoint.carries
+        self.over_seconds = checkpoint.over_seconds
+        self.over_pulse = checkpoint.over_pulse
+        self.ruined = checkpoint.ruined
+        self._warm()
+        self._refresh()
+
+    def save(self) -> dict[str, JsonValue]:
+        """Return the bank as JSON."""
+        return {
+            "strings": [[model.name for model in string] for string in self.layout.strings],
+            "serial_numbers": [battery.serial_number for battery in self.batteries],
+            "firmware_versions": [battery.firmware_version for battery in self.batteries],
+            "cells": self.cells.save(),
+            "ledger": self.ledger.save(),
+            "temperature": self.temperature.tolist(),
+            "polarizing": self._polarizing.tolist(),
+            "current": self.current,
+            "net": self._net,
+            "pending": self._pending,
+            "carries": list(self._carries),
+            "over_seconds": self.over_seconds,
+            "over_pulse": self.over_pulse,
+            "ruined": self.ruined,
+        }
+
+    @classmethod
+    def load(cls, data: JsonObject) -> Self:
+        """Return a saved bank. Raises StateError."""
+        layout = _load_layout(data)
+        count = len(layout.batteries)
+        bank = cls(
+            layout=layout,
+            batteries=_load_batteries(data, layout),
+            cells=Cells.load(get_object(data, "cells"), layout),
+            temperature=np.array(
+                get_floats(data, "temperature", count, lowest=LOWEST_TEMPERATURE, highest=HIGHEST_TEMPERATURE)
+            ),
+        )
+        first, second = get_floats(data, "carries", 2, lowest=0, highest=1)
+        bank.restore(
+            BankCheckpoint(
+                cells=bank.cells.copy(),
+                ledger=Ledger.load(get_object(data, "ledger")),
+                temperature=bank.temperature,
+                polarizing=np.array(
+                    get_floats(
+                        data, "polarizing", len(layout.strings), lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT
+                    )
+                ),
+                current=get_float(data, "current", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
+                net=get_float(data, "net", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
+                pending=get_float(data, "pending", lowest=0, highest=TICK),
+                carries=(first, second),
+                over_seconds=get_float(data, "over_seconds"),
+                over_pulse=get_bool(data, "over_pulse"),
+                ruined=get_bool(data, "ruined"),
+            )
+        )
+        return bank
+
+
+def _serial_number(random: Random) -> str:
+    return SERIAL_NUMBER_PREFIX + "".join(random.choices("0123456789ABCDEFGHJKLMNPQRSTUVWXYZ", k=5))
+
+
+def _load_layout(data: JsonObject) -> BankLayout:
+    try:
+        return BankLayout(strings=tuple(_load_string(string) for string in get_list(data, "strings")))
+    except (KeyError, TypeError, ValueError) as error:
+        raise StateError("The saved state is damaged: strings should be lists of battery models.") from error
+
+
+def _load_string(names: JsonValue) -> tuple[BatteryModel, ...]:
+    if not isinstance(names, Sequence):
+        raise TypeError
+    return tuple(MODELS[str(name)] for name in names)
+
+
+def _load_batteries(data: JsonObject, layout: BankLayout) -> tuple[Battery, ...]:
+    count = len(layout.batteries)
+    serial_numbers = get_strs(data, "serial_numbers", count)
+    versions = get_strs(data, "firmware_versions", count)
+    return tuple(
+        Battery(model=model, serial_number=serial_number, firmware_version=version)
+        for model, serial_number, version in zip(layout.batteries, serial_numbers, versions, strict=True)
+    )

@@ -1,0 +1,1 @@
+"""The BMS: what it measures, decides, counts and says."""

@@ -1,0 +1,578 @@
+"""The smallBMS NG: a bank, the rules, the monitor and the history behind one object."""
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import Final, Self
+
+from emulator.battery.bank import Bank, BankCheckpoint
+from emulator.battery.layout import BankLayout, Detected, detect
+from emulator.bms.codes import Code, error_number, levels
+from emulator.bms.faults import BmsFaults
+from emulator.bms.firmware import FirmwareState
+from emulator.bms.history import History, HistoryState
+from emulator.bms.leds import Led, blue_led, red_led
+from emulator.bms.monitor import Monitor, MonitorState
+from emulator.bms.outputs import CURRENT_LIMITS, Output, Outputs
+from emulator.bms.pages import BankPage, BatteryPage, StatusPage
+from emulator.bms.remote import WIRE_LOOP, Remote
+from emulator.bms.rules import Measurements, Permission, Reason, Rules, RulesCheckpoint
+from emulator.bms.sensing import Sensed, cell_index, cell_voltages, check_faults, sense, temperatures
+from emulator.bms.settings import SettingError, SettingKey, Settings
+from emulator.bms.state import (
+    JsonObject,
+    JsonValue,
+    StateError,
+    get_bool,
+    get_float,
+    get_int,
+    get_list,
+    get_object,
+    get_optional_int,
+)
+from emulator.snapshot import IoField, Snapshot
+
+STATE_VERSION: Final = 1
+
+# M-W1.
+LOWEST_SUPPLY: Final = 8.0  # V
+HIGHEST_SUPPLY: Final = 70.0
+CONSUMPTION_ON: Final = 0.003  # A
+CONSUMPTION_LOW: Final = 0.0012  # in low cell voltage, and with the system off (assumed: by the mode as by the remote)
+# M-W2, °C.
+LOWEST_OPERATING_TEMPERATURE: Final = -20.0
+HIGHEST_OPERATING_TEMPERATURE: Final = 50.0
+
+# A step never ends closer than this to a timer, in s, so that rounding cannot make endless tiny steps.
+SHORTEST_TIMER: Final = 0.001
+
+_SOC_SETTINGS: Final = (SettingKey.LOW_SOC_WARNING, SettingKey.DISCHARGE_FLOOR)
+
+
+@dataclass(slots=True, kw_only=True)
+class Checkpoint:
+    """Everything of a SmallBms that a step changes."""
+
+    bank: BankCheckpoint
+    rules: RulesCheckpoint
+    monitor: MonitorState
+    history: HistoryState
+    sensed: Sensed
+    detected: Detected
+    missing: int | None
+    powered: bool
+    was_on: bool
+    ambient: float
+
+
+class SmallBms:
+    """The emulated device without its radio. Currents in A (positive = charging), voltages in V, temperatures in °C.
+
+    mode_on is the app's mode, remote what is connected to the terminals, faults what is wrong; connected and
+    bluetooth_enabled are set by the radio. A change of remote or faults shows after refresh, or after the next step.
+    """
+
+    def __init__(self, *, bank: Bank, state_of_charge: float | None) -> None:
+        self.bank = bank
+        self.faults = BmsFaults()
+        self.rules = Rules()
+        self.history = History()
+        self.mode_on = True
+        self.remote: Remote = WIRE_LOOP
+        self.bluetooth_enabled = True
+        self.connected = False
+        self.output_currents = dict.fromkeys(Output, 0.0)
+        self.destroyed_outputs: set[Output] = set()
+        self._missing: int | None = None
+        self.detected: Detected = detect(bank.layout)
+        self.settings = Settings.defaults(self.detected.system_voltage or 12)
+        self.monitor = Monitor(capacity_ah=self.detected.capacity_ah, state_of_charge=state_of_charge)
+        self._powered = True
+        self._was_on = True
+        self._ambient = float(bank.temperature[0])
+        self._sensed = sense(bank, self.faults)
+        self.refresh()
+
+    @classmethod
+    def build(
+        cls,
+        layout: BankLayout,
+        *,
+        random: Random,
+        state_of_charge: float = 50.0,
+        temperature: float = 20.0,
+        state_of_charge_known: bool = True,
+        unplugged_battery: int | None = None,
+    ) -> Self:
+        """Return a new device on a new bank, powered up for the first time.
+
+        state_of_charge in % is that of the cells, known to the monitor or not. unplugged_battery is a fault that is
+        there from the beginning: a battery that is missing (E-B05), not one that was lost (W-B05).
+        """
+        bank = Bank.build(layout, random=random, state_of_charge=state_of_charge, temperature=temperature)
+        bms = cls(bank=bank, state_of_charge=state_of_charge if state_of_charge_known else None)
+        if unplugged_battery is not None:
+            bms.faults.unplugged_battery = unplugged_battery
+            bms.power_cycle()
+        return bms
+
+    # What it shows
+
+    @property
+    def voltage(self) -> float:
+        """The bank voltage as measured."""
+        return self._sensed.voltage
+
+    @property
+    def current(self) -> float | None:
+        """The bank current as measured, own consumption included; None = not known."""
+        return self._sensed.current
+
+    @property
+    def powered(self) -> bool:
+        """Whether the bank voltage is one that the BMS runs on (M-W1)."""
+        return self._powered
+
+    @property
+    def system_on(self) -> bool:
+        """Whether remote and mode switch the system on (M-O4)."""
+        return self._powered and self.mode_on and self.remote.is_on(self.voltage)
+
+    @property
+    def within_operating_temperature(self) -> bool:
+        """Whether the ambient temperature is one that the BMS is made for (M-W2). Assumed: it goes on all the same."""
+        return LOWEST_OPERATING_TEMPERATURE <= self._ambient <= HIGHEST_OPERATING_TEMPERATURE
+
+    @property
+    def codes(self) -> frozenset[Code]:
+        """The active codes."""
+        return self.rules.codes if self._powered else frozenset()
+
+    @property
+    def allowed_to_charge(self) -> Permission:
+        """ATC: yes or no (M-P1)."""
+        return self.rules.allowed_to_charge
+
+    @property
+    def allowed_to_discharge(self) -> Permission:
+        """ATD: yes, pre-alarm or no (M-P2, M-P3)."""
+        return self.rules.allowed_to_discharge
+
+    @property
+    def charge_off_reasons(self) -> frozenset[Reason]:
+        """Why ATC is no."""
+        return self.rules.charge_off
+
+    @property
+    def discharge_off_reasons(self) -> frozenset[Reason]:
+        """Why ATD is no."""
+        return self.rules.discharge_off
+
+    @property
+    def outputs(self) -> Outputs:
+        """The outputs (M-O, M-P4)."""
+        on = self.system_on
+        return Outputs(
+            load=on and not self.rules.discharge_off and Output.LOAD not in self.destroyed_outputs,
+            charger=on and not self.rules.charge_off and Output.CHARGER not in self.destroyed_outputs,
+            # Assumed: with the system off nothing is about to be switched off.
+            pre_alarm=on and self.rules.pre_alarm and Output.PRE_ALARM not in self.destroyed_outputs,
+            battery_voltage=self.voltage,
+        )
+
+    @property
+    def blue_led(self) -> Led:
+        """The blue LED (M-L1)."""
+        return blue_led(powered=self._powered, bluetooth_enabled=self.bluetooth_enabled, connected=self.connected)
+
+    @property
+    def red_led(self) -> Led:
+        """The red LED (M-L2)."""
+        return red_led(self.rules.worst if self._powered else None)
+
+    @property
+    def own_consumption(self) -> float:
+        """The current that the BMS and what hangs on its outputs take now (M-W1)."""
+        if not self._powered:
+            return 0.0
+        low = self.rules.flags.low_cell or not self.system_on
+        outputs = self.outputs
+        loads = sum(current for output, current in self.output_currents.items() if outputs.is_high(output))
+        return (CONSUMPTION_LOW if low else CONSUMPTION_ON) + loads
+
+    @property
+    def time_remaining(self) -> float | None:
+        """The minutes at the present current until the discharge floor (M-S4)."""
+        return self.monitor.time_remaining(self.current, self.settings.discharge_floor)
+
+    @property
+    def firmware_state(self) -> FirmwareState:
+        """How far a firmware update is (M-X2)."""
+        return self.rules.firmware.state
+
+    @property
+    def reserve_ah(self) -> float:
+        """The charge in Ah until the first cells are empty, and the batteries ruined (M-D1)."""
+        return self.bank.charge_ah
+
+    # What it does over time
+
+    def step(self, *, current: float, ambient: float, seconds: float) -> None:
+        """Let a net bank current flow for some simulated seconds, divided where accuracy or a timer asks for it."""
+        while seconds > 0:
+            timer = self.next_timer()
+            part = min(seconds, self.longest_step(current), seconds if timer is None else timer)
+            self._step(current, ambient, part)
+            seconds -= part
+
+    def terminal_voltage(self, current: float) -> float:
+        """Return the bank voltage if this current flowed now."""
+        return self.bank.terminal_voltage(current - self.own_consumption)
+
+    def current_at(self, voltage: float, seconds: float = 0.0) -> float:
+        """Return the current that brings the terminals to this voltage, now or at the end of a step of some seconds.
+
+        Give the length of the coming step when a charger holds a voltage: it keeps the current from swinging.
+        """
+        return self.bank.current_at(voltage, seconds) + self.own_consumption
+
+    def longest_step(self, current: float) -> float:
+        """Return the seconds for which a step at this current stays accurate."""
+        return self.bank.longest_step(current)
+
+    def next_timer(self) -> float | None:
+        """Return the seconds until the next timer expires; None if none runs."""
+        timers = [self.rules.next_timer(), self.monitor.next_timer(self.settings)]
+        soonest = min((seconds for seconds in timers if seconds is not None), default=None)
+        return None if soonest is None else max(soonest, SHORTEST_TIMER)
+
+    def conditions(self) -> Hashable:
+        """Return everything discrete that can flip, but for balancing resistors: when they switch is not critical."""
+        return self.outputs, self.rules.flags, self.firmware_state, self.monitor.detecting, self._powered
+
+    def copy(self) -> Checkpoint:
+        """Return what restore takes: everything that steps change."""
+        return Checkpoint(
+            bank=self.bank.copy(),
+            rules=self.rules.copy(),
+            monitor=self.monitor.copy(),
+            history=self.history.copy(),
+            sensed=self._sensed,
+            detected=self.detected,
+            missing=self._missing,
+            powered=self._powered,
+            was_on=self._was_on,
+            ambient=self._ambient,
+        )
+
+    def restore(self, checkpoint: Checkpoint) -> None:
+        """Go back to a copy. Settings, mode, remote and faults stay as they are."""
+        self.bank.restore(checkpoint.bank)
+        self.rules.restore(checkpoint.rules)
+        self.monitor.restore(checkpoint.monitor)
+        self.history.restore(checkpoint.history)
+        self._sensed = checkpoint.sensed
+        self.detected = checkpoint.detected
+        self._missing = checkpoint.missing
+        self._powered = checkpoint.powered
+        self._was_on = checkpoint.was_on
+        self._ambient = checkpoint.ambient
+
+    # What can be done to it
+
+    def set_state_of_charge(self, percent: float) -> None:
+        """Set the state of charge by hand (M-S3). Raises ValueError outside 0 to 100 %."""
+        self.monitor.set_state_of_charge(percent)
+        self._judge_soc_afresh()
+
+    def synchronize(self) -> None:
+        """Synchronize the state of charge to 100 % by hand (M-S3)."""
+        self.monitor.synchronize()
+        self.history.add_synchronization()
+        self._judge_soc_afresh()
+
+    def change_setting(self, key: SettingKey, value: float) -> None:
+        """Change a setting. Raises SettingError."""
+        self.settings = self.settings.changed(key, value)
+        if key in _SOC_SETTINGS:
+            self._judge_soc_afresh()
+
+    def restore_defaults(self) -> None:
+        """Reset exactly the five settings (M-X1)."""
+        self.settings = Settings.defaults(self.detected.system_voltage or 12)
+        self._judge_soc_afresh()
+
+    def clear_history(self) -> None:
+        """Begin a new history."""
+        self.history.clear()
+
+    def set_mode(self, on: bool) -> None:
+        """Switch the system on or off as the app does (M-V1)."""
+        self.mode_on = on
+        self.refresh()
+
+    def begin_firmware_update(self) -> None:
+        """Begin an update, or a new attempt (M-X2). Raises FirmwareUpdateError."""
+        self.rules.firmware.begin()
+        self.rules.decide()
+
+    def finish_firmware_update(self, ok: bool) -> None:
+        """End an update, well or not. Raises FirmwareUpdateError."""
+        self.rules.firmware.finish(ok)
+        self.rules.decide()
+
+    def draw_from_output(self, output: Output, current: float) -> None:
+        """Connect something to an output that takes a current in A while it is high. Too much destroys the output."""
+        self.output_currents[output] = current
+        if current > CURRENT_LIMITS[output]:
+            self.destroyed_outputs.add(output)
+
+    def power_cycle(self) -> None:
+        """Take the supply away and bring it back: the BMS looks for its batteries anew."""
+        self._power_up()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Measure and decide, without time passing. Raises ValueError for a fault in a battery or cell that is not."""
+        check_faults(self.bank, self.faults)
+        self._sense()
+        self._decide(0.0)
+
+    # How
+
+    def _judge_soc_afresh(self) -> None:
+        self.rules.forget_soc()
+        self._decide(0.0)
+
+    def _step(self, current: float, ambient: float, seconds: float) -> None:
+        self._ambient = ambient
+        self._leak()
+        moved = self.bank.step(current=current, own_consumption=self.own_consumption, ambient=ambient, seconds=seconds)
+        self._sense()
+        if not self._powered:
+            return
+        self._monitor(moved, seconds)
+        self._decide(seconds)
+        self._remember(moved, seconds)
+
+    def _leak(self) -> None:
+        drains = self.faults.cell_drains
+        if drains or self.bank.drains:
+            self.bank.drains = {cell_index(self.bank, position): drain for position, drain in drains.items()}
+
+    def _sense(self) -> None:
+        self._sensed = sense(self.bank, self.faults)
+        powered = LOWEST_SUPPLY <= self._sensed.voltage <= HIGHEST_SUPPLY
+        if powered != self._powered:
+            self._powered = powered
+            self._power_up()
+        elif self.detected.error is not None:
+            self._look_again()
+
+    def _look_again(self) -> None:
+        """Look for the batteries as long as they make no valid bank."""
+        self._look_for_batteries()
+        if self.detected.error is None:
+            self.monitor.battery_added()
+
+    def _look_for_batteries(self) -> None:
+        self._missing = self.faults.unplugged_battery
+        self.detected = detect(self.bank.layout, self._missing)
+
+    def _power_up(self) -> None:
+        self.rules = Rules()
+        self._look_for_batteries()
+
+    def _monitor(self, moved: int, seconds: float) -> None:
+        sensed = self._sensed
+        if sensed.current is not None:
+            self.monitor.count(moved)
+        synchronized = self.monitor.advance(
+            voltage=sensed.voltage,
+            current=sensed.current,
+            lowest_cell=sensed.lowest_cell,
+            highest_cell=sensed.highest_cell,
+            balancing=self.bank.balancing,
+            settings=self.settings,
+            seconds=seconds,
+        )
+        if synchronized:
+            self.history.add_synchronization()
+
+    def _decide(self, seconds: float) -> None:
+        sensed = self._sensed
+        measurements = Measurements(
+            bank_voltage=sensed.voltage,
+            cells=self.detected.series * self.detected.cells_per_battery,
+            lowest_cell=sensed.lowest_cell,
+            highest_cell=sensed.highest_cell,
+            lowest_temperature=sensed.lowest_temperature,
+            highest_temperature=sensed.highest_temperature,
+            state_of_charge=self.monitor.state_of_charge,
+            battery_lost=self.detected.error is None and self.faults.unplugged_battery is not None,
+            configuration_error=self.detected.error,
+            hardware_fault=self.faults.hardware_fault,
+        )
+        if self.system_on and not self._was_on:
+            self.rules.announce_anew()
+        self._was_on = self.system_on
+        self.rules.advance(measurements, self.settings, seconds)
+
+    def _remember(self, moved: int, seconds: float) -> None:
+        sensed = self._sensed
+        self.history.pass_time(seconds)
+        if sensed.current is not None:
+            self.history.add_energy(voltage=sensed.voltage, current=sensed.current, moved=moved, seconds=seconds)
+        self.history.add_extremes(
+            voltage=sensed.voltage,
+            cells=(sensed.lowest_cell, sensed.highest_cell),
+            temperatures=(sensed.lowest_temperature, sensed.highest_temperature),
+        )
+        self.history.add_charge(state_of_charge=self.monitor.state_of_charge, consumed_ah=self.monitor.consumed_ah)
+
+    # Pages
+
+    def status_page(self) -> StatusPage:
+        """Return the app's status page (M-V1)."""
+        current = self.current
+        return StatusPage(
+            state_of_charge=self.monitor.state_of_charge,
+            mode_on=self.mode_on,
+            voltage=self.voltage,
+            current=current,
+            power=None if current is None else self.voltage * current,
+            consumed_ah=self.monitor.consumed_ah if self.monitor.state_of_charge is not None else None,
+            time_remaining=self.time_remaining,
+        )
+
+    def bank_page(self) -> BankPage:
+        """Return the app's battery page, the bank (M-V2)."""
+        sensed, detected = self._sensed, self.detected
+        return BankPage(
+            balancer_status=self.monitor.balancer_status,
+            lowest_cell=sensed.lowest_cell,
+            highest_cell=sensed.highest_cell,
+            lowest_temperature=sensed.lowest_temperature,
+            highest_temperature=sensed.highest_temperature,
+            batteries=detected.batteries,
+            cells=detected.cells,
+            cells_per_battery=detected.cells_per_battery,
+            series=detected.series,
+            parallel=detected.parallel,
+            capacity_ah=detected.capacity_ah,
+            system_voltage=detected.system_voltage,
+        )
+
+    def battery_page(self, battery: int) -> BatteryPage | None:
+        """Return the app's battery page, one battery from 0 (M-V4); None if its cable is out."""
+        if battery == self.faults.unplugged_battery:
+            return None
+        fixed = self.bank.batteries[battery]
+        cells = cell_voltages(self.bank, self.faults)[self.bank.battery_cells(battery)]
+        return BatteryPage(
+            serial_number=fixed.serial_number,
+            model=fixed.model.name,
+            capacity_ah=fixed.model.capacity_ah,
+            firmware_version=fixed.firmware_version,
+            temperature=float(temperatures(self.bank, self.faults)[battery]),
+            voltage=float(cells.sum()),
+            current=self.bank.battery_current(battery),
+            cell_voltages=tuple(cells.tolist()),
+        )
+
+    def snapshot(self) -> Snapshot:
+        """Return what Instant Readout shows (M-V7). Without supply nothing is available, and nothing is sent."""
+        if not self._powered:
+            return Snapshot()
+        status, hottest = self.status_page(), self._sensed.highest_temperature
+        return Snapshot(
+            error=error_number(self.codes),
+            time_to_go=None if status.time_remaining is None else round(status.time_remaining),
+            voltage=status.voltage,
+            current=status.current,
+            temperature=None if hottest is None else round(hottest),
+            state_of_charge=status.state_of_charge,
+            drawn_amphours=status.consumed_ah,
+            io={
+                IoField.ALLOWED_TO_CHARGE: self.allowed_to_charge is Permission.YES,
+                IoField.ALLOWED_TO_DISCHARGE: self.allowed_to_discharge is not Permission.NO,
+                IoField.REMOTE_ON: self.remote.is_on(self.voltage),
+            },
+            levels=levels(self.codes),
+        )
+
+    # Saving and loading
+
+    def save(self) -> dict[str, JsonValue]:
+        """Return everything as JSON."""
+        return {
+            "version": STATE_VERSION,
+            "bank": self.bank.save(),
+            "rules": self.rules.save(),
+            "monitor": self.monitor.save(),
+            "history": self.history.save(),
+            "settings": self.settings.save(),
+            "remote": self.remote.save(),
+            "faults": self.faults.save(),
+            "mode_on": self.mode_on,
+            "bluetooth_enabled": self.bluetooth_enabled,
+            "powered": self._powered,
+            "was_on": self._was_on,
+            "ambient": self._ambient,
+            "missing": self._missing,
+            "output_currents": {output.value: current for output, current in self.output_currents.items()},
+            "destroyed_outputs": sorted(output.value for output in self.destroyed_outputs),
+        }
+
+    @classmethod
+    def load(cls, data: JsonObject) -> Self:
+        """Return a saved device. Raises StateError."""
+        if get_int(data, "version") != STATE_VERSION:
+            raise StateError("The saved state was written by another version of this program.")
+        bms = cls(bank=Bank.load(get_object(data, "bank")), state_of_charge=None)
+        bms.faults = _load_faults(data, bms.bank)
+        bms.mode_on = get_bool(data, "mode_on")
+        bms.bluetooth_enabled = get_bool(data, "bluetooth_enabled")
+        bms.remote = Remote.load(get_object(data, "remote"))
+        bms.settings = _load_settings(get_object(data, "settings"))
+        bms.history = History.load(get_object(data, "history"))
+        bms.output_currents = _load_output_currents(get_object(data, "output_currents"))
+        bms.destroyed_outputs = _load_outputs(get_list(data, "destroyed_outputs"))
+        bms._load_decisions(data)
+        return bms
+
+    def _load_decisions(self, data: JsonObject) -> None:
+        self._missing = get_optional_int(data, "missing")
+        self.detected = detect(self.bank.layout, self._missing)
+        self.monitor = Monitor.load(get_object(data, "monitor"), capacity_ah=self.detected.capacity_ah)
+        self.rules = Rules.load(get_object(data, "rules"))
+        self._powered = get_bool(data, "powered")
+        self._was_on = get_bool(data, "was_on")
+        self._ambient = get_float(data, "ambient")
+        self._sensed = sense(self.bank, self.faults)
+
+
+def _load_settings(data: JsonObject) -> Settings:
+    try:
+        return Settings.load(data)
+    except SettingError as error:
+        raise StateError(f"The saved state is damaged: {error}") from error
+
+
+def _load_faults(data: JsonObject, bank: Bank) -> BmsFaults:
+    faults = BmsFaults.load(get_object(data, "faults"))
+    try:
+        check_faults(bank, faults)
+    except ValueError as error:
+        raise StateError(f"The saved state is damaged: {error}") from error
+    return faults
+
+
+def _load_output_currents(data: JsonObject) -> dict[Output, float]:
+    return {output: get_float(data, output.value) for output in Output}
+
+
+def _load_outputs(names: Sequence[JsonValue]) -> set[Output]:
+    if not all(isinstance(name, str) and name in Output for name in names):
+        raise StateError("The saved state is damaged: an output is unknown.")
+    return {Output(str(name)) for name in names}

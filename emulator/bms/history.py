@@ -1,0 +1,203 @@
+"""The thirteen history values (M-V5)."""
+
+from dataclasses import dataclass, fields, replace
+from typing import Final, Self
+
+from emulator.battery.cells import NAH_PER_AH
+from emulator.bms.state import JsonObject, JsonValue, get_bool, get_float, get_int, get_optional_float
+
+SECONDS_PER_HOUR: Final = 3600
+
+# Assumed: a cycle is a discharge below the first and a charge above the second state of charge in %.
+CYCLE_DISCHARGED: Final = 65.0
+CYCLE_CHARGED: Final = 90.0
+
+
+@dataclass(slots=True, kw_only=True)
+class HistoryState:
+    """What has been gathered; None = nothing yet. Ah are kept in nAh."""
+
+    deepest_discharge: int = 0
+    drawn: int = 0
+    discharged_wh: float = 0.0
+    charged_wh: float = 0.0
+    synchronizations: int = 0
+    cycles: int = 0
+    cycle_begun: bool = False
+    since_full: float | None = None
+    lowest_voltage: float | None = None
+    highest_voltage: float | None = None
+    lowest_cell: float | None = None
+    highest_cell: float | None = None
+    lowest_temperature: float | None = None
+    highest_temperature: float | None = None
+
+
+class History:
+    """What happened since the installation or the last reset. Charges in Ah, voltages in V, temperatures in °C."""
+
+    def __init__(self) -> None:
+        self._state = HistoryState()
+
+    @property
+    def deepest_discharge_ah(self) -> float:
+        """The most that was ever drawn since a full charge, in Ah."""
+        return self._state.deepest_discharge / NAH_PER_AH
+
+    @property
+    def cumulative_drawn_ah(self) -> float:
+        """Everything that was drawn, in Ah."""
+        return self._state.drawn / NAH_PER_AH
+
+    @property
+    def discharged_energy_kwh(self) -> float:
+        """The energy taken out, in kWh."""
+        return self._state.discharged_wh / 1000
+
+    @property
+    def charged_energy_kwh(self) -> float:
+        """The energy put in, in kWh."""
+        return self._state.charged_wh / 1000
+
+    @property
+    def synchronizations(self) -> int:
+        """How often the state of charge was synchronized."""
+        return self._state.synchronizations
+
+    @property
+    def cycles(self) -> int:
+        """How many cycles there were."""
+        return self._state.cycles
+
+    @property
+    def seconds_since_full(self) -> float | None:
+        """The seconds since the last full charge."""
+        return self._state.since_full
+
+    @property
+    def lowest_battery_voltage(self) -> float | None:
+        """The lowest voltage of the bank."""
+        return self._state.lowest_voltage
+
+    @property
+    def highest_battery_voltage(self) -> float | None:
+        """The highest voltage of the bank."""
+        return self._state.highest_voltage
+
+    @property
+    def lowest_cell_voltage(self) -> float | None:
+        """The lowest voltage of any cell."""
+        return self._state.lowest_cell
+
+    @property
+    def highest_cell_voltage(self) -> float | None:
+        """The highest voltage of any cell."""
+        return self._state.highest_cell
+
+    @property
+    def lowest_temperature(self) -> float | None:
+        """The lowest temperature of any battery."""
+        return self._state.lowest_temperature
+
+    @property
+    def highest_temperature(self) -> float | None:
+        """The highest temperature of any battery."""
+        return self._state.highest_temperature
+
+    def pass_time(self, seconds: float) -> None:
+        """Let time pass."""
+        if self._state.since_full is not None:
+            self._state.since_full += seconds
+
+    def add_energy(self, *, voltage: float, current: float, moved: int, seconds: float) -> None:
+        """Add what flowed: V, A, and the charge in nAh."""
+        state = self._state
+        energy = voltage * current * seconds / SECONDS_PER_HOUR
+        state.charged_wh += max(energy, 0.0)
+        state.discharged_wh += max(-energy, 0.0)
+        state.drawn += max(-moved, 0)
+
+    def add_extremes(
+        self,
+        *,
+        voltage: float,
+        cells: tuple[float | None, float | None],
+        temperatures: tuple[float | None, float | None],
+    ) -> None:
+        """Widen the lowest and highest values; cells and temperatures are (lowest, highest)."""
+        state = self._state
+        state.lowest_voltage = _lower(state.lowest_voltage, voltage)
+        state.highest_voltage = _higher(state.highest_voltage, voltage)
+        state.lowest_cell = _lower(state.lowest_cell, cells[0])
+        state.highest_cell = _higher(state.highest_cell, cells[1])
+        state.lowest_temperature = _lower(state.lowest_temperature, temperatures[0])
+        state.highest_temperature = _higher(state.highest_temperature, temperatures[1])
+
+    def add_charge(self, *, state_of_charge: float | None, consumed_ah: float) -> None:
+        """Follow cycles and the deepest discharge."""
+        state = self._state
+        state.deepest_discharge = max(state.deepest_discharge, round(consumed_ah * NAH_PER_AH))
+        if state_of_charge is None:
+            return
+        if state_of_charge < CYCLE_DISCHARGED:
+            state.cycle_begun = True
+        elif state_of_charge > CYCLE_CHARGED and state.cycle_begun:
+            state.cycle_begun = False
+            state.cycles += 1
+
+    def add_synchronization(self) -> None:
+        """Count a synchronization, by itself or by hand: the battery is full."""
+        self._state.synchronizations += 1
+        self._state.since_full = 0.0
+
+    def clear(self) -> None:
+        """Begin anew."""
+        self._state = HistoryState()
+
+    def copy(self) -> HistoryState:
+        """Return what restore takes."""
+        return replace(self._state)
+
+    def restore(self, checkpoint: HistoryState) -> None:
+        """Go back to a copy."""
+        self._state = replace(checkpoint)
+
+    def save(self) -> dict[str, JsonValue]:
+        """Return the history as JSON."""
+        return {field.name: getattr(self._state, field.name) for field in fields(HistoryState)}
+
+    @classmethod
+    def load(cls, data: JsonObject) -> Self:
+        """Return a saved history. Raises StateError."""
+        history = cls()
+        history.restore(
+            HistoryState(
+                deepest_discharge=get_int(data, "deepest_discharge"),
+                drawn=get_int(data, "drawn"),
+                discharged_wh=get_float(data, "discharged_wh"),
+                charged_wh=get_float(data, "charged_wh"),
+                synchronizations=get_int(data, "synchronizations"),
+                cycles=get_int(data, "cycles"),
+                cycle_begun=get_bool(data, "cycle_begun"),
+                since_full=get_optional_float(data, "since_full"),
+                lowest_voltage=get_optional_float(data, "lowest_voltage"),
+                highest_voltage=get_optional_float(data, "highest_voltage"),
+                lowest_cell=get_optional_float(data, "lowest_cell"),
+                highest_cell=get_optional_float(data, "highest_cell"),
+                lowest_temperature=get_optional_float(data, "lowest_temperature"),
+                highest_temperature=get_optional_float(data, "highest_temperature"),
+            )
+        )
+        return history
+
+
+def _lower(before: float | None, value: float | None) -> float | None:
+    if before is None or value is None:
+        return value if before is None else before
+    return min(before, value)
+
+
+def _higher(before: float | None, value: float | None) -> float | None:
+    if before is None or value is None:
+        return value if before is None else before
+    return max(before, value)

@@ -1,0 +1,46 @@
+"""A timer in simulated seconds."""
+
+from dataclasses import dataclass
+from typing import Self
+
+from emulator.bms.state import JsonObject, JsonValue, get_optional_float
+
+
+@dataclass(slots=True)
+class Timer:
+    """Counts how long a condition has held; elapsed is None while it does not."""
+
+    elapsed: float | None = None
+
+    def advance(self, holds: bool, seconds: float) -> None:
+        """Let time pass. The time before the condition was first seen does not count."""
+        if not holds:
+            self.elapsed = None
+        elif self.elapsed is None:
+            self.elapsed = 0.0
+        else:
+            self.elapsed += seconds
+
+    def restart(self) -> None:
+        """Count anew, if it counts at all."""
+        if self.elapsed is not None:
+            self.elapsed = 0.0
+
+    def reached(self, limit: float) -> bool:
+        """Return whether the condition has held for this many seconds."""
+        return self.elapsed is not None and self.elapsed >= limit
+
+    def remaining(self, limit: float) -> float | None:
+        """Return the seconds until the limit; None if it is reached or the condition does not hold."""
+        if self.elapsed is None or self.elapsed >= limit:
+            return None
+        return limit - self.elapsed
+
+    def save(self) -> dict[str, JsonValue]:
+        """Return the timer as JSON."""
+        return {"elapsed": self.elapsed}
+
+    @classmethod
+    def load(cls, data: JsonObject) -> Self:
+        """Return a saved timer. Raises StateError."""
+        return cls(get_optional_float(data, "elapsed"))

@@ -1,0 +1,41 @@
+"""What the objects of the BlueZ double share: who calls, errors, and how properties are shown."""
+
+from contextvars import ContextVar
+from functools import partial
+from typing import Annotated, Final
+
+from dbus_fast import DBusError, PropertyAccess, Variant
+from dbus_fast.annotations import DBusSignature
+from dbus_fast.service import dbus_property
+
+from emulator.gatt import AttCode
+
+# Whose message is being served; a method that takes its time goes on with a copy of its own.
+CALLER: Final = ContextVar[str]("CALLER")
+
+type Options = dict[str, Variant]
+
+DBusStrings = Annotated[list[str], DBusSignature("as")]
+DBusObjectPaths = Annotated[list[str], DBusSignature("ao")]
+DBusBytesById = Annotated[dict[int, Variant], DBusSignature("a{qv}")]
+DBusOptions = Annotated[Options, DBusSignature("a{sv}")]
+
+readable = partial(dbus_property, PropertyAccess.READ)
+
+# What bluetoothd makes of ATT errors that it has words for.
+_ATT_ERRORS: Final = {
+    AttCode.READ_NOT_PERMITTED: ("NotPermitted", "Read not permitted"),
+    AttCode.WRITE_NOT_PERMITTED: ("NotPermitted", "Write not permitted"),
+    AttCode.INSUFFICIENT_AUTHENTICATION: ("NotPermitted", "Not paired"),
+    AttCode.INVALID_ATTRIBUTE_VALUE_LENGTH: ("InvalidArguments", "Invalid Length"),
+}
+
+
+def bluez_error(name: str, text: str = "") -> DBusError:
+    """Return an error as BlueZ sends it."""
+    return DBusError(f"org.bluez.Error.{name}", text or name)
+
+
+def att_error(code: AttCode) -> DBusError:
+    """Return the error that BlueZ makes of one of the device's."""
+    return bluez_error(*_ATT_ERRORS.get(code, ("Failed", f"Operation failed with ATT error: 0x{code:02x}")))

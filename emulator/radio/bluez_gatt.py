@@ -1,0 +1,199 @@
+"""GATT objects of the BlueZ double: a service, a characteristic, a descriptor."""
+
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Final, Protocol
+
+from dbus_fast.annotations import DBusBool, DBusBytes, DBusObjectPath, DBusStr, DBusUInt16
+from dbus_fast.service import ServiceInterface, dbus_method
+
+from emulator.gatt import CCCD_UUID, Characteristic, Link, Property, Service
+
+from .bluez_bus import DBusObjectPaths, DBusOptions, DBusStrings, bluez_error, readable
+
+_FLAGS: Final = {
+    Property.READ: "read",
+    Property.WRITE_WITHOUT_RESPONSE: "write-without-response",
+    Property.WRITE: "write",
+    Property.NOTIFY: "notify",
+}
+
+
+class Connected(Protocol):
+    """The device that the objects belong to."""
+
+    path: str
+
+    @property
+    def mtu(self) -> int:
+        """The link's ATT MTU."""
+
+    async def attempt[T](self, operation: Callable[[Link], Awaitable[T]]) -> T:
+        """Do something over the link; DBusError if that fails."""
+        ...
+
+
+class GattService(ServiceInterface):
+    """org.bluez.GattService1."""
+
+    def __init__(self, device: Connected, service: Service) -> None:
+        super().__init__("org.bluez.GattService1")
+        self.path = f"{device.path}/service{service.handle:04x}"
+        self._device = device
+        self._service = service
+
+    @readable("UUID")
+    def uuid(self) -> DBusStr:
+        """Show which service it is."""
+        return self._service.uuid
+
+    @readable("Device")
+    def device(self) -> DBusObjectPath:
+        """Show whose it is."""
+        return self._device.path
+
+    @readable("Primary")
+    def primary(self) -> DBusBool:
+        """Show that it stands on its own."""
+        return True
+
+    @readable("Includes")
+    def includes(self) -> DBusObjectPaths:
+        """Show that it includes no other."""
+        return []
+
+
+class GattCharacteristic(ServiceInterface):
+    """org.bluez.GattCharacteristic1. Its path has the handle of the declaration, one below the value's."""
+
+    def __init__(self, device: Connected, service: GattService, characteristic: Characteristic) -> None:
+        super().__init__("org.bluez.GattCharacteristic1")
+        self.path = f"{service.path}/char{characteristic.handle - 1:04x}"
+        self.characteristic = characteristic
+        self._device = device
+        self._service = service
+        self._value = b""
+        self._notifying = False
+
+    def show(self, value: bytes) -> None:
+        """Tell everybody a value, notified or read: BlueZ makes no difference."""
+        self._value = value
+        self.emit_properties_changed({"Value": value})
+
+    @readable("UUID")
+    def uuid(self) -> DBusStr:
+        """Show which characteristic it is."""
+        return self.characteristic.uuid
+
+    @readable("Service")
+    def service(self) -> DBusObjectPath:
+        """Show where it belongs."""
+        return self._service.path
+
+    @readable("Value")
+    def value(self) -> DBusBytes:
+        """Show the last value."""
+        return self._value
+
+    @readable("Notifying")
+    def notifying(self) -> DBusBool:
+        """Show whether somebody listens."""
+        return self._notifying
+
+    @readable("Flags")
+    def flags(self) -> DBusStrings:
+        """Show what can be done with it."""
+        return [_FLAGS[one] for one in self.characteristic.properties]
+
+    @readable("MTU")
+    def mtu(self) -> DBusUInt16:
+        """Show the link's ATT MTU."""
+        return self._device.mtu
+
+    @dbus_method(name="ReadValue")
+    async def read_value(self, options: DBusOptions) -> DBusBytes:  # noqa: ARG002 - part of the method
+        """Read over the air."""
+        value = await self._device.attempt(lambda link: link.read(self.characteristic.handle))
+        self.show(value)
+        return value
+
+    @dbus_method(name="WriteValue")
+    async def write_value(self, value: DBusBytes, options: DBusOptions) -> None:
+        """Write over the air, as command or request."""
+        response = self._with_response(options)
+        data = bytes(value)
+        await self._device.attempt(lambda link: link.write(self.characteristic.handle, data, response=response))
+
+    @dbus_method(name="StartNotify")
+    async def start_notify(self) -> None:
+        """Subscribe."""
+        if not self.characteristic.cccd:
+            raise bluez_error("NotSupported", "Operation is not supported")
+        await self._subscribe(on=True)
+
+    @dbus_method(name="StopNotify")
+    async def stop_notify(self) -> None:
+        """End that."""
+        if not self._notifying:
+            raise bluez_error("Failed", "No notify session started")
+        await self._subscribe(on=False)
+
+    async def _subscribe(self, *, on: bool) -> None:
+        await self._device.attempt(lambda link: link.subscribe(self.characteristic.handle, on=on))
+        self._notifying = on
+        self.emit_properties_changed({"Notifying": on})
+
+    def _with_response(self, options: DBusOptions) -> bool:
+        if "type" in options:
+            return bool(options["type"].value != "command")
+        return Property.WRITE_WITHOUT_RESPONSE not in self.characteristic.properties
+
+
+class GattDescriptor(ServiceInterface):
+    """org.bluez.GattDescriptor1, of which there is one kind: it switches notifications."""
+
+    def __init__(self, device: Connected, characteristic: GattCharacteristic) -> None:
+        super().__init__("org.bluez.GattDescriptor1")
+        self._device = device
+        self._characteristic = characteristic
+        self._handle = characteristic.characteristic.cccd
+        self.path = f"{characteristic.path}/desc{self._handle:04x}"
+
+    @readable("UUID")
+    def uuid(self) -> DBusStr:
+        """Show which descriptor it is."""
+        return CCCD_UUID
+
+    @readable("Characteristic")
+    def characteristic(self) -> DBusObjectPath:
+        """Show where it belongs."""
+        return self._characteristic.path
+
+    @readable("Value")
+    def value(self) -> DBusBytes:
+        """Show nothing: it was not read."""
+        return b""
+
+    @dbus_method(name="ReadValue")
+    async def read_value(self, options: DBusOptions) -> DBusBytes:  # noqa: ARG002 - part of the method
+        """Read over the air."""
+        return await self._device.attempt(lambda link: link.read(self._handle))
+
+    @dbus_method(name="WriteValue")
+    def write_value(self, value: DBusBytes, options: DBusOptions) -> None:  # noqa: ARG002 - part of the method
+        """Refuse: StartNotify is the way."""
+        raise bluez_error("NotPermitted", "Write not permitted")
+
+
+type GattObject = GattService | GattCharacteristic | GattDescriptor
+
+
+def gatt_objects(device: Connected, services: tuple[Service, ...]) -> Iterator[GattObject]:
+    """Make the objects of these services, parents first."""
+    for service in services:
+        parent = GattService(device, service)
+        yield parent
+        for characteristic in service.characteristics:
+            child = GattCharacteristic(device, parent, characteristic)
+            yield child
+            if characteristic.cccd:
+                yield GattDescriptor(device, child)

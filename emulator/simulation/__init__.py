@@ -1,0 +1,1 @@
+"""Scenarios, and the time in which they live."""

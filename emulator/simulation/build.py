@@ -1,0 +1,52 @@
+"""The bank and the BMS of a scenario, new."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from random import Random
+
+import numpy as np
+
+from emulator.battery.bank import Bank
+from emulator.battery.cells import NAH_PER_AH
+from emulator.bms.bms import SmallBms
+from emulator.bms.remote import OPEN
+from emulator.simulation.scenario import BatterySpec, Scenario
+
+
+def build_bms(scenario: Scenario, random: Random) -> SmallBms:
+    """Return the BMS of a scenario on its bank, as they are at the start."""
+    spec = scenario.bank
+    bank = Bank.build(spec.layout, random=random, state_of_charge=spec.state_of_charge, temperature=spec.temperature)
+    if spec.batteries:
+        bank = _with_different_batteries(bank, spec.batteries.items())
+    bms = SmallBms(bank=bank, state_of_charge=spec.state_of_charge if spec.state_of_charge_known else None)
+    for key, value in scenario.settings:
+        bms.change_setting(key, value)
+    if not scenario.remote_on:
+        bms.remote = OPEN
+        bms.refresh()
+    return bms
+
+
+def _with_different_batteries(bank: Bank, different: Iterable[tuple[int, BatterySpec]]) -> Bank:
+    """Return the bank with some batteries that differ."""
+    batteries, temperature = list(bank.batteries), bank.temperature.copy()
+    for number, spec in different:
+        batteries[number] = replace(
+            batteries[number],
+            serial_number=spec.serial_number or batteries[number].serial_number,
+            firmware_version=spec.firmware_version or batteries[number].firmware_version,
+        )
+        if spec.temperature is not None:
+            temperature[number] = spec.temperature
+        if spec.state_of_charge is not None:
+            _charge_battery(bank, number, spec.state_of_charge)
+    return Bank(layout=bank.layout, batteries=tuple(batteries), cells=bank.cells, temperature=temperature)
+
+
+def _charge_battery(bank: Bank, battery: int, state_of_charge: float) -> None:
+    """Set the charge of a battery's cells to a state of charge in %."""
+    cells, where = bank.cells, bank.battery_cells(battery)
+    missing = bank.batteries[battery].model.capacity_ah * NAH_PER_AH * (1 - state_of_charge / 100)
+    cells.charge = cells.charge.copy()
+    cells.charge[where] = cells.capacity[where] - np.int64(missing)

@@ -1,0 +1,1 @@
+"""The device's side of VE.Smart: records, registers, sessions."""

@@ -1,0 +1,1 @@
+"""What is around the battery: loads, chargers, switches, the sun."""

@@ -1,0 +1,190 @@
+"""What charges the bank: solar chargers, shore chargers, alternators, and the stages that they go through.
+
+Voltages are for a 12 V system; others have multiples of them.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+from enum import StrEnum
+from typing import Final
+
+from emulator.bms.state import JsonObject, JsonValue, StateError, get_float, get_optional_float, get_str
+from emulator.world.schedule import Timetable
+from emulator.world.sun import Panel
+
+# The lithium setting of the manufacturer's chargers, V.
+ABSORPTION_VOLTAGE: Final = 14.2
+FLOAT_VOLTAGE: Final = 13.5
+# All assumed.
+ABSORPTION_SECONDS: Final = 2 * 3600.0
+ALTERNATOR_VOLTAGE: Final = 14.4
+REBULK_BELOW_FLOAT: Final = 0.1  # V
+REBULK_SECONDS: Final = 60.0
+AT_SETPOINT: Final = 0.02  # V: how near to its setpoint a charger counts as holding it
+
+# A charger that had no power for this long begins again from the start, in s.
+NEW_CYCLE_SECONDS: Final = 3600.0
+
+# Assumed, of solar chargers.
+MPPT_EFFICIENCY: Final = 0.98
+MPPT_LOWEST_POWER: Final = 1.0  # W
+MPPT_LOWEST_VOLTAGE: Final = 5.0  # V at the battery
+
+TOLERANCE: Final = 1e-6  # s, for rounding
+
+ALWAYS: Final = Timetable.constant(1.0)
+
+
+class ChargerKind(StrEnum):
+    """Where a charger has its power from."""
+
+    SOLAR = "solar"
+    SHORE = "shore"
+    ALTERNATOR = "alternator"
+
+
+class Stage(StrEnum):
+    """How far a charger is."""
+
+    OFF = "off"
+    BULK = "bulk"
+    ABSORPTION = "absorption"
+    FLOAT = "float"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargerSpec:
+    """A charger: its current in A, its voltages in V as the system has them, when it has power, and what it follows.
+
+    An alternator goes through no stages: its float voltage is None. A solar charger has a panel, the others have times.
+    """
+
+    name: str
+    kind: ChargerKind
+    follows: str
+    current: float
+    absorption_voltage: float
+    float_voltage: float | None
+    absorption_seconds: float = ABSORPTION_SECONDS
+    times: Timetable = ALWAYS
+    panel: Panel | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ChargerState:
+    """What a charger remembers. Times in s: at the absorption voltage, below the float voltage, without power."""
+
+    stage: Stage = Stage.OFF
+    resumes: Stage = Stage.BULK
+    absorbed: float = 0.0
+    low: float | None = None
+    off: float = 0.0
+
+
+class Charger:
+    """A charger in the world. factor: how many times 12 V the system has."""
+
+    def __init__(self, spec: ChargerSpec, *, factor: float = 1.0) -> None:
+        self.spec = spec
+        self.name = spec.name
+        self.state = ChargerState()
+        self.current = 0.0  # A, what it gives now
+        self._factor = factor
+
+    @property
+    def conditions(self) -> Hashable:
+        """What must not be stepped over."""
+        return self.state.stage, self.state.low is None
+
+    @property
+    def setpoint(self) -> float:
+        """The voltage in V that it does not exceed."""
+        if self.state.stage is Stage.FLOAT and self.spec.float_voltage is not None:
+            return self.spec.float_voltage
+        return self.spec.absorption_voltage
+
+    def limit(self, solar_power: float, voltage: float) -> float:
+        """Return the current in A that it can give at a voltage; solar_power in W is what its panel has."""
+        if self.spec.panel is None:
+            return self.spec.current
+        return min(self.spec.current, solar_power * MPPT_EFFICIENCY / max(voltage, MPPT_LOWEST_VOLTAGE))
+
+    def has_power(self, moment: float, solar_power: float) -> bool:
+        """Return whether sun, mains or engine are there."""
+        if self.spec.panel is not None:
+            return solar_power >= MPPT_LOWEST_POWER
+        return self.spec.times.value(moment) > 0
+
+    def until_change(self, moment: float) -> float | None:
+        """Return the seconds until mains or engine come or go."""
+        return None if self.spec.panel is not None else self.spec.times.until_change(moment)
+
+    def next_timer(self) -> float | None:
+        """Return the seconds until its stage may change by time."""
+        if self.state.stage is Stage.ABSORPTION and self.spec.float_voltage is not None:
+            return self.spec.absorption_seconds - self.state.absorbed
+        return None if self.state.low is None else REBULK_SECONDS - self.state.low
+
+    def settle(self, runs: bool) -> None:
+        """Start or stop: whether it has power, and is allowed to charge."""
+        state = self.state
+        if state.stage is not Stage.OFF and not runs:
+            self.state = replace(state, stage=Stage.OFF, resumes=state.stage, low=None, off=0.0)
+        elif state.stage is Stage.OFF and runs:
+            fresh = state.off >= NEW_CYCLE_SECONDS
+            self.state = ChargerState(Stage.BULK) if fresh else replace(state, stage=state.resumes, off=0.0)
+
+    def advance(self, voltage: float, seconds: float) -> None:
+        """Let some seconds pass that end at a voltage in V."""
+        state, spec = self.state, self.spec
+        match state.stage:
+            case Stage.OFF:
+                self.state = replace(state, off=state.off + seconds)
+            case Stage.BULK if spec.float_voltage is not None and self._holds(voltage):
+                self.state = replace(state, stage=Stage.ABSORPTION)
+            case Stage.ABSORPTION if spec.float_voltage is not None and self._holds(voltage):
+                # The time does not run while clouds or loads keep it from its voltage.
+                absorbed = state.absorbed + seconds
+                done = absorbed >= spec.absorption_seconds - TOLERANCE
+                self.state = ChargerState(Stage.FLOAT) if done else replace(state, absorbed=absorbed)
+            case Stage.FLOAT if spec.float_voltage is not None:
+                self.state = _floated(state, voltage < spec.float_voltage - REBULK_BELOW_FLOAT * self._factor, seconds)
+
+    def _holds(self, voltage: float) -> bool:
+        return voltage >= self.spec.absorption_voltage - AT_SETPOINT * self._factor
+
+    def save(self) -> dict[str, JsonValue]:
+        """Return the state as JSON."""
+        state = self.state
+        return {
+            "stage": state.stage.value,
+            "resumes": state.resumes.value,
+            "absorbed": state.absorbed,
+            "low": state.low,
+            "off": state.off,
+        }
+
+    def load(self, data: JsonObject) -> None:
+        """Take a saved state. Raises StateError."""
+        self.state = ChargerState(
+            _get_stage(data, "stage"),
+            _get_stage(data, "resumes"),
+            get_float(data, "absorbed"),
+            get_optional_float(data, "low"),
+            get_float(data, "off"),
+        )
+
+
+def _floated(state: ChargerState, low: bool, seconds: float) -> ChargerState:
+    """Return what becomes of the float stage: a voltage that stays too low begins a new cycle."""
+    if not low:
+        return state if state.low is None else replace(state, low=None)
+    waited = 0.0 if state.low is None else state.low + seconds
+    return ChargerState(Stage.BULK) if waited >= REBULK_SECONDS - TOLERANCE else replace(state, low=waited)
+
+
+def _get_stage(data: JsonObject, key: str) -> Stage:
+    stage = get_str(data, key)
+    if stage not in Stage:
+        raise StateError(f"The saved state is damaged: {key} of a charger is unknown.")
+    return Stage(stage)

@@ -1,0 +1,353 @@
+"""What is around the bank: loads and chargers that obey the outputs of the BMS (M-O5), sun, clouds and temperature."""
+
+from collections.abc import Hashable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, time, timedelta
+from math import floor
+from random import Random
+from typing import Final
+
+from emulator.bms.bms import SmallBms
+from emulator.bms.state import JsonObject, JsonValue, get_bool, get_object
+from emulator.world.chargers import Charger, ChargerState, Stage
+from emulator.world.circuit import Balance, Line, Source, balance
+from emulator.world.loads import Load, LoadSpec
+from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec, build_switch
+from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery
+from emulator.world.sun import Clouds, Panel, Sky
+from emulator.world.switches import WIRINGS, CyrixLiCharge, CyrixLiCt, Direct, Situation, Switch, SwitchState
+
+# How long the sun counts as standing still, in s.
+SUN_STEP: Final = 60.0
+TOLERANCE: Final = 1e-9
+
+
+class UnknownItemError(ValueError):
+    """Nothing in the world has this name; its text is one sentence for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ItemStatus:
+    """What a load, charger or switch does now: current in A of the bank's side (positive = into the bank)."""
+
+    name: str
+    kind: str
+    on: bool
+    current: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class WorldCheckpoint:
+    """What changes in the world."""
+
+    switches: tuple[SwitchState, ...]
+    chargers: tuple[ChargerState, ...]
+    starters: tuple[tuple[float, float, float], ...]
+
+
+class StarterSide:
+    """What is on the other side of a Cyrix-Li-ct: a starter battery, and chargers such as the alternator."""
+
+    def __init__(self, switch: CyrixLiCt, battery: StarterBattery, chargers: tuple[Charger, ...]) -> None:
+        self.switch = switch
+        self.battery = battery
+        self.chargers = chargers
+        self.voltage = battery.rest_voltage
+        self.current = 0.0
+
+    def line(self, bank_voltage: float) -> Line:
+        """Return what the starter battery takes at each voltage."""
+        driven = any(charger.state.stage is not Stage.OFF for charger in self.chargers)
+        return self.battery.line(driven or bank_voltage > self.battery.rest_voltage)
+
+    def settled(self, line: Line, voltage: float) -> None:
+        """Take the voltage in V that was found."""
+        self.voltage = voltage
+        self.current = line.current(voltage)
+
+    def advance(self, seconds: float) -> None:
+        """Let some seconds pass."""
+        self.battery.advance(self.current - STANDBY_CURRENT, seconds)
+
+
+class World:
+    """Loads, chargers and switches, running. elapsed is always in s since the start."""
+
+    def __init__(self, spec: WorldSpec, *, system_voltage: int, seed: str) -> None:
+        self.spec = spec
+        self.forced: dict[str, bool] = {}
+        self._factor = system_voltage / SYSTEM_VOLTAGE
+        self._sky = Sky(place=spec.place, start=spec.start, clouds=Clouds(mean=spec.clouds, seed=f"{seed}/clouds"))
+        self._solar: dict[Panel, tuple[int, float]] = {}
+        self._monday = (spec.start - _monday(spec.start)).total_seconds()
+        self.switches = self._build_switches()
+        self.loads = tuple(self._build_load(load, seed) for load in spec.all_loads)
+        self.chargers = tuple(Charger(charger, factor=self._factor) for charger in spec.chargers)
+        self._starters = tuple(self._starter_sides())
+        beyond = [charger for side in self._starters for charger in side.chargers]
+        self._near_chargers = tuple(charger for charger in self.chargers if charger not in beyond)
+        self._load_currents = [0.0] * len(self.loads)
+
+    def _build_switches(self) -> dict[str, Switch]:
+        switches = {spec.name: build_switch(spec, self._factor) for spec in self.spec.switches}
+        followed = {load.follows for load in self.spec.loads} | {charger.follows for charger in self.spec.chargers}
+        return switches | {name: Direct(wiring) for name, wiring in WIRINGS.items() if name in followed}
+
+    def _build_load(self, spec: LoadSpec, seed: str) -> Load:
+        return Load(
+            spec,
+            efficiency=self.spec.efficiency(spec),
+            factor=self._factor,
+            phase=Random(f"{seed}/{spec.name}").random(),
+        )
+
+    def _starter_sides(self) -> Iterable[StarterSide]:
+        for spec in self.spec.switches:
+            switch = self.switches[spec.name]
+            if isinstance(switch, CyrixLiCt):
+                chargers = tuple(charger for charger in self.chargers if charger.spec.follows == spec.name)
+                yield StarterSide(switch, StarterBattery(spec.starter_battery, factor=self._factor), chargers)
+
+    # What can be seen
+
+    def ambient(self, elapsed: float) -> float:
+        """Return the temperature in °C around the batteries."""
+        return self.spec.temperature.value(self._moment(elapsed))
+
+    def conditions(self) -> Hashable:
+        """Return everything discrete that can flip."""
+        return (
+            tuple([switch.conditions for switch in self.switches.values()]),
+            tuple([charger.conditions for charger in self.chargers]),
+        )
+
+    def next_change(self, elapsed: float) -> float | None:
+        """Return the seconds until something switches by the clock, or by a timer of its own."""
+        moment = self._moment(elapsed)
+        changes = [load.until_change(moment) for load in self.loads]
+        changes += [charger.until_change(moment) for charger in self.chargers]
+        changes += [charger.next_timer() for charger in self.chargers]
+        changes += [switch.next_timer() for switch in self.switches.values()]
+        return min([change for change in changes if change is not None], default=None)
+
+    def status(self) -> tuple[ItemStatus, ...]:
+        """Return what everything does now."""
+        return (*self._switch_statuses(), *self._load_statuses(), *self._charger_statuses())
+
+    def _switch_statuses(self) -> Iterable[ItemStatus]:
+        starters = {side.switch.name: side for side in self._starters}
+        for spec in self.spec.switches:
+            side = starters.get(spec.name)
+            yield ItemStatus(
+                name=spec.name,
+                kind=spec.kind.value,
+                on=self.switches[spec.name].closed,
+                current=-side.current if side is not None and side.switch.closed else 0.0,
+                detail="" if side is None else f"starter battery {side.voltage:.2f} V",
+            )
+
+    def _load_statuses(self) -> Iterable[ItemStatus]:
+        for load, current in zip(self.loads, self._load_currents, strict=True):
+            on = self.switches[load.spec.follows].closed
+            yield ItemStatus(name=load.name, kind="load", on=on, current=-current, detail=load.spec.follows)
+
+    def _charger_statuses(self) -> Iterable[ItemStatus]:
+        for charger in self.chargers:
+            stage = charger.state.stage
+            yield ItemStatus(
+                name=charger.name,
+                kind=charger.spec.kind.value,
+                on=stage is not Stage.OFF,
+                current=charger.current,
+                detail=stage.value,
+            )
+
+    # What can be done to it
+
+    @property
+    def forceable(self) -> tuple[str, ...]:
+        """The names of what can be switched by hand."""
+        return (*(load.name for load in self.loads), *(charger.name for charger in self.chargers))
+
+    def force(self, name: str, on: bool | None) -> None:
+        """Switch a load by hand, or give a charger its mains, engine or sun and take it away; None = by itself again.
+
+        Raises UnknownItemError.
+        """
+        names = self.forceable
+        if name not in names:
+            raise UnknownItemError(f"There is no load or charger {name!r}; there are {', '.join(names) or 'none'}.")
+        if on is None:
+            self.forced.pop(name, None)
+        else:
+            self.forced[name] = on
+
+    # What happens
+
+    def settle(self, elapsed: float, bms: SmallBms) -> None:
+        """React at once to the outputs of the BMS, and to what the clock says."""
+        for situation, switch in self._situations(elapsed, bms):
+            switch.settle(situation)
+        moment = self._moment(elapsed)
+        for charger in self._near_chargers:
+            charger.settle(self.switches[charger.spec.follows].closed and self._has_power(charger, elapsed, moment))
+        for side in self._starters:
+            for charger in side.chargers:
+                charger.settle(self._has_power(charger, elapsed, moment))
+
+    def flow(self, elapsed: float, bms: SmallBms, seconds: float) -> float:
+        """Return the current in A that goes into the bank over the coming seconds."""
+        bank = _bank_line(bms, seconds)
+        voltage = bms.bank.voltage
+        chargers, line = list(self._near_chargers), bank
+        joined: list[tuple[StarterSide, Line]] = []
+        for side in self._starters:
+            starter = side.line(voltage)
+            if side.switch.closed:
+                chargers += side.chargers
+                line = line.beside(starter)
+                joined.append((side, starter))
+            else:
+                side.settled(starter, self._supply(side.chargers, starter, 0.0, elapsed, side.voltage).voltage)
+        # What draws or gives constant power depends on the voltage that it makes: the second round comes close enough.
+        for _ in range(2):
+            found = self._supply(chargers, line, self._draw(elapsed, voltage), elapsed, voltage)
+            voltage = found.voltage
+        for side, starter in joined:
+            side.settled(starter, found.voltage)
+        return bank.current(found.voltage)
+
+    def advance(self, elapsed: float, bms: SmallBms, seconds: float) -> None:
+        """Let the seconds pass that the bank has just gone through, and react to where they ended."""
+        for side in self._starters:
+            side.advance(seconds)
+        for situation, switch in self._situations(elapsed, bms):
+            switch.advance(situation, seconds)
+        for charger in self._near_chargers:
+            charger.advance(bms.bank.voltage, seconds)
+        for side in self._starters:
+            for charger in side.chargers:
+                charger.advance(side.voltage, seconds)
+
+    def _situations(self, elapsed: float, bms: SmallBms) -> Iterable[tuple[Situation, Switch]]:
+        outputs, voltage = bms.outputs, bms.bank.voltage
+        others = {side.switch.name: side.voltage for side in self._starters}
+        for switch in self.switches.values():
+            yield (
+                Situation(
+                    signal=switch.output is None or outputs.is_high(switch.output),
+                    voltage=voltage,
+                    other_voltage=others.get(switch.name, 0.0),
+                    powered=isinstance(switch, CyrixLiCharge) and self._powered(switch, elapsed),
+                ),
+                switch,
+            )
+
+    def _powered(self, switch: CyrixLiCharge, elapsed: float) -> bool:
+        moment = self._moment(elapsed)
+        chargers = [charger for charger in self.chargers if charger.spec.follows == switch.name]
+        return any(self._has_power(charger, elapsed, moment) for charger in chargers)
+
+    def _has_power(self, charger: Charger, elapsed: float, moment: float) -> bool:
+        forced = self.forced.get(charger.name)
+        if forced is False:
+            return False
+        forced_on = forced is True and charger.spec.panel is None
+        return forced_on or charger.has_power(moment, self._solar_power(charger, elapsed))
+
+    def _supply(self, chargers: Iterable[Charger], line: Line, load: float, elapsed: float, voltage: float) -> Balance:
+        """Share a load and what batteries take between chargers."""
+        active = [charger for charger in chargers if charger.state.stage is not Stage.OFF]
+        sources = [
+            Source(charger.limit(self._solar_power(charger, elapsed), voltage), charger.setpoint) for charger in active
+        ]
+        found = balance(line, sources, load)
+        for charger in chargers:
+            charger.current = 0.0
+        for charger, current in zip(active, found.currents, strict=True):
+            charger.current = current
+        return found
+
+    def _draw(self, elapsed: float, voltage: float) -> float:
+        moment = self._moment(elapsed)
+        self._load_currents = [
+            load.current(moment, voltage) if self._runs(load, moment) else 0.0 for load in self.loads
+        ]
+        return sum(self._load_currents)
+
+    def _runs(self, load: Load, moment: float) -> bool:
+        if not self.switches[load.spec.follows].closed:
+            return False
+        forced = self.forced.get(load.name)
+        return load.runs(moment) if forced is None else forced
+
+    def _solar_power(self, charger: Charger, elapsed: float) -> float:
+        """Return the power in W of a charger's panel. The sun moves once a minute: often enough, and cheap."""
+        panel = charger.spec.panel
+        if panel is None:
+            return 0.0
+        minute = floor(elapsed / SUN_STEP + TOLERANCE)
+        known = self._solar.get(panel)
+        if known is None or known[0] != minute:
+            known = self._solar[panel] = (minute, self._sky.power(panel, (minute + 0.5) * SUN_STEP))
+        return known[1]
+
+    def _moment(self, elapsed: float) -> float:
+        """Return the seconds since the Monday before the start."""
+        return self._monday + elapsed
+
+    # Going back, saving and loading
+
+    def copy(self) -> WorldCheckpoint:
+        """Return what restore takes."""
+        return WorldCheckpoint(
+            tuple([switch.state for switch in self.switches.values()]),
+            tuple([charger.state for charger in self.chargers]),
+            tuple([(side.battery.charge, side.voltage, side.current) for side in self._starters]),
+        )
+
+    def restore(self, checkpoint: WorldCheckpoint) -> None:
+        """Go back to a copy."""
+        for switch, switch_state in zip(self.switches.values(), checkpoint.switches, strict=True):
+            switch.state = switch_state
+        for charger, charger_state in zip(self.chargers, checkpoint.chargers, strict=True):
+            charger.state = charger_state
+        for side, (charge, voltage, current) in zip(self._starters, checkpoint.starters, strict=True):
+            side.battery.charge, side.voltage, side.current = charge, voltage, current
+
+    def save(self) -> dict[str, JsonValue]:
+        """Return everything that changes as JSON."""
+        return {
+            "switches": {name: switch.save() for name, switch in self.switches.items()},
+            "chargers": {charger.name: charger.save() for charger in self.chargers},
+            "starter_batteries": {side.switch.name: side.battery.save() for side in self._starters},
+            "forced": dict(self.forced),
+        }
+
+    def load(self, data: JsonObject) -> None:
+        """Take what was saved of the items that are still there. Raises StateError."""
+        _load_items(get_object(data, "switches"), self.switches)
+        _load_items(get_object(data, "chargers"), {charger.name: charger for charger in self.chargers})
+        batteries = {side.switch.name: side.battery for side in self._starters}
+        _load_items(get_object(data, "starter_batteries"), batteries)
+        forced, names = get_object(data, "forced"), self.forceable
+        self.forced = {name: get_bool(forced, name) for name in forced if name in names}
+
+
+def _load_items(data: JsonObject, items: Mapping[str, Switch | Charger | StarterBattery]) -> None:
+    for name in data.keys() & items.keys():
+        items[name].load(get_object(data, name))
+
+
+def _monday(moment: datetime) -> datetime:
+    """Return the beginning of the week."""
+    return datetime.combine(moment.date(), time(), moment.tzinfo) - timedelta(days=moment.weekday())
+
+
+def _bank_line(bms: SmallBms, seconds: float) -> Line:
+    """Return the current that the bank takes at each voltage, at the end of some seconds."""
+    voltage = bms.bank.voltage
+    low, high = bms.current_at(voltage, seconds), bms.current_at(voltage + 1, seconds)
+    conductance = high - low
+    return Line(conductance, conductance * voltage - low)

@@ -1,0 +1,102 @@
+"""A private D-Bus, and on it a BlueZ with one adapter near one emulated device."""
+
+from collections.abc import AsyncGenerator, Generator
+from contextlib import contextmanager
+import os
+from pathlib import Path
+import shutil
+import subprocess
+import tempfile
+from typing import Final
+
+import pytest
+import pytest_socket
+
+from emulator.device import EmulatedDevice
+from emulator.radio.bluez import Bluez, LocalAdapter
+from emulator.snapshot import Snapshot
+
+# Short, because the path of a socket may not be long.
+CONFIGURATION: Final = """\
+<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-Bus Bus Configuration 1.0//EN"
+ "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
+<busconfig>
+  <type>session</type>
+  <listen>unix:path={folder}/bus</listen>
+  <auth>EXTERNAL</auth>
+  <policy context="default"><allow send_destination="*"/><allow receive_sender="*"/><allow own="*"/></policy>
+</busconfig>
+"""
+MISSING: Final = "dbus-daemon is missing: install it (on Debian: apt install dbus-daemon), or run scripts/setup"
+SNAPSHOT: Final = Snapshot(
+    voltage=13.28, current=-4.2, state_of_charge=76.5, time_to_go=600, temperature=21, drawn_amphours=23.5
+)
+
+
+def find_daemon() -> str | None:
+    """Return the bus daemon of this machine, or the one that the set-up fetched."""
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return shutil.which("dbus-daemon") or shutil.which(cache / "smallbms_ng/dbus/dbus-daemon")
+
+
+@contextmanager
+def running_bus() -> Generator[tuple[str, subprocess.Popen[str]]]:
+    """Run a bus; give its address and its process."""
+    if (daemon := find_daemon()) is None:
+        pytest.skip(MISSING)
+    with tempfile.TemporaryDirectory(prefix="bus") as folder:
+        configuration = Path(folder) / "bus.conf"
+        configuration.write_text(CONFIGURATION.format(folder=folder), encoding="utf-8")
+        command = (daemon, f"--config-file={configuration}", "--nofork", "--nopidfile", "--print-address")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+            assert process.stdout
+            # It writes this when it listens.
+            address = process.stdout.readline().strip()
+            assert address, "the bus did not start"
+            yield address, process
+            process.terminate()
+
+
+@pytest.fixture(scope="session")
+def bus() -> Generator[str]:
+    """Return the address of a bus that nobody else is on."""
+    with running_bus() as (address, _process):
+        yield address
+
+
+@pytest.fixture
+def mortal_bus() -> Generator[tuple[str, subprocess.Popen[str]]]:
+    """Return the address of another, and its process."""
+    pytest_socket.socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
+    with running_bus() as running:
+        yield running
+
+
+@pytest.fixture
+def bus_address(bus: str) -> str:
+    """Return the address of the bus, which is a socket in a folder; Home Assistant's test kit forbids those too."""
+    pytest_socket.socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
+    return bus
+
+
+@pytest.fixture
+def bms() -> EmulatedDevice:
+    """Return the device near the adapter."""
+    return EmulatedDevice(lambda: SNAPSHOT)
+
+
+@pytest.fixture
+def adapters(bms: EmulatedDevice) -> tuple[LocalAdapter, ...]:
+    """Return the adapters of the machine; tests parametrize it."""
+    return (LocalAdapter(devices=(bms,)),)
+
+
+@pytest.fixture
+async def bluez(bus_address: str, adapters: tuple[LocalAdapter, ...]) -> AsyncGenerator[Bluez]:
+    """Return a running BlueZ that has heard what is near."""
+    bluez = Bluez(*adapters)
+    await bluez.start(bus_address)
+    for adapter in bluez.adapters.values():
+        adapter.hear()
+    yield bluez
+    await bluez.stop()
