@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 import pytest
 import pytest_socket
 
-from emulator.bms import SmallBms
-from emulator.bms_registers import BmsRegisters
+from emulator.bms.bms import SmallBms
 from emulator.device import DEFAULT_PIN, EmulatedDevice
-from emulator.ve_smart_link import VeSmartService
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.link import VeSmartService
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
 PIN = DEFAULT_PIN

@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import get_dia
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN
-from emulator.quirks import Quirks
+from emulator.ve_smart.quirks import Quirks
 
 from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, Radio, make_entry

@@ -17,10 +17,10 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.pairing import pair
-from emulator.chunks import Channel
 from emulator.device import DEFAULT_KEY, EmulatedDevice, VeSmartServer
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
+from emulator.ve_smart.chunks import Channel
 
 from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
 from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Served, without_bluez

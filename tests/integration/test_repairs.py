@@ -13,7 +13,7 @@ import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.const import DOMAIN
-from emulator.quirks import Quirks
+from emulator.ve_smart.quirks import Quirks
 
 from .bench import Bench, a_bench
 from .conftest import Radio, flows, state_of
