@@ -147,22 +147,30 @@ PROOFS: Final = {
         "integration/test_config_flow.py::test_not_heard_any_more",
         "integration/test_config_flow.py::test_change_of_key",
         "integration/test_config_flow.py::test_options",
+        "integration/test_pin_flow.py::test_with_a_pin_nobody_types_the_key",
+        "integration/test_pin_flow.py::test_a_wrong_pin",
     ),
     "config-flow": ("test_translations.py::test_every_field_is_explained",),
     "entity-unique-id": ("integration/test_sensor.py::test_entities",),
     "test-before-configure": ("integration/test_config_flow.py::test_not_the_key_of_this_device",),
     "unique-config-entry": ("integration/test_config_flow.py::test_a_configured_device_shows_no_card",),
+    "action-exceptions": (
+        "integration/test_actions.py::test_out_of_reach",
+        "integration/test_actions.py::test_secrets_are_not_even_asked_for",
+    ),
     "config-entry-unloading": ("integration/test_coordinator.py::test_unloaded_hears_nothing",),
     "entity-unavailable": ("integration/test_coordinator.py::test_silence_and_return",),
     "log-when-unavailable": ("integration/test_coordinator.py::test_silence_and_return",),
     "reauthentication-flow": (
         "integration/test_coordinator.py::test_changed_key_asks_for_the_new_one",
         "integration/test_config_flow.py::test_change_of_key",
+        "integration/test_pin_flow.py::test_a_new_key_is_read_without_a_question",
     ),
     "devices": ("integration/test_sensor.py::test_device",),
     "diagnostics": (
         "integration/test_diagnostics.py::test_what_helps",
         "integration/test_diagnostics.py::test_nothing_that_identifies_the_owner",
+        "integration/test_diagnostics.py::test_registers_do_not_tell_whose_device_it_is",
     ),
     "discovery": ("integration/test_config_flow.py::test_discovery",),
     "entity-category": ("integration/test_sensor.py::test_categories_keep_the_device_page_short",),
@@ -170,7 +178,10 @@ PROOFS: Final = {
         "test_translations.py::test_entity_has_a_name",
         "test_translations.py::test_every_state_has_a_word",
     ),
-    "reconfiguration-flow": ("integration/test_config_flow.py::test_change_of_key",),
+    "reconfiguration-flow": (
+        "integration/test_config_flow.py::test_change_of_key",
+        "integration/test_pin_flow.py::test_reconfigure_adds_the_pin",
+    ),
 }
 
 

@@ -40,7 +40,7 @@ SCHEMA: Final = vol.Schema(
     {
         vol.Required(ATTR_CONFIG_ENTRY_ID): cv.string,
         vol.Required(ATTR_REGISTERS): vol.All(
-            cv.ensure_list, vol.Length(min=1, max=_MOST_REGISTERS), [vol.Any(_REGISTER_NUMBER, cv.string)]
+            cv.ensure_list, vol.Length(min=1, max=_MOST_REGISTERS), [vol.Any(_REGISTER_NUMBER, str)]
         ),
         vol.Optional(ATTR_INSTANCE): vol.All(vol.Coerce(int), vol.Range(min=0, max=_MOST_INSTANCES)),
     }

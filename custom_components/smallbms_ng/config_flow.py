@@ -33,7 +33,7 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .client import BadAnswer, Lost, NoAnswer, NoSlot, NotPaired, NotReachable, Refused, VeSmartError
+from .client import BadAnswer, Lost, NoAnswer, NoSlot, NotPaired, NotReachable, Refused, VeSmartError, WrongPin
 from .const import (
     CONF_KEY,
     CONF_PAGES_INTERVAL,
@@ -49,16 +49,7 @@ from .const import (
 )
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key
-from .pairing import (
-    DeviceNotReachable,
-    DeviceNotVisible,
-    InvalidPin,
-    NoLocalAdapter,
-    PairingError,
-    PairingRefused,
-    PairingTimedOut,
-    WrongPin,
-)
+from .pairing import DeviceNotVisible, InvalidPin, NoLocalAdapter, PairingRefused, PairingTimedOut
 from .pin_check import NoPath, async_learn, async_switch_instant_readout_on, parse_pin
 from .protocol.instant_readout import COMPANY_ID, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 
@@ -98,7 +89,6 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
     WrongPin: "wrong_pin",
     NoLocalAdapter: "no_adapter",
     DeviceNotVisible: "adapter_too_far",
-    DeviceNotReachable: "not_reachable",
     PairingRefused: "pairing_refused",
     PairingTimedOut: "pairing_timed_out",
     NoPath: "no_path",
@@ -321,7 +311,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             pin = parse_pin(self._entered[CONF_PIN])
             async with self._only_connection():
                 learned = await async_learn(self.hass, self._address, pin)
-        except (PairingError, VeSmartError) as error:
+        except VeSmartError as error:
             self._adapters = adapters_in(error)
             return {CONF_PIN: error_key(error)}
         self._instant_readout_on = learned.instant_readout_on
@@ -335,7 +325,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         try:
             async with self._only_connection():
                 await async_switch_instant_readout_on(self.hass, self._address, (self._accepted or {})[CONF_PIN])
-        except (PairingError, VeSmartError) as error:
+        except VeSmartError as error:
             self._adapters = adapters_in(error)
             return {CONF_SWITCH_ON: error_key(error)}
         self._instant_readout_on = True

@@ -45,7 +45,7 @@ def parse_pin(text: str) -> str:
 async def async_learn(hass: HomeAssistant, address: str, pin: str) -> Learned:
     """Connect to the device at this address with a PIN, and return what it tells.
 
-    Raises a PairingError or a VeSmartError when the PIN is wrong or there is no connection.
+    Raises a VeSmartError when the PIN is wrong or there is no connection.
     """
     async with _connection(hass, address, pin) as client:
         answers = await client.read(client.main_instance, (_KEY.id, _ON.id))
@@ -94,7 +94,7 @@ async def _connect(client: VeSmartClient, address: str, pin: str) -> None:
 
 
 async def _bond(address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
-    """Make a bond; return why no adapter of this machine can, if so. Raises a PairingError when one could."""
+    """Make a bond; return why no adapter of this machine can, if so. Raises a VeSmartError when one could."""
     try:
         await pair(address, pin, search_time=_SEARCH_TIME)
     except (NoLocalAdapter, DeviceNotVisible) as error:

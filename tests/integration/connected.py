@@ -2,10 +2,13 @@
 
 from dataclasses import dataclass, field
 
-from emulator.bms import SmallBms
-from emulator.bms_registers import BmsRegisters
+import pytest
+import pytest_socket
+
+from emulator.bms.bms import SmallBms
 from emulator.device import DEFAULT_PIN, EmulatedDevice
-from emulator.ve_smart_link import VeSmartService
+from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.link import VeSmartService
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
 PIN = DEFAULT_PIN
@@ -29,3 +32,9 @@ class Served:
     def untouched(self) -> bool:
         """Whether nobody is connected, and nobody tried to write what must not be written."""
         return not (self.device.connected or self.box.forbidden_writes or self.device.forbidden_writes)
+
+
+def without_bluez(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let there be no system bus, whatever the machine has."""
+    pytest_socket.socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")

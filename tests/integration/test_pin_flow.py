@@ -13,18 +13,17 @@ from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
-import pytest_socket
 
 from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.pairing import pair
-from emulator.chunks import Channel
 from emulator.device import DEFAULT_KEY, EmulatedDevice, VeSmartServer
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
+from emulator.ve_smart.chunks import Channel
 
 from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
-from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Served
+from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Served, without_bluez
 
 pytest_plugins = ("tests.bluez_bus",)
 
@@ -41,28 +40,32 @@ def _no_waiting() -> Generator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-async def _unload(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[None]:
-    """Unload at the end what a test added."""
-    yield
+async def unload(hass: HomeAssistant) -> None:
+    """Unload what the test added."""
     for entry in hass.config_entries.async_entries(DOMAIN):
         if entry.state is ConfigEntryState.LOADED:
-            await hass.config_entries.async_unload(entry.entry_id)
+            assert await hass.config_entries.async_unload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+@pytest.fixture(autouse=True)
+async def _unload(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[None]:
+    yield
+    await unload(hass)
 
 
 @pytest.fixture(autouse=True)
 def _no_bluez(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Let there be no system bus, unless a test has one."""
-    pytest_socket.socket_allow_hosts(["127.0.0.1"], allow_unix_socket=True)
-    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
+    without_bluez(monkeypatch)
 
 
 @pytest.fixture
-def served(radio: Radio) -> Generator[Served]:
+async def served(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Served]:
     """Return the served registers of the device, near a radio that holds a bond."""
     radio.scanner.pin = radio.device.pin
     served = Served(radio.device)
     yield served
+    await unload(hass)
     assert served.untouched
     assert radio.scanner.free_slots == radio.scanner.slots
 
@@ -96,9 +99,10 @@ async def local(radio: Radio, bluez: Bluez, bus_address: str, monkeypatch: pytes
 
 
 @pytest.fixture
-def served_locally(local: Bluez, radio: Radio) -> Generator[Served]:
+async def served_locally(hass: HomeAssistant, local: Bluez, radio: Radio) -> AsyncGenerator[Served]:
     served = Served(radio.device)
     yield served
+    await unload(hass)
     assert served.untouched
     assert not local.agents.agents
 
