@@ -1,5 +1,6 @@
 """The event of one device: a code has begun, or has been cleared."""
 
+from dataclasses import dataclass
 from typing import Final, override
 
 from homeassistant.components.event import EventEntity, EventEntityDescription
@@ -30,7 +31,13 @@ _CODES: Final = (
     *(Code(severity=Severity.ERROR, number=number) for number in KNOWN_ERRORS),
 )
 
-CODE: Final = EventEntityDescription(key="code", event_types=[*map(_slug, _CODES), UNKNOWN_ERROR, CLEARED])
+
+@dataclass(frozen=True, kw_only=True)
+class CodeEventDescription(EventEntityDescription):
+    """The event of the codes."""
+
+
+CODE: Final = CodeEventDescription(key="code", event_types=[*map(_slug, _CODES), UNKNOWN_ERROR, CLEARED])
 
 
 async def async_setup_entry(
@@ -43,7 +50,7 @@ async def async_setup_entry(
 class SmallBmsCodeEvent(ReadingEntity, EventEntity):
     """What became of the codes last."""
 
-    entity_description: EventEntityDescription
+    entity_description: CodeEventDescription
 
     @property
     @override
