@@ -145,3 +145,16 @@ def test_the_severity_is_that_of_the_worst_code(raw: dict[str, int], severity: S
 )
 def test_codes_are_written_as_in_the_manual(code: Code, text: str) -> None:
     assert str(code) == text
+
+
+@pytest.mark.parametrize("severity", [Severity.WARNING, Severity.ALARM, Severity.ERROR])
+@pytest.mark.parametrize("number", [1, 11, 255])
+def test_a_code_is_read_as_it_is_printed(severity: Severity, number: int) -> None:
+    code = Code(severity=severity, number=number)
+    assert Code.parse(str(code)) == code
+
+
+@pytest.mark.parametrize("text", ["", "O-B01", "X-B01", "A-B", "A-Bxx"])
+def test_what_is_no_code_is_not_read(text: str) -> None:
+    with pytest.raises(ValueError, match=r".+"):
+        Code.parse(text)

@@ -1,0 +1,90 @@
+"""A month of a simulated cabin, heard badly: the meter against the exact one of the emulator."""
+
+from collections.abc import Iterator
+from copy import deepcopy
+from dataclasses import dataclass
+from random import Random
+from typing import Final
+
+import pytest
+
+from custom_components.smallbms_ng.protocol.energy import EnergyMeter
+from custom_components.smallbms_ng.protocol.instant_readout import BatteryReading, InstantReadout
+from emulator.instant_readout import encode_record, encrypt_record
+from emulator.simulation.scenario import load
+from emulator.simulation.simulation import Simulation
+
+from .packer import KEY
+
+MONTH: Final = 30 * 86400.0
+# How much worse than once a second it is heard, in s: mostly so, and sometimes not at all for so long.
+STEPS: Final = (20.0, 115.0)
+SILENCES: Final = (180.0, 3600.0)
+SILENCE_CHANCE: Final = 0.004
+# How late proxies are, in s. The next one may be faster.
+DELAY: Final = 2.0
+# What is kept is this old, in s, when Home Assistant is killed; and how long it is away.
+KEPT_EVERY: Final = 900.0
+AWAY: Final = (20.0, 1800.0)
+RESTARTS: Final = 20
+
+
+@dataclass(frozen=True)
+class Heard:
+    """A reading, and when it was received, in s."""
+
+    at: float
+    reading: BatteryReading
+
+
+def heard(running: Simulation, random: Random) -> Iterator[Heard]:
+    """Live a month and return what of it is heard."""
+    decoder = InstantReadout(KEY)
+    nonce = 0
+    while running.elapsed < MONTH:
+        silent = random.random() < SILENCE_CHANCE
+        running.advance(random.uniform(*(SILENCES if silent else STEPS)))
+        nonce = (nonce + 1) % 0x10000
+        data = encrypt_record(encode_record(running.snapshot()), key=KEY, nonce=nonce)
+        yield Heard(running.elapsed + random.uniform(0, DELAY), decoder.decode(data))
+
+
+class Counting:
+    """Home Assistant, which now and then is stopped or killed, with what it keeps."""
+
+    def __init__(self, random: Random) -> None:
+        self.meter = EnergyMeter()
+        self.restarts = 0
+        self._kept, self._kept_at = deepcopy(self.meter), 0.0
+        self._random = random
+        self._downs = sorted(random.uniform(0, MONTH) for _ in range(RESTARTS))
+        self._back_at = 0.0
+
+    def take(self, heard: Heard) -> None:
+        if self._downs and heard.at > self._downs[0]:
+            self._go_down(self._downs.pop(0))
+        if heard.at < self._back_at:
+            return
+        self.meter.take(heard.reading, heard.at)
+        if heard.at > self._kept_at + KEPT_EVERY:
+            self._kept, self._kept_at = deepcopy(self.meter), heard.at
+
+    def _go_down(self, at: float) -> None:
+        """Every other time there is no time to keep anything."""
+        self.restarts += 1
+        self.meter = deepcopy(self._kept) if self.restarts % 2 else self.meter
+        self._back_at = at + self._random.uniform(*AWAY)
+
+
+@pytest.mark.timeout(60)
+def test_the_error_of_a_month_stays_under_1_percent() -> None:
+    random = Random(1)
+    running, counting = Simulation(load("solar"), 1), Counting(random)
+    for one in heard(running, random):
+        counting.take(one)
+    exact, energy = running.bms.history, counting.meter.energy
+    assert counting.restarts == RESTARTS
+    assert energy.bridged_time > 0.05 * MONTH
+    assert energy.unknown_time == 0
+    assert energy.charged / 1000 == pytest.approx(exact.charged_energy_kwh, rel=0.01)
+    assert energy.discharged / 1000 == pytest.approx(exact.discharged_energy_kwh, rel=0.01)
