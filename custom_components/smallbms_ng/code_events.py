@@ -23,6 +23,11 @@ class CodeEvents:
         """The codes that stand, the worst first; None while that is not known."""
         return None if self._watch.active is None else _sorted(self._watch.active)
 
+    @property
+    def pending(self) -> bool:
+        """Whether the latest reading has codes that are not confirmed yet, or lacks some that stand."""
+        return self._watch.pending
+
     def restore(self, codes: Sequence[str] | None) -> None:
         """Take the codes that stood when the previous run ended; None if that is not known."""
         self._watch = CodeWatch(None if codes is None else map(Code.parse, codes))

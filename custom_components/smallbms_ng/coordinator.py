@@ -57,6 +57,8 @@ _LOGGER = logging.getLogger(__name__)
 
 # A device is taken for silent when nothing readable came between two looks: after one to two of these.
 SILENCE_CHECK: Final = timedelta(seconds=90)
+# A quiet battery repeats its record. Heard again after so long, it counts as two: in 2 s at one a second.
+REPEAT_CHECK: Final = timedelta(seconds=1.5)
 # Without a key nothing but a connection tells that it is there: this many connections may fail.
 _MISSED_CONNECTIONS: Final = 2
 
@@ -125,6 +127,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._heard = False
         self._lost = False
         self._last_info: BluetoothServiceInfoBleak | None = None
+        self._accepted_info: BluetoothServiceInfoBleak | None = None
+        self._end_repeat_check: CALLBACK_TYPE | None = None
         self._end_interval: CALLBACK_TYPE | None = None
 
     async def async_restore(self) -> None:
@@ -179,6 +183,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @override
     def _async_stop(self) -> None:
         super()._async_stop()
+        self._async_end_repeat_check()
         if self._end_interval:
             self._end_interval()
 
@@ -195,7 +200,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if reading.product_id in OTHER_PRODUCTS:
             self.dropped[Drop.OTHER_PRODUCT] += 1
             return
-        self._async_take(reading, data, service_info.time)
+        self._async_take(reading, data, service_info)
 
     @callback
     def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
@@ -206,7 +211,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self.entry.async_start_reauth(self.hass)
 
     @callback
-    def _async_take(self, reading: BatteryReading, data: bytes, at: float) -> None:
+    def _async_take(self, reading: BatteryReading, data: bytes, info: BluetoothServiceInfoBleak) -> None:
         """Take a readable record, if it is to be believed and no latecomer."""
         asked_for_key = self._trust.lost
         if not self._trust.believe():
@@ -216,7 +221,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self._async_withdraw_reauth()
         order = self._order.place(reading.nonce)
         if order is Order.NEW:
-            self._async_accept(reading, data, at)
+            self._async_accept(reading, data, info)
         else:
             self.dropped[_DROP_OF_ORDER[order]] += 1
         if data == self._good_data:
@@ -224,11 +229,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self._async_show(at_once=self._async_regain())
 
     @callback
-    def _async_accept(self, reading: BatteryReading, data: bytes, at: float) -> None:
+    def _async_accept(self, reading: BatteryReading, data: bytes, info: BluetoothServiceInfoBleak) -> None:
         self.accepted += 1
         self.latest = self._newest = reading
         self._good_data = data
-        self.meter.take(reading, at)
+        self._accepted_info = info
+        self.meter.take(reading, info.time)
         self._async_take_codes(reading)
         self._store.async_save_later()
 
@@ -237,6 +243,27 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Tell which codes have begun and ended, and keep that at once: nothing is to be told again after a crash."""
         if self.codes.async_take(reading.codes, sure=sure):
             self.entry.async_create_task(self.hass, self.async_save())
+        self._async_end_repeat_check()
+        if self.codes.pending:
+            self._end_repeat_check = async_call_later(self.hass, REPEAT_CHECK, self._async_check_repeat)
+
+    @callback
+    def _async_check_repeat(self, _now: datetime) -> None:
+        """Confirm the codes of the latest record when that came again: identical advertisements reach no callback."""
+        self._end_repeat_check = None
+        info = async_last_service_info(self.hass, self.address, connectable=False)
+        if info is None or self.latest is None or not self._available:
+            return
+        if info is not self._accepted_info and info.manufacturer_data.get(COMPANY_ID) == self._good_data:
+            self._async_take_codes(self.latest)
+        else:
+            self._end_repeat_check = async_call_later(self.hass, REPEAT_CHECK, self._async_check_repeat)
+
+    @callback
+    def _async_end_repeat_check(self) -> None:
+        if self._end_repeat_check:
+            self._end_repeat_check()
+            self._end_repeat_check = None
 
     @callback
     def _async_withdraw_reauth(self) -> None:

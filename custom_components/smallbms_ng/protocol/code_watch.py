@@ -29,6 +29,11 @@ class CodeWatch:
         self.active: frozenset[Code] | None = None if active is None else frozenset(active)
         self._before: frozenset[Code] | None = None
 
+    @property
+    def pending(self) -> bool:
+        """Whether the latest record has not been confirmed yet."""
+        return self._before is not None and self._before != self.active
+
     def take(self, codes: Iterable[Code], *, sure: bool = False) -> Changes:
         """Take the codes of a new record and return what changed; sure: it came over a connection."""
         now = frozenset(codes)

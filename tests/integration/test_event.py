@@ -1,0 +1,249 @@
+"""The event: what is told of codes, and when."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE, STATE_UNKNOWN
+from homeassistant.core import Event, EventStateChangedData, HomeAssistant
+from homeassistant.helpers.translation import async_get_translations
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
+
+from custom_components.smallbms_ng.const import DOMAIN
+from custom_components.smallbms_ng.coordinator import REPEAT_CHECK, SILENCE_CHECK
+from custom_components.smallbms_ng.event import CODE
+from custom_components.smallbms_ng.protocol import codes as decoded
+from custom_components.smallbms_ng.protocol.registers import Name
+from emulator.snapshot import Level, LevelField
+
+from .conftest import Radio, make_entry, state_of
+
+ALARM = {LevelField.LOW_CELL_VOLTAGE: Level.ALARM}
+WARNING = {LevelField.LOW_CELL_VOLTAGE: Level.WARNING}
+BEGUN = {"event_type": "a_b01", "code": "A-B01"}
+CLEARED = {"event_type": "cleared", "code": "A-B01"}
+ALL_OK = dict.fromkeys(LevelField, Level.OK)
+FINE = dict.fromkeys((condition.name for condition in decoded.CONDITIONS), decoded.Level.OK)
+
+
+class Told:
+    """What the event told since this was made."""
+
+    def __init__(self, hass: HomeAssistant) -> None:
+        self._changes: list[Event[EventStateChangedData]] = async_capture_events(hass, EVENT_STATE_CHANGED)
+
+    @property
+    def events(self) -> list[dict[str, object]]:
+        """Type and other attributes of each, in order. A state that only comes back is the same moment again."""
+        news = [change.data["new_state"] for change in self._changes if change.data["entity_id"].startswith("event.")]
+        moments = {
+            state.state: state.attributes
+            for state in news
+            if state and state.state not in {STATE_UNKNOWN, STATE_UNAVAILABLE}
+        }
+        names = ("event_type", "code", "number")
+        return [{name: attributes[name] for name in names if name in attributes} for attributes in moments.values()]
+
+
+@pytest.fixture
+def told(hass: HomeAssistant) -> Told:
+    return Told(hass)
+
+
+async def send(radio: Radio, levels: dict[LevelField, Level], times: int = 2) -> None:
+    """Send records of a battery that is never quiet, so that each has a nonce of its own."""
+    for _ in range(times):
+        await radio.send(current=(radio.snapshot.current or 0) + 0.1, levels={**ALL_OK, **levels})
+
+
+async def start(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    assert await hass.config_entries.async_setup(entry.entry_id)
+
+
+async def restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """Stop, let Bluetooth forget what it heard, and start again."""
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    radio.forget()
+    await start(hass, entry)
+
+
+@pytest.mark.usefixtures("entry")
+async def test_told_with_the_second_record(hass: HomeAssistant, radio: Radio, told: Told) -> None:
+    """The level shows at once; at an advertisement a second, the event follows a second later."""
+    await send(radio, ALARM, times=1)
+    assert state_of(hass, "sensor", "low_cell_voltage").state == "alarm"
+    assert told.events == []
+    await send(radio, ALARM, times=1)
+    assert told.events == [BEGUN]
+    await send(radio, ALARM)
+    assert told.events == [BEGUN]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_a_quiet_battery_repeats_itself(radio: Radio, told: Told) -> None:
+    """It keeps its nonce while nothing changes, and that must not hold the alarm up."""
+    await send(radio, {})
+    await send(radio, ALARM, times=1)
+    await radio.wait(REPEAT_CHECK)
+    assert told.events == []
+    await radio.send()
+    await radio.wait(REPEAT_CHECK)
+    assert told.events == [BEGUN]
+    await send(radio, {}, times=1)
+    await radio.send()
+    await radio.wait(REPEAT_CHECK)
+    assert told.events == [BEGUN, CLEARED]
+
+
+async def test_what_is_not_confirmed_ends_with_the_entry(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, told: Told
+) -> None:
+    await send(radio, {})
+    await send(radio, ALARM, times=1)
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    await radio.send()
+    await radio.wait(REPEAT_CHECK)
+    assert told.events == []
+
+
+@pytest.mark.usefixtures("entry")
+async def test_an_unconfirmed_record_before_silence_is_not_told(radio: Radio, told: Told) -> None:
+    await send(radio, {})
+    await send(radio, ALARM, times=1)
+    for _ in range(3):
+        await radio.wait(SILENCE_CHECK)
+    await radio.wait(REPEAT_CHECK)
+    assert told.events == []
+
+
+@pytest.mark.usefixtures("entry")
+async def test_a_single_odd_record_is_not_told(radio: Radio, told: Told) -> None:
+    await send(radio, {})
+    await send(radio, ALARM, times=1)
+    await send(radio, {})
+    assert told.events == []
+
+
+@pytest.mark.usefixtures("entry")
+async def test_cleared(radio: Radio, told: Told) -> None:
+    await send(radio, ALARM)
+    await send(radio, {}, times=1)
+    assert told.events == [BEGUN]
+    await send(radio, {}, times=1)
+    assert told.events == [BEGUN, CLEARED]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_of_a_warning_that_becomes_an_alarm_the_alarm_is_told_last(radio: Radio, told: Told) -> None:
+    await send(radio, WARNING)
+    await send(radio, ALARM)
+    assert told.events[1:] == [{"event_type": "cleared", "code": "W-B01"}, BEGUN]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_of_several_at_once_the_worst_is_told_last(radio: Radio, told: Told) -> None:
+    await send(radio, {})
+    await radio.send(error=1, levels={**ALL_OK, **ALARM, LevelField.LOW_SOC: Level.WARNING})
+    await radio.send(current=1.0)
+    assert [event["code"] for event in told.events] == ["W-B07", "A-B01", "E-B01"]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_every_code_has_a_type(radio: Radio, told: Told) -> None:
+    for field in LevelField:
+        for level in (Level.WARNING, Level.ALARM):
+            await send(radio, {field: level})
+            await send(radio, {})
+    for error in (1, 5, 9, 11, 0):
+        radio.snapshot = replace(radio.snapshot, error=error)
+        await send(radio, {})
+    types = [event["event_type"] for event in told.events if event["event_type"] != "cleared"]
+    assert types == [
+        *(f"{letter}_b{number:02}" for number in range(1, 10) for letter in "wa"),
+        *(f"e_b{number:02}" for number in (1, 5, 9, 11)),
+    ]
+    assert {*types, "unknown_error", "cleared"} == set(CODE.event_types or ())
+    assert len(told.events) == 2 * len(types)
+
+
+@pytest.mark.usefixtures("entry")
+async def test_an_unknown_error_is_told_with_its_number(radio: Radio, told: Told) -> None:
+    await send(radio, {})
+    radio.snapshot = replace(radio.snapshot, error=77)
+    await send(radio, {})
+    assert told.events == [{"event_type": "unknown_error", "code": "E-B77", "number": 77}]
+
+
+async def test_what_was_so_at_the_first_start_is_not_told(hass: HomeAssistant, radio: Radio, told: Told) -> None:
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    await send(radio, ALARM)
+    await start(hass, entry)
+    await send(radio, ALARM)
+    assert told.events == []
+    await send(radio, {})
+    assert told.events == [CLEARED]
+    assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_what_was_told_is_not_told_again(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, told: Told
+) -> None:
+    await send(radio, ALARM)
+    await restart(hass, radio, entry)
+    await send(radio, ALARM)
+    assert told.events == [BEGUN]
+
+
+async def test_what_began_or_ended_meanwhile_is_told(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, told: Told
+) -> None:
+    await send(radio, {LevelField.LOW_SOC: Level.WARNING})
+    await restart(hass, radio, entry)
+    await send(radio, ALARM)
+    assert told.events[1:] == [{"event_type": "cleared", "code": "W-B07"}, BEGUN]
+
+
+async def test_what_was_told_is_kept_at_once(
+    radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, dict[str, dict[str, object]]]
+) -> None:
+    """Home Assistant may be killed before the reading is kept."""
+    await send(radio, ALARM)
+    assert hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]["codes"] == ["A-B01"]
+    await send(radio, {})
+    assert hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]["codes"] == []
+
+
+async def test_one_read_over_a_connection_is_enough(radio: Radio, entry: MockConfigEntry, told: Told) -> None:
+    await send(radio, {})
+    feed = entry.runtime_data.instant_readout.async_feed
+    feed({Name.ERROR: 0, Name.LEVELS: {**FINE, "low_cell_voltage": decoded.Level.ALARM}})
+    assert told.events == [BEGUN]
+
+
+async def test_a_read_of_something_else_proves_no_code(radio: Radio, entry: MockConfigEntry, told: Told) -> None:
+    await send(radio, {})
+    await send(radio, ALARM, times=1)
+    entry.runtime_data.instant_readout.async_feed({Name.VOLTAGE: 13.0})
+    assert told.events == []
+
+
+@pytest.mark.usefixtures("entry")
+async def test_the_return_of_a_silent_device_is_no_event(hass: HomeAssistant, radio: Radio) -> None:
+    await send(radio, ALARM)
+    before = state_of(hass, "event", "code")
+    for _ in range(3):
+        await radio.wait(SILENCE_CHECK)
+    assert state_of(hass, "binary_sensor", "problem").state == STATE_UNAVAILABLE
+    await send(radio, ALARM)
+    await radio.wait(timedelta(minutes=1))
+    assert state_of(hass, "event", "code") == before
+
+
+@pytest.mark.usefixtures("entry")
+async def test_the_logbook_has_words(hass: HomeAssistant) -> None:
+    """It says the type of an event in the words of its translation."""
+    words = await async_get_translations(hass, "nl", "entity", [DOMAIN])
+    types = f"component.{DOMAIN}.entity.event.code.state_attributes.event_type.state"
+    assert words[f"{types}.a_b01"] == "A-B01: lage celspanning (alarm)"
+    assert words[f"{types}.cleared"] == "voorbij"
