@@ -3,6 +3,7 @@
 from datetime import timedelta
 import json
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
@@ -13,6 +14,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN
 from emulator.ve_smart.quirks import Quirks
+from emulator.ve_smart.server import VeSmartServer
 
 from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, Radio, make_entry
@@ -111,6 +113,29 @@ async def test_why_there_is_no_connection(
         radio.scanner.pin = None
         await bench.load()
         pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
-    assert pages["lost"] is True
-    assert pages["last_error"].startswith("NotPaired: ")
-    assert pages["registers"] == []
+    assert (pages["lost"], pages["last_error"], pages["registers"]) == (True, "NotPaired", [])
+
+
+async def test_why_there_is_no_connection_does_not_name_the_device(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    """What Bluetooth says of it does."""
+    async with a_bench(Bench(hass, radio)) as bench:
+        radio.device.faults.refuse_connections = True
+        await bench.load()
+        assert radio.device.name in str(bench.pages.last_error)
+        found = await diagnostics_of(hass, hass_client, bench.entry)
+    assert found["pages"]["last_error"] == "NotReachable"
+    assert radio.device.name not in json.dumps(found)
+
+
+async def test_what_is_not_understood_is_told(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        serve = VeSmartServer.read_control
+        with patch.object(VeSmartServer, "read_control", lambda server: serve(server)[:3]):
+            await bench.load()
+        pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
+    assert pages["last_error"].startswith("BadAnswer: ")
+    assert len(pages["last_error"]) > len("BadAnswer: ")

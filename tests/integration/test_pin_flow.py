@@ -40,6 +40,15 @@ def _no_waiting() -> Generator[None]:
         yield
 
 
+async def turns_until(condition: Callable[[], object]) -> None:
+    """Let others have their turns until this is so. The clock stands still here, so nothing can wait by it."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("it never was so")
+
+
 async def unload(hass: HomeAssistant) -> None:
     """Unload what the test added."""
     for entry in hass.config_entries.async_entries(DOMAIN):
@@ -279,14 +288,9 @@ async def test_without_the_pin_the_key_is_enough(
 async def test_closing_the_flow_ends_the_attempt(hass: HomeAssistant, flow: ConfigFlowResult, served: Served) -> None:
     started = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
     assert started["type"] is FlowResultType.SHOW_PROGRESS
-    for _ in range(1000):
-        if served.device.connected:
-            break
-        await asyncio.sleep(0)
-    assert served.device.connected
+    await turns_until(lambda: served.device.connected)
     hass.config_entries.flow.async_abort(flow["flow_id"])
-    await hass.async_block_till_done(wait_background_tasks=True)
-    assert served.untouched
+    await turns_until(lambda: served.untouched)
 
 
 # By an adapter of this machine
@@ -301,6 +305,16 @@ async def test_a_wrong_pin(served_locally: Served, flow: ConfigFlowResult, enter
     assert_error(await enter(flow, {CONF_PIN: WRONG_PIN}), {CONF_PIN: "wrong_pin"})
     assert not served_locally.device.peripheral.bonds
     assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_closing_the_flow_ends_the_pairing(
+    hass: HomeAssistant, local: Bluez, served_locally: Served, flow: ConfigFlowResult
+) -> None:
+    served_locally.device.faults.answer_delay = 3600
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    await turns_until(lambda: local.agents.agents and served_locally.device.connected)
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await turns_until(lambda: not local.agents.agents and served_locally.untouched)
 
 
 async def test_a_bond_that_is_there_is_used(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
