@@ -22,6 +22,7 @@ from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.chunks import Channel
 
+from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
 from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Served, without_bluez
 
@@ -470,6 +471,17 @@ async def test_reconfigure_adds_the_pin(hass: HomeAssistant, radio: Radio, serve
     result = await enter(flow, {CONF_PIN: PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
     assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_the_entry_lets_go_of_the_device_for_a_flow(hass: HomeAssistant, radio: Radio, enter: Enter) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        await bench.set("tail_current", 5)
+        assert bench.device.connected, "it is held for the next change"
+        flow = await bench.entry.start_reconfigure_flow(hass)
+        result = await enter(flow, {CONF_PIN: PIN})
+        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+        assert not bench.pages.lost
 
 
 async def test_reconfigure_takes_the_pin_away(hass: HomeAssistant, radio: Radio, served: Served) -> None:
