@@ -17,14 +17,13 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.pairing import pair
-from emulator.device import DEFAULT_KEY, EmulatedDevice, VeSmartServer
+from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
-from emulator.ve_smart.chunks import Channel
 
 from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
-from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Served, without_bluez
+from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Served, without_bluez
 
 pytest_plugins = ("tests.bluez_bus",)
 
@@ -232,19 +231,6 @@ async def test_what_is_answered_makes_no_sense(radio: Radio, flow: ConfigFlowRes
     """Nobody serves the registers, so that reading the first characteristic gives nothing."""
     radio.scanner.pin = PIN
     assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "bad_answer"})
-
-
-class Mute(VeSmartServer):
-    """Takes every request and answers none."""
-
-    def read_control(self) -> bytes:
-        return bytes.fromhex("00010001501400")
-
-    def write(self, channel: Channel, data: bytes) -> None:
-        pass
-
-    def closed(self) -> None:
-        pass
 
 
 async def test_nothing_is_answered(
@@ -455,6 +441,21 @@ async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
     result = await enter(flow, {CONF_PIN: PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+
+
+async def test_entering_the_new_key_keeps_the_pin(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.faults.refuse_connections = True
+    radio.device.key = OTHER_KEY
+    flow = await entry.start_reauth_flow(hass)
+    entered = {CONF_KEY: OTHER_KEY.hex()}
+    task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
+    for current in (1.0, 2.0, 3.0):
+        await asyncio.sleep(0)
+        radio.advertise(current=current)
+    assert (await task)["reason"] == "reauth_successful"
+    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    await radio.settle()
 
 
 async def test_a_key_that_is_not_new_is_no_answer(hass: HomeAssistant, radio: Radio, served: Served) -> None:
