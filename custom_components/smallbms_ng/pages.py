@@ -281,6 +281,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def _read_batteries(self, client: VeSmartClient, now: datetime, forced: frozenset[Page]) -> None:
         sources = client.batteries
+        if self._places.keys() != {source.instance for source in sources}:
+            # The bank has changed, or is not known yet: each battery may be elsewhere.
+            self._places = {}
         places = {source.instance: await self._read_battery(client, source, now, forced) for source in sources}
         self._places = places
         self.values.take_batteries(places.values(), now)
@@ -291,11 +294,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     async def _read_battery(
         self, client: VeSmartClient, source: BatterySource, now: datetime, forced: frozenset[Page]
     ) -> int:
-        """Read what is due of a battery, and who it is on the occasion; return its number."""
+        """Read what is due of a battery, and who it is if that is not known; return its number."""
         number = self._places.get(source.instance, source.number)
         offered = (row.name for row in source.registers if not self.offered(row.name, number))
         due = self.values.due(number, (*self._listened(number), *offered), now, forced)
-        if not due:
+        if not due and source.instance in self._places:
             return number
         serial_number = named(Name.SERIAL_NUMBER)[0].id
         answers = await client.read(source.instance, (serial_number, *due))

@@ -25,10 +25,10 @@ async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
 async def test_m_v1_off_and_on(bench: Bench) -> None:
     assert bench.state("switch", "system").state == "on"
     await bench.call("switch", "turn_off", "system")
-    assert not bench.bms.mode_on
+    assert bench.bms.mode_on is False
     assert bench.state("switch", "system").state == "off"
     await bench.call("switch", "turn_on", "system")
-    assert bench.bms.mode_on
+    assert bench.bms.outputs.load is True
     assert bench.state("switch", "system").state == "on"
 
 
