@@ -13,8 +13,10 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util.dt import utcnow
 import pytest
+from syrupy.assertion import SnapshotAssertion
 
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, DOMAIN
+from custom_components.smallbms_ng.link import Link as PageLink
 from custom_components.smallbms_ng.page_values import SHOWN_FOR
 from custom_components.smallbms_ng.pages import BACK_OFF, HOLD
 from emulator.bms.settings import SettingKey
@@ -446,3 +448,39 @@ async def test_hold_ends(loaded: Bench) -> None:
     assert loaded.device.connected
     await loaded.wait(timedelta(seconds=2))
     assert loaded.idle
+
+
+# All entities
+
+
+async def test_entities(hass: HomeAssistant, bench: Bench, snapshot: SnapshotAssertion) -> None:
+    """Everything that a connection adds, of the device and of its first battery."""
+    await bench.load()
+    shown = {}
+    for found in er.async_entries_for_config_entry(er.async_get(hass), bench.entry.entry_id):
+        other_battery = "_battery_" in found.unique_id and "_battery_1_" not in found.unique_id
+        if other_battery or found.domain == "binary_sensor":
+            continue
+        state = hass.states.get(found.entity_id)
+        shown[found.entity_id] = {
+            "unique_id": found.unique_id,
+            "category": found.entity_category,
+            "state": state.state if state else None,
+            "attributes": dict(state.attributes) if state else None,
+        }
+    assert shown == snapshot
+
+
+async def test_a_full_read_takes_few_requests(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four batteries at most eight, after the opening: every one costs the time of a round trip."""
+    sent: list[bytes] = []
+    send = PageLink.send
+
+    async def counted(self: PageLink, request: bytes) -> None:
+        sent.append(request)
+        await send(self, request)
+
+    monkeypatch.setattr(PageLink, "send", counted)
+    await loaded.press("read_now")
+    opening = 2  # what instances there are, and the subscription to the first
+    assert 0 < len(sent) - opening <= 8
