@@ -15,6 +15,7 @@ from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
 from homeassistant.util.dt import utcnow
 
+from .client import BadAnswer
 from .const import CONF_KEY
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .pages import PagesCoordinator
@@ -40,7 +41,7 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBm
             "last_record": _record(coordinator.latest),
             "last_advertisement": _last_advertisement(hass, coordinator),
         },
-        "pages": _pages(entry.runtime_data.pages, coordinator.address),
+        "pages": _pages(entry.runtime_data.pages),
         "bluetooth": _bluetooth(hass, coordinator.address),
     }
 
@@ -61,7 +62,7 @@ def _last_advertisement(hass: HomeAssistant, coordinator: InstantReadoutCoordina
     return f"{data[:7].hex()}**{data[8:].hex()}"
 
 
-def _pages(pages: PagesCoordinator | None, address: str) -> dict[str, Any] | None:
+def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
     """Return what was read over connections, with its age in seconds, and why no more could be."""
     if pages is None:
         return None
@@ -70,14 +71,17 @@ def _pages(pages: PagesCoordinator | None, address: str) -> dict[str, Any] | Non
     return {
         "batteries": list(pages.batteries),
         "lost": pages.lost,
-        "last_error": _error(pages.last_error, address),
+        "last_error": _error(pages.last_error),
         "registers": [_register(row, now) for row in kept["registers"]],
         "refused": [{"battery": row["battery"], "register": f"0x{row['register']:04X}"} for row in kept["refused"]],
     }
 
 
-def _error(error: Exception | None, address: str) -> str | None:
-    return None if error is None else f"{type(error).__name__}: {error}".replace(address, REDACTED)
+def _error(error: Exception | None) -> str | None:
+    """Return what went wrong. Only our own words are given: those of Bluetooth name the device."""
+    if isinstance(error, BadAnswer):
+        return f"{type(error).__name__}: {error}"
+    return None if error is None else type(error).__name__
 
 
 def _register(row: StoredRegister, now: float) -> dict[str, Any]:

@@ -57,9 +57,6 @@ _ALWAYS: Final = (
     Name.PIN_CHANGED,
     Name.INSTANT_READOUT_ON,
 )
-# What may have changed along with what was written.
-_CHANGED_BY_WRITING: Final = (Page.STATUS, Page.SETTINGS, Page.HISTORY)
-
 # Settings that go together (M-S5).
 _LEVELS: Final = {
     Name.LOW_SOC_WARNING: Name.DISCHARGE_FLOOR,
@@ -197,14 +194,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
                 self._check_levels(name, value)
             reading = await client.write(client.main_instance, register, value, system_voltage=self.system_voltage)
             self.values.take(None, {register.id: reading}, utcnow())
-            await self._read_after_writing(client)
+            await self._read_after_writing(client, Page.SETTINGS)
         self.async_set_updated_data(self.values.all())
 
     async def async_act(self, name: Name) -> None:
         """Make the device do something. Raises HomeAssistantError."""
         async with self._writing_turn() as client:
             await client.act(client.main_instance, named(name)[0])
-            await self._read_after_writing(client)
+            await self._read_after_writing(client, Page.SETTINGS, Page.HISTORY)
         self.async_set_updated_data(self.values.all())
 
     @override
@@ -260,8 +257,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         except ServiceValidationError:
             raise
         except HomeAssistantError:
-            self.values.expire(*_CHANGED_BY_WRITING)
-            self._read_soon()
+            self._doubt_what_was_written()
             raise
 
     async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
@@ -281,6 +277,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def _read_batteries(self, client: VeSmartClient, now: datetime, forced: frozenset[Page]) -> None:
         sources = client.batteries
+        if self._places.keys() != {source.instance for source in sources}:
+            # The bank has changed, or is not known yet: each battery may be elsewhere.
+            self._places = {}
         places = {source.instance: await self._read_battery(client, source, now, forced) for source in sources}
         self._places = places
         self.values.take_batteries(places.values(), now)
@@ -291,11 +290,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     async def _read_battery(
         self, client: VeSmartClient, source: BatterySource, now: datetime, forced: frozenset[Page]
     ) -> int:
-        """Read what is due of a battery, and who it is on the occasion; return its number."""
+        """Read what is due of a battery, and who it is if that is not known; return its number."""
         number = self._places.get(source.instance, source.number)
         offered = (row.name for row in source.registers if not self.offered(row.name, number))
         due = self.values.due(number, (*self._listened(number), *offered), now, forced)
-        if not due:
+        if not due and source.instance in self._places:
             return number
         serial_number = named(Name.SERIAL_NUMBER)[0].id
         answers = await client.read(source.instance, (serial_number, *due))
@@ -303,14 +302,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.values.take(number, answers, now)
         return number
 
-    async def _read_after_writing(self, client: VeSmartClient) -> None:
+    async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
         """Read what may have changed along. What was written holds, whatever becomes of this."""
         try:
-            await self._read(client, frozenset(_CHANGED_BY_WRITING))
+            await self._read(client, frozenset(pages))
         except VeSmartError as error:
             self._lose(error)
-            self.values.expire(*_CHANGED_BY_WRITING)
-            self._read_soon()
+            self._doubt_what_was_written()
 
     def _listened(self, battery: int | None) -> set[Name]:
         """Return what enabled entities show."""
@@ -376,8 +374,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self._failures += 1
 
     @callback
-    def _read_soon(self) -> None:
-        """Try to read before long, even where that is done on demand only: there was one."""
+    def _doubt_what_was_written(self) -> None:
+        """Read before long what the device has, even where that is done on demand only: there was one."""
+        self.values.expire(Page.SETTINGS, Page.HISTORY)
         self.update_interval = BACK_OFF[0]
         self._schedule_refresh()
 

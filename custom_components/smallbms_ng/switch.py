@@ -1,5 +1,6 @@
 """Switches: the system, as the app switches it."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Final, override
 
@@ -15,7 +16,18 @@ from .protocol.registers import Mode, Name
 
 PARALLEL_UPDATES: Final = 1
 
-SWITCHES: Final = (SwitchEntityDescription(key="system", device_class=SwitchDeviceClass.SWITCH),)
+
+@dataclass(frozen=True, kw_only=True)
+class SmallBmsSwitchDescription(SwitchEntityDescription):
+    """One switch, and the mode of the device for each of its states."""
+
+    on: Mode
+    off: Mode
+
+
+SWITCHES: Final = (
+    SmallBmsSwitchDescription(key="system", device_class=SwitchDeviceClass.SWITCH, on=Mode.ON, off=Mode.OFF),
+)
 
 
 def _offers(pages: PagesCoordinator) -> Offers:
@@ -32,19 +44,21 @@ async def async_setup_entry(
 class SmallBmsSwitch(PageEntity, SwitchEntity):
     """The mode of the system. Off, both outputs float (M-O4)."""
 
-    def __init__(self, coordinator: PagesCoordinator, description: SwitchEntityDescription) -> None:
+    entity_description: SmallBmsSwitchDescription
+
+    def __init__(self, coordinator: PagesCoordinator, description: SmallBmsSwitchDescription) -> None:
         super().__init__(coordinator, description, Want(name=Name.MODE))
 
     @override
     async def async_turn_on(self, **_kwargs: object) -> None:
-        await self.coordinator.async_write(Name.MODE, Mode.ON)
+        await self.coordinator.async_write(Name.MODE, self.entity_description.on)
 
     @override
     async def async_turn_off(self, **_kwargs: object) -> None:
-        await self.coordinator.async_write(Name.MODE, Mode.OFF)
+        await self.coordinator.async_write(Name.MODE, self.entity_description.off)
 
     @override
     def _shown(self) -> object:
         mode = self.coordinator.values.value(Want(name=Name.MODE))
-        self._attr_is_on = None if mode is None else mode == Mode.ON
+        self._attr_is_on = None if mode is None else mode == self.entity_description.on
         return self._attr_is_on

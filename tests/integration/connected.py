@@ -6,8 +6,9 @@ import pytest
 import pytest_socket
 
 from emulator.bms.bms import SmallBms
-from emulator.device import DEFAULT_PIN, EmulatedDevice
+from emulator.device import DEFAULT_PIN, EmulatedDevice, VeSmartServer
 from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.chunks import Channel
 from emulator.ve_smart.link import VeSmartService
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
@@ -32,6 +33,19 @@ class Served:
     def untouched(self) -> bool:
         """Whether nobody is connected, and nobody tried to write what must not be written."""
         return not (self.device.connected or self.box.forbidden_writes or self.device.forbidden_writes)
+
+
+class Mute(VeSmartServer):
+    """Takes every request and answers none."""
+
+    def read_control(self) -> bytes:
+        return bytes.fromhex("00010001501400")
+
+    def write(self, channel: Channel, data: bytes) -> None:
+        pass
+
+    def closed(self) -> None:
+        pass
 
 
 def without_bluez(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,13 +17,13 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.pairing import pair
-from emulator.device import DEFAULT_KEY, EmulatedDevice, VeSmartServer
+from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
-from emulator.ve_smart.chunks import Channel
 
+from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
-from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Served, without_bluez
+from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Served, without_bluez
 
 pytest_plugins = ("tests.bluez_bus",)
 
@@ -38,6 +38,15 @@ def _no_waiting() -> Generator[None]:
     """Try again at once: nothing here gets better by waiting."""
     with patch("bleak_retry_connector.calculate_backoff_time", return_value=0):
         yield
+
+
+async def turns_until(condition: Callable[[], object]) -> None:
+    """Let others have their turns until this is so. The clock stands still here, so nothing can wait by it."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("it never was so")
 
 
 async def unload(hass: HomeAssistant) -> None:
@@ -224,19 +233,6 @@ async def test_what_is_answered_makes_no_sense(radio: Radio, flow: ConfigFlowRes
     assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "bad_answer"})
 
 
-class Mute(VeSmartServer):
-    """Takes every request and answers none."""
-
-    def read_control(self) -> bytes:
-        return bytes.fromhex("00010001501400")
-
-    def write(self, channel: Channel, data: bytes) -> None:
-        pass
-
-    def closed(self) -> None:
-        pass
-
-
 async def test_nothing_is_answered(
     hass: HomeAssistant, radio: Radio, served: Served, flow: ConfigFlowResult, enter: Enter
 ) -> None:
@@ -279,14 +275,9 @@ async def test_without_the_pin_the_key_is_enough(
 async def test_closing_the_flow_ends_the_attempt(hass: HomeAssistant, flow: ConfigFlowResult, served: Served) -> None:
     started = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
     assert started["type"] is FlowResultType.SHOW_PROGRESS
-    for _ in range(1000):
-        if served.device.connected:
-            break
-        await asyncio.sleep(0)
-    assert served.device.connected
+    await turns_until(lambda: served.device.connected)
     hass.config_entries.flow.async_abort(flow["flow_id"])
-    await hass.async_block_till_done(wait_background_tasks=True)
-    assert served.untouched
+    await turns_until(lambda: served.untouched)
 
 
 # By an adapter of this machine
@@ -301,6 +292,16 @@ async def test_a_wrong_pin(served_locally: Served, flow: ConfigFlowResult, enter
     assert_error(await enter(flow, {CONF_PIN: WRONG_PIN}), {CONF_PIN: "wrong_pin"})
     assert not served_locally.device.peripheral.bonds
     assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_closing_the_flow_ends_the_pairing(
+    hass: HomeAssistant, local: Bluez, served_locally: Served, flow: ConfigFlowResult
+) -> None:
+    served_locally.device.faults.answer_delay = 3600
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    await turns_until(lambda: local.agents.agents and served_locally.device.connected)
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await turns_until(lambda: not local.agents.agents and served_locally.untouched)
 
 
 async def test_a_bond_that_is_there_is_used(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
@@ -442,6 +443,21 @@ async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
     assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
 
 
+async def test_entering_the_new_key_keeps_the_pin(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.faults.refuse_connections = True
+    radio.device.key = OTHER_KEY
+    flow = await entry.start_reauth_flow(hass)
+    entered = {CONF_KEY: OTHER_KEY.hex()}
+    task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
+    for current in (1.0, 2.0, 3.0):
+        await asyncio.sleep(0)
+        radio.advertise(current=current)
+    assert (await task)["reason"] == "reauth_successful"
+    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    await radio.settle()
+
+
 async def test_a_key_that_is_not_new_is_no_answer(hass: HomeAssistant, radio: Radio, served: Served) -> None:
     """Or else advertisements that cannot be read would have it connect again and again."""
     entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
@@ -456,6 +472,17 @@ async def test_reconfigure_adds_the_pin(hass: HomeAssistant, radio: Radio, serve
     result = await enter(flow, {CONF_PIN: PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
     assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_the_entry_lets_go_of_the_device_for_a_flow(hass: HomeAssistant, radio: Radio, enter: Enter) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        await bench.set("tail_current", 5)
+        assert bench.device.connected, "it is held for the next change"
+        flow = await bench.entry.start_reconfigure_flow(hass)
+        result = await enter(flow, {CONF_PIN: PIN})
+        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+        assert not bench.pages.lost
 
 
 async def test_reconfigure_takes_the_pin_away(hass: HomeAssistant, radio: Radio, served: Served) -> None:

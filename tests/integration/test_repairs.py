@@ -1,5 +1,6 @@
 """What an owner is told to put right, and how it goes away."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from http import HTTPStatus
@@ -12,12 +13,13 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
+from custom_components.smallbms_ng.client import NoAnswer
 from custom_components.smallbms_ng.const import DOMAIN
 from emulator.ve_smart.quirks import Quirks
 
 from .bench import Bench, a_bench
 from .conftest import Radio, flows, state_of
-from .connected import without_bluez
+from .connected import Mute, without_bluez
 
 OLD_DEFAULT_PIN: Final = "000000"
 FLOWS: Final = "/api/repairs/issues/fix"
@@ -102,6 +104,17 @@ async def test_out_of_reach_is_nothing_to_put_right(bench: Bench) -> None:
     bench.device.faults.refuse_connections = True
     await bench.wait(timedelta(minutes=6))
     assert bench.pages.lost
+    assert not issues(bench.hass)
+
+
+async def test_no_answer_does_not_mean_that_the_bond_is_lost(bench: Bench) -> None:
+    await bench.load()
+    bench.device.make_ve_smart_server = lambda _link: Mute()
+    reading = bench.hass.async_create_task(bench.pages.async_refresh())
+    while not reading.done():
+        bench.radio.freezer.tick(0.05)
+        await asyncio.sleep(0)
+    assert isinstance(bench.pages.last_error, NoAnswer)
     assert not issues(bench.hass)
 
 
