@@ -88,7 +88,7 @@ def _power_one_way(key: str, sign: int) -> SmallBmsSensorDescription:
     """Return a sensor for who wants charging and discharging apart, as the Energy dashboard may."""
 
     def value(reading: BatteryReading) -> StateType:
-        return None if reading.power is None else max(sign * reading.power, 0.0)
+        return None if reading.power is None else max(0.0, sign * reading.power)
 
     power = _measurement(key, SensorDeviceClass.POWER, UnitOfPower.WATT, 0, value)
     return replace(power, entity_registry_enabled_default=False)
