@@ -29,6 +29,8 @@ LIVE: Final = (
     "power",
     "temperature",
     "consumed_amphours",
+    "energy_charged",
+    "energy_discharged",
     "low_cell_voltage",
     "battery_communication",
     "low_soc",

@@ -99,6 +99,8 @@ _SECTIONS: Final = (
             _trend("temperature", "red"),
             _tile("time_to_go", "teal", size=_WIDE),
             _tile("consumed_amphours", "teal", size=_WIDE),
+            _tile("energy_charged", "green"),
+            _tile("energy_discharged", "orange"),
         ),
     ),
     Section(
@@ -129,7 +131,9 @@ _SECTIONS: Final = (
         cards=(
             _graph("State of charge", "battery_level"),
             _graph("Power", "power"),
-            _logbook("What happened", "status", "allowed_to_charge", "allowed_to_discharge", "pre_alarm", "charging"),
+            _logbook(
+                "What happened", "code", "status", "allowed_to_charge", "allowed_to_discharge", "pre_alarm", "charging"
+            ),
         ),
     ),
 )

@@ -16,6 +16,7 @@ from .children import Child, ChildEnded, Children
 from .config import write_config, write_http
 from .dashboard import save_dashboard, view
 from .emulator import Device, Emulator, start_emulator
+from .energy import battery, save_energy
 from .errors import DemoError
 from .flows import OURS, add_device, add_proxy
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
@@ -164,6 +165,7 @@ async def _add_everything(hass: HomeAssistant, emulator: Emulator) -> dict[Devic
     await add_proxy(hass, emulator)
     added = {device: await _add_device(hass, device) for device in emulator.devices}
     await save_dashboard(hass, [view(device.name, entities) for device, entities in added.items()])
+    await save_energy(hass, [battery(device.name, entities) for device, entities in added.items()])
     return added
 
 

@@ -40,6 +40,8 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBm
             "dropped": dict(coordinator.dropped),
             "last_record": _record(coordinator.latest),
             "last_advertisement": _last_advertisement(hass, coordinator),
+            "codes": [str(code) for code in coordinator.codes.active or ()],
+            "energy": asdict(coordinator.meter.energy),
         },
         "pages": _pages(entry.runtime_data.pages),
         "bluetooth": _bluetooth(hass, coordinator.address),

@@ -43,6 +43,8 @@ async def test_what_helps(
     assert readout["last_record"]["voltage"] == 13.05
     assert readout["last_record"]["codes"] == ["E-B05"]
     assert bytes.fromhex(readout["last_record"]["record"])[0] == 5
+    assert readout["codes"] == [], "it was heard once"
+    assert readout["energy"]["bridged_time"] == readout["energy"]["unknown_time"] == 0
     assert found["bluetooth"]["signal_strengths"] == [-60]
     assert found["bluetooth"]["reachability"]
     assert found["pages"] is None, "nothing to connect with"

@@ -351,7 +351,7 @@ async def test_without_a_pin_nothing_connects(
         assert bench.entry.runtime_data.pages is None
         assert not bench.box.reads
         domains = {found.domain for found in er.async_get(hass).entities.values()}
-        assert domains == {"sensor", "binary_sensor"}
+        assert domains == {"sensor", "binary_sensor", "event"}
         assert said(caplog) == []
 
 
