@@ -104,12 +104,12 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
 }
 
 
-def error_key(error: Exception) -> str:
+def _error_key(error: Exception) -> str:
     """Return under which key the words for an error are found."""
     return next(_ERROR_KEYS[kind] for kind in type(error).__mro__ if kind in _ERROR_KEYS)
 
 
-def adapters_in(error: Exception | None) -> str:
+def _adapters_in(error: Exception | None) -> str:
     """Return the names of the adapters that an error speaks of."""
     names = error.adapters if isinstance(error, NoLocalAdapter | DeviceNotVisible) else ()
     return ", ".join(names) or "-"
@@ -332,8 +332,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             async with self._only_connection():
                 learned = await async_learn(self.hass, self._address, pin)
         except VeSmartError as error:
-            self._adapters = adapters_in(error)
-            return {CONF_PIN: error_key(error)}
+            self._adapters = _adapters_in(error)
+            return {CONF_PIN: _error_key(error)}
         self._instant_readout_on = learned.instant_readout_on
         if learned.key is None and _text(self._entered, CONF_KEY):
             return await self._async_check_key(pin)
@@ -346,8 +346,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             async with self._only_connection():
                 await async_switch_instant_readout_on(self.hass, self._address, (self._accepted or {})[CONF_PIN])
         except VeSmartError as error:
-            self._adapters = adapters_in(error)
-            return {CONF_SWITCH_ON: error_key(error)}
+            self._adapters = _adapters_in(error)
+            return {CONF_SWITCH_ON: _error_key(error)}
         self._instant_readout_on = True
         return {}
 
@@ -359,7 +359,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         try:
             await async_check_key(self.hass, self._address, key)
         except (NotHeard, WrongKey, ImplausibleRecord) as error:
-            return {CONF_KEY: error_key(error)}
+            return {CONF_KEY: _error_key(error)}
         self._accepted = {CONF_KEY: key.hex()} | ({CONF_PIN: pin} if pin else {})
         return {}
 
