@@ -249,7 +249,8 @@ async def _change_proxy(call: Call) -> JsonValue:
     address = call.station.device.address
     rssi = body.whole("rssi", WEAKEST_RSSI, STRONGEST_RSSI) if "rssi" in body else proxy.rssi[address]
     knows_pin = body.truth("knows_pin") if "knows_pin" in body else proxy.pin is not None
-    proxy.slots, proxy.rssi[address], proxy.pin = slots, rssi, call.station.device.pin if knows_pin else None
+    proxy.slots, proxy.rssi[address] = slots, rssi
+    call.rig.give_pin(proxy, call.station.device.pin if knows_pin else None)
     return proxy_state(proxy, port, call.station)
 
 

@@ -378,6 +378,10 @@ async def test_proxies(client: Client) -> None:
     assert isinstance(answer, dict)
     assert (answer["slots"], answer["rssi"], answer["knows_pin"]) == (2, -80, False)
     assert (bow.slots, bow.pin, bow.rssi["C0:00:00:00:00:01"]) == (2, None, -80)
+    bonds = client.rig.stations[1].device.peripheral.bonds
+    bonds.update((bow.source, "phone"))
+    await client.post("/proxies", {"name": "Bow", "slots": 2})
+    assert bonds == {"phone"}
     await client.post("/proxies", {"name": "Bow", "knows_pin": True})
     assert (bow.slots, bow.pin) == (2, "111111")
     assert "Stern" in await client.refused("/proxies", {"name": "Mast"}, status=404)
