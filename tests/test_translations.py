@@ -18,6 +18,7 @@ from homeassistant.generated.languages import LANGUAGES as KNOWN_LANGUAGES
 from homeassistant.helpers.entity import EntityDescription
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
+import yaml
 
 from custom_components.smallbms_ng import PLATFORMS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
@@ -459,6 +460,24 @@ def test_every_translation_key_has_words(section: str, pattern: str) -> None:
 
     assert _translation_keys(pattern) <= words
     assert words <= {text for tree in all_syntax() for text in strings(tree)}
+
+
+def test_every_reason_to_give_up_a_repair_has_words() -> None:
+    flows = [part(WORDS, "issues", issue, "fix_flow") for issue in part(WORDS, "issues")]
+
+    assert {reason for flow in flows for reason in part(flow, "abort")} == set(_aborts_in(syntax_of("repairs")))
+    assert all(set(part(flow, "step")) == {"confirm"} for flow in flows if flow)
+
+
+def test_every_action_has_words() -> None:
+    """And each of its fields, and an icon."""
+    actions = yaml.safe_load((FOLDER / "services.yaml").read_text(encoding="utf-8"))
+
+    assert actions.keys() == part(WORDS, "services").keys() == part(ICONS, "services").keys()
+    for name, action in actions.items():
+        fields = part(WORDS, "services", name, "fields")
+        assert action["fields"].keys() == fields.keys(), name
+        assert all({"name", "description"} <= part(fields, field).keys() for field in fields), name
 
 
 def test_an_issue_is_explained_or_can_be_fixed() -> None:

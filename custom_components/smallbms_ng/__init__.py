@@ -3,25 +3,46 @@
 from typing import Final
 
 from homeassistant.components.bluetooth import async_rediscover_address
-from homeassistant.const import CONF_ADDRESS, Platform
+from homeassistant.const import CONF_ADDRESS, CONF_PIN, Platform
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import config_validation as cv
+from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEntry
+from homeassistant.helpers.typing import ConfigType
 
+from .actions import async_setup_actions
+from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
-from .storage import reading_store
+from .devices import battery_of
+from .pages import PagesCoordinator
+from .repairs import async_forget, async_watch
+from .storage import pages_store, reading_store
 
+CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
 # In this order states are written: an automation on a binary sensor finds the sensors up to date.
-PLATFORMS: Final = (Platform.SENSOR, Platform.BINARY_SENSOR)
+PLATFORMS: Final = (Platform.SENSOR, Platform.BINARY_SENSOR, Platform.BUTTON, Platform.NUMBER, Platform.SWITCH)
+
+
+async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
+    """Register the actions, which are there whether or not a device is."""
+    async_setup_actions(hass)
+    return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Listen to one device. It need not be in range: its entities are then unavailable until it is."""
     coordinator = InstantReadoutCoordinator(hass, entry)
     await coordinator.async_restore()
-    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator)
+    pages = PagesCoordinator(hass, entry, coordinator.async_feed) if entry.data.get(CONF_PIN) else None
+    if pages:
+        await pages.async_restore()
+    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
     # Only now, so that the entities are there for what Bluetooth heard before.
     entry.async_on_unload(coordinator.async_start())
+    if pages:
+        pages.async_start()
+    async_watch(hass, entry)
     return True
 
 
@@ -34,4 +55,16 @@ async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
 async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Forget the device, so that it can be discovered again."""
     await reading_store(hass, entry.entry_id).async_remove()
+    await pages_store(hass, entry.entry_id).async_remove()
+    async_forget(hass, entry)
     async_rediscover_address(hass, entry.data[CONF_ADDRESS])
+
+
+async def async_remove_config_entry_device(
+    _hass: HomeAssistant, entry: SmallBmsConfigEntry, device: AnyDeviceEntry
+) -> bool:
+    """Let go of a battery that is not there, or that no connection tells of any more."""
+    if not isinstance(device, ChildDeviceEntry):
+        return False
+    pages = entry.runtime_data.pages
+    return pages is None or pages.async_forget(battery_of(entry, device, pages.batteries))

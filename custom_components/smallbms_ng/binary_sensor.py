@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import SmallBmsConfigEntry
-from .entity import SmallBmsEntity
+from .entity import ReadingEntity
 from .protocol.instant_readout import BatteryReading
 
 PARALLEL_UPDATES: Final = 0
@@ -57,7 +57,7 @@ async def async_setup_entry(
     async_add_entities(SmallBmsBinarySensor(coordinator, description) for description in BINARY_SENSORS)
 
 
-class SmallBmsBinarySensor(SmallBmsEntity, BinarySensorEntity):
+class SmallBmsBinarySensor(ReadingEntity, BinarySensorEntity):
     """One yes or no of the reading."""
 
     entity_description: SmallBmsBinarySensorDescription

@@ -1,6 +1,8 @@
-"""Adding a device, and changing its key or its options."""
+"""Adding a device by its key or its PIN, and changing them or its options."""
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AbstractAsyncContextManager, nullcontext
 from typing import Final, override
 
 from homeassistant.components.bluetooth import (
@@ -8,10 +10,19 @@ from homeassistant.components.bluetooth import (
     async_discovered_service_info,
     async_request_active_scan,
 )
-from homeassistant.config_entries import ConfigFlow, ConfigFlowResult, OptionsFlow, OptionsFlowWithReload
-from homeassistant.const import CONF_ADDRESS, UnitOfTime
+from homeassistant.config_entries import (
+    SOURCE_REAUTH,
+    SOURCE_RECONFIGURE,
+    ConfigEntryState,
+    ConfigFlow,
+    ConfigFlowResult,
+    OptionsFlow,
+    OptionsFlowWithReload,
+)
+from homeassistant.const import CONF_ADDRESS, CONF_PIN, UnitOfTime
 from homeassistant.core import callback
 from homeassistant.helpers.selector import (
+    BooleanSelector,
     NumberSelector,
     NumberSelectorConfig,
     NumberSelectorMode,
@@ -22,37 +33,51 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
+from .client import BadAnswer, Lost, NoAnswer, NoSlot, NotPaired, NotReachable, Refused, VeSmartError, WrongPin
 from .const import (
     CONF_KEY,
+    CONF_PAGES_INTERVAL,
     CONF_PRODUCT_ID,
     CONF_UPDATE_INTERVAL,
+    DEFAULT_PAGES_INTERVAL,
     DEFAULT_UPDATE_INTERVAL,
     DOMAIN,
+    MAX_PAGES_INTERVAL,
     MAX_UPDATE_INTERVAL,
+    MIN_PAGES_INTERVAL,
     MIN_UPDATE_INTERVAL,
 )
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key
+from .pairing import DeviceNotVisible, InvalidPin, NoLocalAdapter, PairingRefused, PairingTimedOut
+from .pin_check import NoPath, async_learn, async_switch_instant_readout_on, parse_pin
 from .protocol.instant_readout import COMPANY_ID, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 
 type UserInput = dict[str, str]
+type Errors = dict[str, str]
 
-KEY_SCHEMA: Final = vol.Schema({vol.Required(CONF_KEY): TextSelector()})
+CONF_BASE: Final = "base"
+CONF_SWITCH_ON: Final = "switch_on"
+_SECRETS: Final = (CONF_KEY, CONF_PIN)
+
+CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): TextSelector(), vol.Optional(CONF_KEY): TextSelector()})
+
+SWITCH_ON_SCHEMA: Final = vol.Schema({vol.Required(CONF_SWITCH_ON, default=True): BooleanSelector()})
+
+
+def _whole_number(low: int, high: int, unit: UnitOfTime) -> vol.All[object]:
+    selector = NumberSelectorConfig(min=low, max=high, step=1, mode=NumberSelectorMode.BOX, unit_of_measurement=unit)
+    return vol.All(NumberSelector(selector), vol.Coerce(int))
+
 
 OPTIONS_SCHEMA: Final = vol.Schema(
     {
-        vol.Required(CONF_UPDATE_INTERVAL, default=DEFAULT_UPDATE_INTERVAL): vol.All(
-            NumberSelector(
-                NumberSelectorConfig(
-                    min=MIN_UPDATE_INTERVAL,
-                    max=MAX_UPDATE_INTERVAL,
-                    step=1,
-                    mode=NumberSelectorMode.BOX,
-                    unit_of_measurement=UnitOfTime.SECONDS,
-                )
-            ),
-            vol.Coerce(int),
-        )
+        vol.Required(CONF_UPDATE_INTERVAL, default=DEFAULT_UPDATE_INTERVAL): _whole_number(
+            MIN_UPDATE_INTERVAL, MAX_UPDATE_INTERVAL, UnitOfTime.SECONDS
+        ),
+        vol.Required(CONF_PAGES_INTERVAL, default=DEFAULT_PAGES_INTERVAL): _whole_number(
+            MIN_PAGES_INTERVAL, MAX_PAGES_INTERVAL, UnitOfTime.MINUTES
+        ),
     }
 )
 
@@ -60,7 +85,36 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
     NotHeard: "not_heard",
     WrongKey: "wrong_key",
     ImplausibleRecord: "implausible",
+    InvalidPin: "invalid_pin",
+    WrongPin: "wrong_pin",
+    NoLocalAdapter: "no_adapter",
+    DeviceNotVisible: "adapter_too_far",
+    PairingRefused: "pairing_refused",
+    PairingTimedOut: "pairing_timed_out",
+    NoPath: "no_path",
+    NoSlot: "no_slot",
+    NotReachable: "not_reachable",
+    NoAnswer: "no_answer",
+    NotPaired: "other_way",
+    Lost: "lost",
+    BadAnswer: "bad_answer",
+    Refused: "refused",
 }
+
+
+def error_key(error: Exception) -> str:
+    """Return under which key the words for an error are found."""
+    return next(_ERROR_KEYS[kind] for kind in type(error).__mro__ if kind in _ERROR_KEYS)
+
+
+def adapters_in(error: Exception | None) -> str:
+    """Return the names of the adapters that an error speaks of."""
+    names = error.adapters if isinstance(error, NoLocalAdapter | DeviceNotVisible) else ()
+    return ", ".join(names) or "-"
+
+
+def _text(entered: UserInput, field: str) -> str:
+    return entered.get(field, "").strip()
 
 
 def _data_of(service_info: BluetoothServiceInfoBleak) -> bytes:
@@ -75,7 +129,10 @@ def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
 
 
 class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
-    """Adds one device: found by Bluetooth or chosen from a list, and proven by its key."""
+    """Adds one device, found by Bluetooth or chosen from a list, and proven by its key or its PIN.
+
+    A PIN is proven by a connection, over which the device tells its key, so that this need not be entered.
+    """
 
     VERSION = 1
 
@@ -83,6 +140,14 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     def __init__(self) -> None:
         self._discovered: dict[str, BluetoothServiceInfoBleak] = {}
+        self._form = ""
+        self._entered: UserInput = {}
+        self._errors: Errors = {}
+        self._adapters = ""
+        self._accepted: UserInput | None = None
+        self._instant_readout_on: bool | None = None
+        self._errand: Callable[[], Coroutine[None, None, Errors]] = self._async_learn
+        self._task: asyncio.Task[Errors] | None = None
 
     @staticmethod
     @callback
@@ -131,64 +196,169 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_choose(self, device: BluetoothServiceInfoBleak) -> ConfigFlowResult:
         self._device = device
         self.context["title_placeholders"] = {"name": _name_of(device)}
-        return await self.async_step_key()
+        return await self.async_step_credentials()
 
-    async def async_step_key(self, user_input: UserInput | None = None) -> ConfigFlowResult:
-        """Ask for the key of the chosen device, and add the device when the key reads it."""
-        key, errors = await self._async_check(self._device.address, user_input)
-        if key is None:
-            return self._show_key_form("key", _name_of(self._device), user_input, errors)
-        data = {CONF_ADDRESS: self._device.address, CONF_KEY: key, CONF_PRODUCT_ID: product_id(_data_of(self._device))}
-        return self.async_create_entry(title=_name_of(self._device), data=data)
+    async def async_step_credentials(self, user_input: UserInput | None = None) -> ConfigFlowResult:
+        """Ask for the PIN, the key, or both, and add the device when they are good."""
+        return await self._async_ask("credentials", user_input)
 
     async def async_step_reauth(self, _entry_data: Mapping[str, object]) -> ConfigFlowResult:
-        """Ask for a new key: the device made one when its PIN was changed."""
+        """Get a new key: the device made one when its PIN was changed. With a PIN, nobody need be asked for it."""
+        entry = self._get_reauth_entry()
+        if pin := entry.data.get(CONF_PIN):
+            self._entered = {CONF_PIN: pin}
+            await self._async_learn()
+            if self._accepted and self._accepted.get(CONF_KEY, entry.data[CONF_KEY]) != entry.data[CONF_KEY]:
+                return self._finish()
+            self._entered, self._accepted = {}, None
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(self, user_input: UserInput | None = None) -> ConfigFlowResult:
-        """Ask for the new key."""
-        return await self._async_change_key("reauth_confirm", self._get_reauth_entry(), user_input)
+        """Ask for what is new."""
+        return await self._async_ask("reauth_confirm", user_input)
 
     async def async_step_reconfigure(self, user_input: UserInput | None = None) -> ConfigFlowResult:
-        """Let the user change the key."""
-        return await self._async_change_key("reconfigure", self._get_reconfigure_entry(), user_input)
+        """Let the user change PIN and key, or take one of them away."""
+        if not self._form:
+            self._entered = {
+                name: text for name, text in self._get_reconfigure_entry().data.items() if name in _SECRETS
+            }
+        return await self._async_ask("reconfigure", user_input)
 
-    async def _async_change_key(
-        self, step_id: str, entry: SmallBmsConfigEntry, user_input: UserInput | None
-    ) -> ConfigFlowResult:
-        key, errors = await self._async_check(entry.data[CONF_ADDRESS], user_input)
-        if key is None:
-            return self._show_key_form(step_id, entry.title, user_input, errors)
-        return self.async_update_reload_and_abort(entry, data_updates={CONF_KEY: key})
+    async def async_step_connect(self, _user_input: None = None) -> ConfigFlowResult:
+        """Show that the device is being connected to, and then what comes of it."""
+        if self._task is None:
+            # Not at once: a flow that shows no progress first would be given the last input again.
+            self._task = self.hass.async_create_task(self._errand(), "smallbms_ng PIN check", eager_start=False)
+        if not self._task.done():
+            return self.async_show_progress(
+                step_id="connect",
+                progress_action="connect",
+                progress_task=self._task,
+                description_placeholders={"name": self._name},
+            )
+        self._errors, self._task = self._task.result(), None
+        return self.async_show_progress_done(next_step_id=self._form)
 
-    async def _async_check(self, address: str, user_input: UserInput | None) -> tuple[str | None, dict[str, str]]:
-        """Return the key if there is one that reads the device, and what is wrong with it if not."""
-        if user_input is None:
-            return None, {}
-        try:
-            key = parse_key(user_input[CONF_KEY])
-        except ValueError:
-            return None, {CONF_KEY: "invalid_key"}
-        try:
-            await async_check_key(self.hass, address, key)
-        except (NotHeard, WrongKey, ImplausibleRecord) as error:
-            return None, {CONF_KEY: _ERROR_KEYS[type(error)]}
-        return key.hex(), {}
+    async def async_step_instant_readout(self, user_input: dict[str, bool] | None = None) -> ConfigFlowResult:
+        """Offer to switch Instant Readout on. Only a yes writes to the device."""
+        self._form = "instant_readout"
+        if user_input is not None and user_input[CONF_SWITCH_ON]:
+            self._errand = self._async_switch_on
+            return await self.async_step_connect()
+        if user_input is not None or self._instant_readout_on:
+            return self._finish()
+        return self.async_show_form(
+            step_id="instant_readout",
+            data_schema=SWITCH_ON_SCHEMA,
+            description_placeholders=self._placeholders,
+            errors=self._errors,
+        )
 
-    def _show_key_form(
-        self, step_id: str, name: str, user_input: UserInput | None, errors: dict[str, str]
-    ) -> ConfigFlowResult:
-        """Show a form for the key, with what was typed before."""
+    @property
+    def _entry(self) -> SmallBmsConfigEntry | None:
+        """The entry that is changed; None when one is added."""
+        if self.source == SOURCE_REAUTH:
+            return self._get_reauth_entry()
+        return self._get_reconfigure_entry() if self.source == SOURCE_RECONFIGURE else None
+
+    @property
+    def _address(self) -> str:
+        address: str = self._entry.data[CONF_ADDRESS] if self._entry else self._device.address
+        return address
+
+    @property
+    def _name(self) -> str:
+        return self._entry.title if self._entry else _name_of(self._device)
+
+    @property
+    def _placeholders(self) -> dict[str, str]:
+        return {"name": self._name, "adapters": self._adapters}
+
+    def _only_connection(self) -> AbstractAsyncContextManager[None]:
+        """Keep the entry from connecting meanwhile: the device takes one connection only."""
+        entry = self._entry
+        pages = entry.runtime_data.pages if entry and entry.state is ConfigEntryState.LOADED else None
+        return pages.async_step_aside() if pages else nullcontext()
+
+    async def _async_ask(self, step_id: str, user_input: UserInput | None) -> ConfigFlowResult:
+        """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
+        self._form = step_id
+        if user_input is not None:
+            self._entered, self._errors = user_input, {}
+            if _text(user_input, CONF_PIN):
+                self._errand = self._async_learn
+                return await self.async_step_connect()
+            self._errors = await self._async_check_key(None)
+        if self._accepted is None:
+            return self._show_credentials_form(step_id)
+        if self._instant_readout_on is False:
+            return await self.async_step_instant_readout()
+        return self._finish()
+
+    def _show_credentials_form(self, step_id: str) -> ConfigFlowResult:
+        """Show a form for PIN and key, with what was entered before."""
         return self.async_show_form(
             step_id=step_id,
-            data_schema=self.add_suggested_values_to_schema(KEY_SCHEMA, user_input),
-            description_placeholders={"name": name},
-            errors=errors,
+            data_schema=self.add_suggested_values_to_schema(CREDENTIALS_SCHEMA, self._entered),
+            description_placeholders=self._placeholders,
+            errors=self._errors,
         )
+
+    async def _async_learn(self) -> Errors:
+        """Connect with the PIN, and return what is wrong if so. The key that the device tells is the right one."""
+        try:
+            pin = parse_pin(self._entered[CONF_PIN])
+            async with self._only_connection():
+                learned = await async_learn(self.hass, self._address, pin)
+        except VeSmartError as error:
+            self._adapters = adapters_in(error)
+            return {CONF_PIN: error_key(error)}
+        self._instant_readout_on = learned.instant_readout_on
+        if learned.key is None and _text(self._entered, CONF_KEY):
+            return await self._async_check_key(pin)
+        self._accepted = {CONF_PIN: pin} | ({CONF_KEY: learned.key.hex()} if learned.key else {})
+        return {}
+
+    async def _async_switch_on(self) -> Errors:
+        """Switch Instant Readout on, and return what is wrong if so."""
+        try:
+            async with self._only_connection():
+                await async_switch_instant_readout_on(self.hass, self._address, (self._accepted or {})[CONF_PIN])
+        except VeSmartError as error:
+            self._adapters = adapters_in(error)
+            return {CONF_SWITCH_ON: error_key(error)}
+        self._instant_readout_on = True
+        return {}
+
+    async def _async_check_key(self, pin: str | None) -> Errors:
+        """See whether the key that was entered reads the device, and return what is wrong if not."""
+        if not (text := _text(self._entered, CONF_KEY)):
+            return {CONF_BASE: "nothing_entered"}
+        try:
+            key = parse_key(text)
+        except ValueError:
+            return {CONF_KEY: "invalid_key"}
+        try:
+            await async_check_key(self.hass, self._address, key)
+        except (NotHeard, WrongKey, ImplausibleRecord) as error:
+            return {CONF_KEY: error_key(error)}
+        self._accepted = {CONF_KEY: key.hex()} | ({CONF_PIN: pin} if pin else {})
+        return {}
+
+    def _finish(self) -> ConfigFlowResult:
+        """Store what was accepted. What was left empty is kept when a new key was asked for, else taken away."""
+        accepted = self._accepted or {}
+        if self._entry is None:
+            data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(_data_of(self._device))}
+            return self.async_create_entry(title=self._name, data=data | accepted)
+        taken_away = () if self.source == SOURCE_REAUTH else _SECRETS
+        kept = {name: value for name, value in self._entry.data.items() if name not in taken_away}
+        return self.async_update_reload_and_abort(self._entry, data=kept | accepted)
 
 
 class SmallBmsOptionsFlow(OptionsFlowWithReload):
-    """Changes how often measurements are written."""
+    """Changes how often measurements are written, and how often the device is connected to."""
 
     async def async_step_init(self, user_input: dict[str, int] | None = None) -> ConfigFlowResult:
         """Ask for the options."""

@@ -1,6 +1,7 @@
 """From advertisements to readings that are worth showing."""
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -19,8 +20,16 @@ from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later, async_track_time_interval
 
-from .const import CONF_KEY, CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL
+from .const import (
+    CONF_KEY,
+    CONF_PAGES_INTERVAL,
+    CONF_PRODUCT_ID,
+    CONF_UPDATE_INTERVAL,
+    DEFAULT_PAGES_INTERVAL,
+    DEFAULT_UPDATE_INTERVAL,
+)
 from .key_trust import KeyTrust
+from .pages import PagesCoordinator
 from .protocol.instant_readout import (
     COMPANY_ID,
     OTHER_PRODUCTS,
@@ -35,15 +44,17 @@ from .protocol.instant_readout import (
     parse_key,
 )
 from .protocol.nonces import NonceOrder, Order
-from .storage import Stored, from_store, reading_store, to_store
+from .protocol.payloads import Value
+from .protocol.registers import Name
+from .protocol.status_page import with_status
+from .storage import SeldomStore, Stored, from_store, reading_store, to_store
 
 _LOGGER = logging.getLogger(__name__)
 
 # A device is taken for silent when nothing readable came between two looks: after one to two of these.
 SILENCE_CHECK: Final = timedelta(seconds=90)
-
-# The last reading is written this seldom, to spare SD cards, and when Home Assistant or the entry stops.
-STORAGE_DELAY: Final = 900
+# Without a key nothing but a connection tells that it is there: this many connections may fail.
+_MISSED_CONNECTIONS: Final = 2
 
 
 class Drop(StrEnum):
@@ -75,6 +86,8 @@ class SmallBmsRuntime:
     """What a loaded entry works with."""
 
     instant_readout: InstantReadoutCoordinator
+    pages: PagesCoordinator | None
+    """None: there is no PIN to connect with."""
 
 
 type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
@@ -84,7 +97,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     """Decodes the advertisements of one device and tells the entities when what they show has changed.
 
     `reading` is what is shown, None before the first. Codes, and what is allowed, are shown at once; measurements
-    no faster than the update interval.
+    no faster than the update interval. Without a key, all readings are those that a connection gives.
     """
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
@@ -94,16 +107,17 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.latest: BatteryReading | None = None
         self.accepted = 0
         self.dropped: Counter[Drop] = Counter()
-        self._decoder = InstantReadout(parse_key(entry.data[CONF_KEY]))
+        key: str | None = entry.data.get(CONF_KEY)
+        self._decoder = InstantReadout(parse_key(key)) if key else None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
-        self._store = reading_store(hass, entry.entry_id)
+        self._store: SeldomStore[Stored] = SeldomStore(reading_store(hass, entry.entry_id), self._to_store)
+        self._newest: BatteryReading | None = None
         self._order = NonceOrder()
         self._trust = KeyTrust()
         self._good_data: bytes | None = None
         self._heard = False
         self._lost = False
         self._last_info: BluetoothServiceInfoBleak | None = None
-        self._save_waits = False
         self._end_interval: CALLBACK_TYPE | None = None
 
     async def async_restore(self) -> None:
@@ -113,25 +127,34 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_save(self) -> None:
         """Write the last reading now."""
-        await self._store.async_save(to_store(self.latest or self.reading))
+        await self._store.async_save()
+
+    def _to_store(self) -> Stored:
+        return to_store(self.latest or self.reading)
 
     @callback
-    def _async_save_later(self) -> None:
-        """Write the last reading after a while. Asked again meanwhile, the store would put it off each time."""
-        if not self._save_waits:
-            self._save_waits = True
-            self._store.async_delay_save(self._data_to_save, STORAGE_DELAY)
-
-    @callback
-    def _data_to_save(self) -> Stored:
-        self._save_waits = False
-        return to_store(self.latest)
+    def async_feed(self, values: Mapping[Name, Value]) -> None:
+        """Take what was read over a connection, during which the device sends nothing."""
+        product_id: int = self.entry.data[CONF_PRODUCT_ID]
+        if (reading := with_status(self._newest or self.reading, product_id, values)) is None:
+            return
+        self._newest = reading
+        self._heard = True
+        self._async_show(at_once=self._async_regain())
 
     @callback
     @override
     def _async_start(self) -> None:
-        self._on_stop.append(async_track_time_interval(self.hass, self._async_check_silence, SILENCE_CHECK))
+        self._on_stop.append(async_track_time_interval(self.hass, self._async_check_silence, self._silence))
         super()._async_start()
+
+    @property
+    def _silence(self) -> timedelta:
+        """How long nothing may come before it is taken for silent."""
+        if self._decoder:
+            return SILENCE_CHECK
+        minutes: int = self.entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
+        return timedelta(minutes=_MISSED_CONNECTIONS * (minutes or DEFAULT_PAGES_INTERVAL))
 
     @callback
     @override
@@ -143,7 +166,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     @override
     def _async_handle_bluetooth_event(self, service_info: BluetoothServiceInfoBleak, change: BluetoothChange) -> None:
-        if (data := service_info.manufacturer_data.get(COMPANY_ID)) is None:
+        if (data := service_info.manufacturer_data.get(COMPANY_ID)) is None or self._decoder is None:
             return
         try:
             reading = self._decoder.decode(data)
@@ -184,9 +207,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_accept(self, reading: BatteryReading, data: bytes) -> None:
         self.accepted += 1
-        self.latest = reading
+        self.latest = self._newest = reading
         self._good_data = data
-        self._async_save_later()
+        self._store.async_save_later()
 
     @callback
     def _async_withdraw_reauth(self) -> None:
@@ -197,11 +220,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_show(self, *, at_once: bool) -> None:
         """Show the latest reading: at once when more than measurements changed, else when the interval is over."""
-        if self.latest is None or (self.latest == self.reading and not at_once):
+        if self._newest is None or (self._newest == self.reading and not at_once):
             return
-        urgent = at_once or self.reading is None or self.latest.flags != self.reading.flags
+        urgent = at_once or self.reading is None or self._newest.flags != self.reading.flags
         if urgent or self._end_interval is None:
-            self._async_publish(self.latest)
+            self._async_publish(self._newest)
 
     @callback
     def _async_publish(self, reading: BatteryReading) -> None:

@@ -11,14 +11,21 @@ from homeassistant.components.bluetooth import (
     async_scanner_devices_by_address,
 )
 from homeassistant.components.diagnostics import REDACTED, async_redact_data
-from homeassistant.const import CONF_ADDRESS
+from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
+from homeassistant.util.dt import utcnow
 
+from .client import BadAnswer
 from .const import CONF_KEY
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .pages import PagesCoordinator
 from .protocol.instant_readout import COMPANY_ID, BatteryReading
+from .protocol.registers import BY_ID, SECRETS, Name, named
+from .storage import StoredRegister
 
-TO_REDACT: Final = {CONF_ADDRESS, CONF_KEY}
+TO_REDACT: Final = {CONF_ADDRESS, CONF_KEY, CONF_PIN}
+# What tells one device, or its owner, from another.
+_IDENTIFIES: Final = {row.id for name in (Name.SERIAL_NUMBER, Name.CUSTOM_NAME) for row in named(name)}
 
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> dict[str, Any]:
@@ -34,6 +41,7 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBm
             "last_record": _record(coordinator.latest),
             "last_advertisement": _last_advertisement(hass, coordinator),
         },
+        "pages": _pages(entry.runtime_data.pages),
         "bluetooth": _bluetooth(hass, coordinator.address),
     }
 
@@ -52,6 +60,39 @@ def _last_advertisement(hass: HomeAssistant, coordinator: InstantReadoutCoordina
         return None
     data = info.manufacturer_data[COMPANY_ID]
     return f"{data[:7].hex()}**{data[8:].hex()}"
+
+
+def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
+    """Return what was read over connections, with its age in seconds, and why no more could be."""
+    if pages is None:
+        return None
+    now = utcnow().timestamp()
+    kept = pages.values.to_store()
+    return {
+        "batteries": list(pages.batteries),
+        "lost": pages.lost,
+        "last_error": _error(pages.last_error),
+        "registers": [_register(row, now) for row in kept["registers"]],
+        "refused": [{"battery": row["battery"], "register": f"0x{row['register']:04X}"} for row in kept["refused"]],
+    }
+
+
+def _error(error: Exception | None) -> str | None:
+    """Return what went wrong. Only our own words are given: those of Bluetooth name the device."""
+    if isinstance(error, BadAnswer):
+        return f"{type(error).__name__}: {error}"
+    return None if error is None else type(error).__name__
+
+
+def _register(row: StoredRegister, now: float) -> dict[str, Any]:
+    secret = row["register"] in SECRETS | _IDENTIFIES
+    return {
+        "register": f"0x{row['register']:04X}",
+        "name": BY_ID[row["register"]].name,
+        "battery": row["battery"],
+        "payloads": REDACTED if secret else row["payloads"],
+        "age": round(now - row["at"]),
+    }
 
 
 def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any]:

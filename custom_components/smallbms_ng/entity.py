@@ -1,34 +1,41 @@
 """What all entities have in common."""
 
 from abc import abstractmethod
+from collections.abc import Callable, Mapping
 from typing import override
 
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothCoordinatorEntity
 from homeassistant.core import callback
-from homeassistant.helpers.device_registry import CONNECTION_BLUETOOTH, DeviceInfo, format_mac
-from homeassistant.helpers.entity import EntityDescription
+from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo, format_mac
+from homeassistant.helpers.entity import Entity, EntityDescription
+from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
-from .const import CONF_PRODUCT_ID, DOMAIN, MANUFACTURER
-from .coordinator import InstantReadoutCoordinator
-from .protocol.instant_readout import PRODUCT_NAMES, BatteryReading
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .devices import battery_device_info, device_info
+from .page_values import Want
+from .pages import PagesCoordinator
+from .protocol.instant_readout import BatteryReading
 
 
-class SmallBmsEntity(PassiveBluetoothCoordinatorEntity[InstantReadoutCoordinator]):
-    """An entity that shows something of the reading, and writes its state only when that changes."""
+class SmallBmsEntity(Entity):
+    """An entity that writes its state only when that changes."""
 
     _attr_has_entity_name = True
+    _written: object = None
 
-    def __init__(self, coordinator: InstantReadoutCoordinator, description: EntityDescription) -> None:
-        super().__init__(coordinator)
+    def _describe(
+        self, description: EntityDescription, address: str, key: str, device: DeviceInfo | ChildDeviceInfo
+    ) -> None:
+        """Take over what the tables and the devices say."""
         self.entity_description = description
         self._attr_translation_key = description.key
-        self._attr_unique_id = f"{format_mac(coordinator.address)}_{description.key}"
-        self._attr_device_info = _device_info(coordinator)
-        self._written: object = None
+        self._attr_unique_id = f"{format_mac(address)}_{key}"
+        self._attr_device_info = device
 
     @abstractmethod
-    def _take(self, reading: BatteryReading) -> object:
-        """Take the state from a reading; return all that is shown of it."""
+    def _shown(self) -> object:
+        """Take over what there is now; return all that is shown of it."""
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -36,7 +43,6 @@ class SmallBmsEntity(PassiveBluetoothCoordinatorEntity[InstantReadoutCoordinator
         self._async_take()
 
     @callback
-    @override
     def _handle_coordinator_update(self) -> None:
         if self._async_take():
             self.async_write_ha_state()
@@ -44,19 +50,86 @@ class SmallBmsEntity(PassiveBluetoothCoordinatorEntity[InstantReadoutCoordinator
     @callback
     def _async_take(self) -> bool:
         """Take over what the coordinator has; return whether that shows anything new."""
-        reading = self.coordinator.reading
-        shown = (self.available, None if reading is None else self._take(reading))
+        shown = (self.available, self._shown())
         changed, self._written = shown != self._written, shown
         return changed
 
 
-def _device_info(coordinator: InstantReadoutCoordinator) -> DeviceInfo:
-    product_id: int = coordinator.entry.data[CONF_PRODUCT_ID]
-    return DeviceInfo(
-        connections={(CONNECTION_BLUETOOTH, coordinator.address)},
-        identifiers={(DOMAIN, coordinator.address)},
-        name=coordinator.entry.title,
-        manufacturer=MANUFACTURER,
-        model=PRODUCT_NAMES.get(product_id),
-        model_id=f"0x{product_id:04X}",
-    )
+class ReadingEntity(SmallBmsEntity, PassiveBluetoothCoordinatorEntity[InstantReadoutCoordinator]):
+    """An entity that shows something of the reading."""
+
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: EntityDescription) -> None:
+        super().__init__(coordinator)
+        self._describe(description, coordinator.address, description.key, device_info(coordinator.entry))
+
+    @abstractmethod
+    def _take(self, reading: BatteryReading) -> object:
+        """Take the state from a reading; return all that is shown of it."""
+
+    @override
+    def _shown(self) -> object:
+        reading = self.coordinator.reading
+        return None if reading is None else self._take(reading)
+
+
+class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
+    """An entity that shows, or does, something over a connection.
+
+    want is what it shows, which is read only while it is enabled. part tells apart entities of one description.
+    """
+
+    def __init__(
+        self,
+        coordinator: PagesCoordinator,
+        description: EntityDescription,
+        want: Want | None = None,
+        *,
+        part: str | None = None,
+    ) -> None:
+        super().__init__(coordinator, context=want)
+        self.want = want
+        entry, battery = coordinator.config_entry, want.battery if want else None
+        key = part or description.key
+        if battery is None:
+            self._describe(description, coordinator.address, key, device_info(entry))
+            return
+        device = battery_device_info(coordinator.hass, entry, battery)
+        self._describe(description, coordinator.address, f"battery_{battery}_{key}", device)
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Whether its value is known and not too old; what shows nothing can always be tried."""
+        return self.want is None or self.coordinator.shown(self.want)
+
+    @override
+    def _shown(self) -> object:
+        return None
+
+
+type Offers = Mapping[str, Callable[[], PageEntity]]
+
+
+@callback
+def async_add_offered(
+    entry: SmallBmsConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    offers: Callable[[PagesCoordinator], Offers],
+) -> None:
+    """Add the entities that the device offers, by some name, and those that it comes to offer."""
+    if (pages := entry.runtime_data.pages) is None:
+        return
+    added: set[str] = set()
+
+    @callback
+    def add() -> None:
+        offered = offers(pages)
+        new = offered.keys() - added
+        if new:
+            async_add_entities([make() for name, make in offered.items() if name in new])
+        # What is offered no more was removed with its battery, and may come back.
+        added.intersection_update(offered)
+        added.update(new)
+
+    add()
+    entry.async_on_unload(pages.async_add_listener(add))

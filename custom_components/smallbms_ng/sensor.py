@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from operator import attrgetter
 from typing import Final, override
 
@@ -15,6 +16,7 @@ from homeassistant.const import (
     EntityCategory,
     UnitOfElectricCurrent,
     UnitOfElectricPotential,
+    UnitOfEnergy,
     UnitOfPower,
     UnitOfRatio,
     UnitOfTemperature,
@@ -25,9 +27,13 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
-from .entity import SmallBmsEntity
+from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
+from .page_values import Want
+from .pages import PagesCoordinator
 from .protocol.codes import CONDITIONS, KNOWN_ERRORS, Code, Level, Severity, error_code
 from .protocol.instant_readout import BatteryReading
+from .protocol.payloads import Value
+from .protocol.registers import BalancerStatus, Name, NotAllowedReason
 
 PARALLEL_UPDATES: Final = 0
 
@@ -113,15 +119,196 @@ SENSORS: Final = (
 )
 
 
+def _plain(value: Value) -> StateType:
+    """Return a value that needs nothing done to it."""
+    return value if isinstance(value, str | int | float) else None
+
+
+def _part(name: str) -> Callable[[Value], StateType]:
+    """Return what takes one number out of several."""
+
+    def take(value: Value) -> StateType:
+        number = value.get(name) if isinstance(value, Mapping) else None
+        return number if isinstance(number, int | float) else None
+
+    return take
+
+
+def _drawn(value: Value) -> StateType:
+    """Return how much was drawn, whichever sign the device gives it."""
+    return abs(value) if isinstance(value, int | float) else None
+
+
+def _known_status(value: Value) -> StateType:
+    """Return the balancer status, which the device itself may not know (M-V3)."""
+    return None if value == BalancerStatus.UNKNOWN else _plain(value)
+
+
+NO_REASON: Final = "none"
+
+
+def _reasons(value: Value) -> list[str]:
+    """Return why something is not allowed, as far as the reasons are known."""
+    bits = int(value) if isinstance(value, int | float) else 0
+    return [str(one.name).lower() for one in NotAllowedReason if bits & one]
+
+
+def _first_reason(value: Value) -> StateType:
+    """Return the first reason why something is not allowed; None when there are only unknown ones."""
+    if value is None:
+        return None
+    return next(iter(_reasons(value)), None if value else NO_REASON)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageSensorDescription(SensorEntityDescription):
+    """One sensor of a page: the register behind it, and what it shows of that."""
+
+    source: Name
+    value_fn: Callable[[Value], StateType] = _plain
+    attributes_fn: Callable[[Value], Mapping[str, object]] | None = None
+
+
+_measured = partial(PageSensorDescription, state_class=SensorStateClass.MEASUREMENT)
+_voltage = partial(
+    _measured,
+    device_class=SensorDeviceClass.VOLTAGE,
+    native_unit_of_measurement=UnitOfElectricPotential.VOLT,
+    suggested_display_precision=2,
+)
+_temperature = partial(
+    _measured,
+    device_class=SensorDeviceClass.TEMPERATURE,
+    native_unit_of_measurement=UnitOfTemperature.CELSIUS,
+    suggested_display_precision=0,
+)
+_amphours = partial(_measured, native_unit_of_measurement=AMPERE_HOURS, suggested_display_precision=0)
+_fact = partial(PageSensorDescription, entity_category=EntityCategory.DIAGNOSTIC)
+_extreme_voltage = partial(_voltage, state_class=None, entity_category=EntityCategory.DIAGNOSTIC)
+_extreme_temperature = partial(_temperature, state_class=None, entity_category=EntityCategory.DIAGNOSTIC)
+_counter = partial(_fact, state_class=SensorStateClass.TOTAL_INCREASING)
+_energy = partial(
+    PageSensorDescription,
+    device_class=SensorDeviceClass.ENERGY,
+    state_class=SensorStateClass.TOTAL_INCREASING,
+    native_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+    suggested_display_precision=2,
+)
+
+
+def _off_reason(name: Name) -> PageSensorDescription:
+    return PageSensorDescription(
+        key=name,
+        source=name,
+        device_class=SensorDeviceClass.ENUM,
+        options=[NO_REASON, *(str(reason.name).lower() for reason in NotAllowedReason)],
+        value_fn=_first_reason,
+        attributes_fn=lambda value: {"reasons": _reasons(value)},
+    )
+
+
+PAGE_SENSORS: Final = (
+    _off_reason(Name.CHARGE_OFF_REASON),
+    _off_reason(Name.DISCHARGE_OFF_REASON),
+    PageSensorDescription(
+        key="balancer_status",
+        source=Name.BALANCER_STATUS,
+        device_class=SensorDeviceClass.ENUM,
+        options=[status for status in BalancerStatus if status is not BalancerStatus.UNKNOWN],
+        value_fn=_known_status,
+    ),
+    _voltage(key="cell_voltage_min", source=Name.CELL_VOLTAGES, value_fn=_part("minimum")),
+    _voltage(key="cell_voltage_max", source=Name.CELL_VOLTAGES, value_fn=_part("maximum")),
+    _temperature(key="cell_temperature_min", source=Name.CELL_TEMPERATURES, value_fn=_part("minimum")),
+    _temperature(key="cell_temperature_max", source=Name.CELL_TEMPERATURES, value_fn=_part("maximum")),
+    _fact(key="batteries", source=Name.BANK, value_fn=_part("batteries")),
+    _fact(key="cells", source=Name.BANK, value_fn=_part("cells")),
+    _fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
+    _fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
+    _amphours(key="capacity", source=Name.CAPACITY, state_class=None, entity_category=EntityCategory.DIAGNOSTIC),
+    _amphours(
+        key="history_deepest_discharge",
+        source=Name.DEEPEST_DISCHARGE,
+        state_class=None,
+        entity_category=EntityCategory.DIAGNOSTIC,
+    ),
+    _counter(
+        key="history_cumulative_amphours",
+        source=Name.CUMULATIVE_AMPHOURS,
+        native_unit_of_measurement=AMPERE_HOURS,
+        suggested_display_precision=0,
+        value_fn=_drawn,
+    ),
+    _energy(key="history_discharged_energy", source=Name.DISCHARGED_ENERGY),
+    _energy(key="history_charged_energy", source=Name.CHARGED_ENERGY),
+    _counter(key="history_synchronizations", source=Name.SYNCHRONIZATIONS),
+    _counter(key="history_cycles", source=Name.CYCLES),
+    _fact(
+        key="history_since_full_charge",
+        source=Name.SINCE_FULL_CHARGE,
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.SECONDS,
+        suggested_unit_of_measurement=UnitOfTime.DAYS,
+        suggested_display_precision=1,
+    ),
+    _extreme_voltage(key="history_lowest_voltage", source=Name.LOWEST_VOLTAGE),
+    _extreme_voltage(key="history_highest_voltage", source=Name.HIGHEST_VOLTAGE),
+    _extreme_voltage(key="history_lowest_cell_voltage", source=Name.HISTORY_CELL_VOLTAGES, value_fn=_part("minimum")),
+    _extreme_voltage(key="history_highest_cell_voltage", source=Name.HISTORY_CELL_VOLTAGES, value_fn=_part("maximum")),
+    _extreme_temperature(key="history_lowest_temperature", source=Name.LOWEST_TEMPERATURE),
+    _extreme_temperature(key="history_highest_temperature", source=Name.HIGHEST_TEMPERATURE),
+)
+
+BATTERY_SENSORS: Final = (
+    _voltage(key="voltage", source=Name.VOLTAGE),
+    _measured(
+        key="current",
+        source=Name.CURRENT,
+        device_class=SensorDeviceClass.CURRENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.AMPERE,
+        suggested_display_precision=1,
+    ),
+    _temperature(key="temperature", source=Name.TEMPERATURE),
+    _fact(key="serial_number", source=Name.SERIAL_NUMBER),
+    _fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
+)
+# What a battery is called by: its nominal voltage, which its cells tell, and its capacity.
+BATTERY_MODEL: Final = _fact(key="battery_model", source=Name.CAPACITY)
+CELL: Final = _voltage(key="cell", source=Name.CELL)
+
+
 async def async_setup_entry(
     _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
-    """Add the sensors of one device."""
+    """Add the sensors of one device, and of its batteries."""
     coordinator = entry.runtime_data.instant_readout
     async_add_entities(SmallBmsSensor(coordinator, description) for description in SENSORS)
+    async_add_offered(entry, async_add_entities, _offers)
 
 
-class SmallBmsSensor(SmallBmsEntity, SensorEntity):
+def _offers(pages: PagesCoordinator) -> Offers:
+    offers: dict[str, Callable[[], PageEntity]] = {
+        row.key: partial(SmallBmsPageSensor, pages, row) for row in PAGE_SENSORS if pages.offered(row.source)
+    }
+    for battery in pages.batteries:
+        offers |= _battery_offers(pages, battery)
+    return offers
+
+
+def _battery_offers(pages: PagesCoordinator, battery: int) -> Offers:
+    offers: dict[str, Callable[[], PageEntity]] = {
+        f"{battery} {row.key}": partial(SmallBmsPageSensor, pages, row, battery)
+        for row in BATTERY_SENSORS
+        if pages.offered(row.source, battery)
+    }
+    if pages.offered(Name.CAPACITY, battery):
+        offers[f"{battery} {BATTERY_MODEL.key}"] = partial(SmallBmsBatteryModel, pages, BATTERY_MODEL, battery)
+    for cell in pages.cells(battery):
+        offers[f"{battery} cell {cell}"] = partial(SmallBmsCell, pages, battery, cell)
+    return offers
+
+
+class SmallBmsSensor(ReadingEntity, SensorEntity):
     """One value of the reading."""
 
     entity_description: SmallBmsSensorDescription
@@ -141,3 +328,52 @@ class SmallBmsSensor(SmallBmsEntity, SensorEntity):
         if description.attributes_fn:
             self._attr_extra_state_attributes = dict(description.attributes_fn(reading))
         return value, self._attr_extra_state_attributes if description.attributes_fn else None
+
+
+class SmallBmsPageSensor(PageEntity, SensorEntity):
+    """One value of a page, of the device or of one of its batteries."""
+
+    entity_description: PageSensorDescription
+
+    def __init__(
+        self,
+        coordinator: PagesCoordinator,
+        description: PageSensorDescription,
+        battery: int | None = None,
+        *,
+        part: str | None = None,
+    ) -> None:
+        self._want = Want(name=description.source, battery=battery)
+        super().__init__(coordinator, description, self._want, part=part)
+
+    @override
+    def _shown(self) -> object:
+        description = self.entity_description
+        value = self.coordinator.values.value(self._want)
+        self._attr_native_value = description.value_fn(value)
+        attributes = dict(description.attributes_fn(value)) if description.attributes_fn else {}
+        self._attr_extra_state_attributes = attributes
+        return self._attr_native_value, attributes
+
+
+class SmallBmsBatteryModel(SmallBmsPageSensor):
+    """The model of a battery."""
+
+    @override
+    def _shown(self) -> object:
+        self._attr_native_value = self.coordinator.values.battery_model(self._want.battery)
+        return self._attr_native_value
+
+
+class SmallBmsCell(SmallBmsPageSensor):
+    """The voltage of one cell of a battery."""
+
+    def __init__(self, coordinator: PagesCoordinator, battery: int, cell: str) -> None:
+        super().__init__(coordinator, CELL, battery, part=f"cell_{cell}")
+        self._attr_translation_placeholders = {"cell": cell}
+        self._take_cell = _part(cell)
+
+    @override
+    def _shown(self) -> object:
+        self._attr_native_value = self._take_cell(self.coordinator.values.value(self._want))
+        return self._attr_native_value

@@ -1,14 +1,18 @@
-"""What is kept of a device over a restart: its last reading."""
+"""What is kept of a device over a restart: its last reading, and what was read over a connection."""
 
+from collections.abc import Callable, Mapping
 from typing import Final, TypedDict
 
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
 
 from .const import DOMAIN
 from .protocol.instant_readout import BatteryReading, ImplausibleRecord, read_record
 
 STORAGE_VERSION: Final = 1
+
+# What is kept is written this seldom, to spare SD cards, and when Home Assistant or the entry stops.
+STORAGE_DELAY: Final = 900
 
 
 class StoredReading(TypedDict):
@@ -20,14 +24,79 @@ class StoredReading(TypedDict):
 
 
 class Stored(TypedDict, total=False):
-    """What is kept of one device."""
+    """What is kept of what a device sends."""
 
     reading: StoredReading
 
 
+class StoredRegister(TypedDict):
+    """A register, as it is kept: of the device as a whole or of a battery, with its payloads and when they came."""
+
+    battery: int | None
+    register: int
+    payloads: list[str]
+    at: float
+
+
+class StoredRefusal(TypedDict):
+    """A register that the device does not have."""
+
+    battery: int | None
+    register: int
+
+
+class StoredBattery(TypedDict):
+    """A battery, and when it was last there."""
+
+    number: int
+    seen: float
+
+
+class StoredPages(TypedDict, total=False):
+    """What is kept of what was read over a connection."""
+
+    registers: list[StoredRegister]
+    refused: list[StoredRefusal]
+    batteries: list[StoredBattery]
+
+
+class SeldomStore[Content: Mapping[str, object]]:
+    """Keeps what something returns when it is asked for it: seldom."""
+
+    def __init__(self, store: Store[Content], content: Callable[[], Content]) -> None:
+        self._store = store
+        self._content = content
+        self._waits = False
+
+    async def async_load(self) -> Content | None:
+        """Return what was kept."""
+        return await self._store.async_load()
+
+    async def async_save(self) -> None:
+        """Write now."""
+        await self._store.async_save(self._taken())
+
+    @callback
+    def async_save_later(self) -> None:
+        """Write after a while. Asked again meanwhile, the store would put it off each time."""
+        if not self._waits:
+            self._waits = True
+            self._store.async_delay_save(self._taken, STORAGE_DELAY)
+
+    @callback
+    def _taken(self) -> Content:
+        self._waits = False
+        return self._content()
+
+
 def reading_store(hass: HomeAssistant, entry_id: str) -> Store[Stored]:
-    """Return the store of an entry."""
+    """Return the store of the reading of an entry."""
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
+
+
+def pages_store(hass: HomeAssistant, entry_id: str) -> Store[StoredPages]:
+    """Return the store of what was read over the connections of an entry."""
+    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.pages")
 
 
 def to_store(reading: BatteryReading | None) -> Stored:

@@ -17,7 +17,14 @@ from homeassistant.data_entry_flow import FlowResultType, InvalidData, UnknownFl
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
-from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, CONF_UPDATE_INTERVAL, DOMAIN
+from custom_components.smallbms_ng.const import (
+    CONF_KEY,
+    CONF_PAGES_INTERVAL,
+    CONF_PRODUCT_ID,
+    CONF_UPDATE_INTERVAL,
+    DEFAULT_PAGES_INTERVAL,
+    DOMAIN,
+)
 from custom_components.smallbms_ng.key_check import WAIT_FOR_RECORDS
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME
 
@@ -93,7 +100,7 @@ async def remove(hass: HomeAssistant) -> None:
 
 async def test_discovery(hass: HomeAssistant, radio: Radio, answer: Answer) -> None:
     flow = await discovered(hass, radio)
-    assert (flow["step_id"], flow["context"]["source"]) == ("key", SOURCE_BLUETOOTH)
+    assert (flow["step_id"], flow["context"]["source"]) == ("credentials", SOURCE_BLUETOOTH)
     assert flow["context"]["title_placeholders"] == {"name": DEFAULT_NAME}
     assert_added(await answer(flow, KEY))
     assert state_of(hass, "sensor", "voltage").state == "13.28"
@@ -139,7 +146,7 @@ async def test_a_device_without_a_name(hass: HomeAssistant, radio: Radio) -> Non
 async def test_user(hass: HomeAssistant, radio: Radio, answer: Answer) -> None:
     await radio.send()
     flow = await chosen(hass)
-    assert (flow["step_id"], flow["errors"]) == ("key", {})
+    assert (flow["step_id"], flow["errors"]) == ("credentials", {})
     assert_added(await answer(flow, KEY))
     assert not flows(hass), "the card of the discovered device is gone"
     await remove(hass)
@@ -212,8 +219,6 @@ async def test_a_key_however_it_was_copied(hass: HomeAssistant, radio: Radio, an
 
 
 NO_KEYS = [
-    "",
-    " ",
     "0",
     KEY[:-1],
     KEY + "0",
@@ -232,6 +237,15 @@ async def test_no_key_at_all(hass: HomeAssistant, radio: Radio, answer: Answer, 
     flow = await discovered(hass, radio)
     result = await answer(flow, text)
     assert (result["type"], result["errors"]) == (FlowResultType.FORM, {CONF_KEY: "invalid_key"})
+    assert_added(await answer(flow, KEY))
+    await remove(hass)
+
+
+@pytest.mark.parametrize("text", ["", " ", "\t\n"])
+async def test_nothing_entered(hass: HomeAssistant, radio: Radio, answer: Answer, text: str) -> None:
+    flow = await discovered(hass, radio)
+    result = await answer(flow, text)
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": "nothing_entered"})
     assert_added(await answer(flow, KEY))
     await remove(hass)
 
@@ -326,7 +340,7 @@ async def test_change_of_key(
     radio.device.key = new_key
     flow = await start(hass, entry)
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, step)
-    assert flow["description_placeholders"] == {"name": entry.title}
+    assert (flow["description_placeholders"] or {})["name"] == entry.title
     if error:
         attempt = KEY if error == "wrong_key" else wrong
         assert (await answer(flow, attempt))["errors"] == {CONF_KEY: error}
@@ -343,7 +357,7 @@ async def test_options(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "init")
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: 60})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert entry.options == {CONF_UPDATE_INTERVAL: 60}
+    assert entry.options == {CONF_UPDATE_INTERVAL: 60, CONF_PAGES_INTERVAL: DEFAULT_PAGES_INTERVAL}
     await radio.settle()
     await radio.send(voltage=13.2, error=1)
     await radio.send(voltage=13.1)
@@ -353,11 +367,21 @@ async def test_options(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
     assert state_of(hass, "sensor", "voltage").state == "13.1"
 
 
-@pytest.mark.parametrize("interval", [0, 301, -5, "often", None])
-async def test_options_out_of_bounds(hass: HomeAssistant, entry: MockConfigEntry, interval: object) -> None:
+@pytest.mark.parametrize(
+    ("option", "interval"),
+    [
+        *((CONF_UPDATE_INTERVAL, interval) for interval in (0, 301, -5, "often", None)),
+        *((CONF_PAGES_INTERVAL, interval) for interval in (1441, -1, "often", None)),
+    ],
+)
+async def test_options_out_of_bounds(
+    hass: HomeAssistant, entry: MockConfigEntry, option: str, interval: object
+) -> None:
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     with pytest.raises(InvalidData):
-        await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: interval})
+        await hass.config_entries.options.async_configure(
+            flow["flow_id"], {CONF_UPDATE_INTERVAL: 5, CONF_PAGES_INTERVAL: 5, option: interval}
+        )
     assert entry.options == {}
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: 300})
     assert result["type"] is FlowResultType.CREATE_ENTRY

@@ -14,11 +14,11 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smallbms_ng.coordinator import (
     SILENCE_CHECK,
-    STORAGE_DELAY,
     Drop,
     InstantReadoutCoordinator,
     SmallBmsConfigEntry,
 )
+from custom_components.smallbms_ng.storage import STORAGE_DELAY
 from emulator.device import DEFAULT_KEY
 from emulator.radio.in_process import EmulatedScanner
 

@@ -1,17 +1,24 @@
 """The diagnostics that an owner attaches to a report."""
 
+from datetime import timedelta
 import json
 from typing import Any
+from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
+from homeassistant.util.dt import utcnow
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from emulator.device import DEFAULT_KEY, DEFAULT_NAME
+from custom_components.smallbms_ng.protocol.registers import Name, named
+from emulator.device import DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN
+from emulator.ve_smart.quirks import Quirks
+from emulator.ve_smart.server import VeSmartServer
 
+from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, Radio, make_entry
 
 
@@ -38,6 +45,7 @@ async def test_what_helps(
     assert bytes.fromhex(readout["last_record"]["record"])[0] == 5
     assert found["bluetooth"]["signal_strengths"] == [-60]
     assert found["bluetooth"]["reachability"]
+    assert found["pages"] is None, "nothing to connect with"
 
 
 async def test_nothing_that_identifies_the_owner(
@@ -60,3 +68,90 @@ async def test_never_heard(hass: HomeAssistant, radio: Radio, hass_client: Clien
     assert found["instant_readout"]["last_advertisement"] is None
     assert found["bluetooth"]["signal_strengths"] == []
     assert await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def test_registers_with_their_ages(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(missing={0x0328}))
+        await bench.wait(timedelta(seconds=70))
+        pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
+    assert (pages["batteries"], pages["lost"], pages["last_error"]) == ([1, 2, 3, 4], False, None)
+    rows = {(row["battery"], row["register"]): row for row in pages["registers"]}
+    assert rows[None, "0x1008"] == {
+        "register": "0x1008",
+        "name": "discharge_floor",
+        "battery": None,
+        "payloads": ["6400"],
+        "age": 70,
+    }
+    assert len(rows[1, "0x0381"]["payloads"]) == 4
+    assert {"battery": None, "register": "0x0328"} in pages["refused"]
+
+
+async def test_registers_do_not_tell_whose_device_it_is(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        serial_numbers = [radio.device.serial_number] + [
+            str(bench.pages.data[want]) for want in bench.pages.data if want.name == "serial_number"
+        ]
+        found = await diagnostics_of(hass, hass_client, bench.entry)
+    assert len(serial_numbers) > 4
+    text = json.dumps(found).lower()
+    for secret in (DEFAULT_PIN, KEY, ADDRESS, DEFAULT_NAME, *serial_numbers):
+        assert secret.lower() not in text
+        assert secret.encode().hex() not in text
+    names = {row["name"]: row["payloads"] for row in found["pages"]["registers"]}
+    assert names["serial_number"] == "**REDACTED**"
+
+
+async def test_what_is_not_read_by_itself_is_left_out_too(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        names = (Name.CUSTOM_NAME, Name.INSTANT_READOUT_KEY)
+        answers = await bench.pages.async_read_registers(named(name)[0].id for name in names)
+        bench.pages.values.take(None, answers, utcnow())
+        found = await diagnostics_of(hass, hass_client, bench.entry)
+    rows = {row["name"]: row["payloads"] for row in found["pages"]["registers"]}
+    assert {rows[name] for name in names} == {"**REDACTED**"}
+    assert KEY not in json.dumps(found)
+
+
+async def test_why_there_is_no_connection(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        radio.scanner.pin = None
+        await bench.load()
+        pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
+    assert (pages["lost"], pages["last_error"], pages["registers"]) == (True, "NotPaired", [])
+
+
+async def test_why_there_is_no_connection_does_not_name_the_device(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    """What Bluetooth says of it does."""
+    async with a_bench(Bench(hass, radio)) as bench:
+        radio.device.faults.refuse_connections = True
+        await bench.load()
+        assert radio.device.name in str(bench.pages.last_error)
+        found = await diagnostics_of(hass, hass_client, bench.entry)
+    assert found["pages"]["last_error"] == "NotReachable"
+    assert radio.device.name not in json.dumps(found)
+
+
+async def test_what_is_not_understood_is_told(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        serve = VeSmartServer.read_control
+        with patch.object(VeSmartServer, "read_control", lambda server: serve(server)[:3]):
+            await bench.load()
+        pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
+    assert pages["last_error"].startswith("BadAnswer: ")
+    assert len(pages["last_error"]) > len("BadAnswer: ")

@@ -1,0 +1,407 @@
+"""What is read and written over a connection: the pages of the app."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+import logging
+from typing import Final, override
+
+from bleak.backends.device import BLEDevice
+from homeassistant.components.bluetooth import async_ble_device_from_address
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import CONF_ADDRESS, EVENT_HOMEASSISTANT_STOP
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.util.dt import utcnow
+
+from .client import (
+    Answer,
+    BadAnswer,
+    Lost,
+    NoAnswer,
+    NoSlot,
+    NotPaired,
+    NotReachable,
+    Refused,
+    Timing,
+    VeSmartClient,
+    VeSmartError,
+    WrongPin,
+)
+from .const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL, DOMAIN
+from .devices import async_remove_battery, async_update_identity
+from .page_values import OFFERED, PageValues, Want
+from .protocol.payloads import PayloadError, Value
+from .protocol.registers import BatterySource, Name, Page, named
+from .protocol.status_page import STATUS_OF_READING
+from .storage import SeldomStore, StoredPages, pages_store
+
+_LOGGER = logging.getLogger(__name__)
+
+TIMING: Final = Timing()
+# How long a connection waits for something more to be written.
+HOLD: Final = timedelta(seconds=10)
+# How long to wait after so many failures in a row. The phone may have the device for hours.
+BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
+
+# Read whoever listens: limits depend on the bank, the device card and the repairs on the others.
+_ALWAYS: Final = (
+    *STATUS_OF_READING,
+    Name.BANK,
+    Name.SERIAL_NUMBER,
+    Name.FIRMWARE_VERSION,
+    Name.CAPABILITIES,
+    Name.PIN_CHANGED,
+    Name.INSTANT_READOUT_ON,
+)
+# Settings that go together (M-S5).
+_LEVELS: Final = {
+    Name.LOW_SOC_WARNING: Name.DISCHARGE_FLOOR,
+    Name.DISCHARGE_FLOOR: Name.LOW_SOC_WARNING,
+}
+
+_ERROR_KEYS: Final[Mapping[type[VeSmartError], str]] = {
+    NoSlot: "no_slot",
+    NotReachable: "not_reachable",
+    WrongPin: "wrong_pin",
+    NoAnswer: "no_answer",
+    NotPaired: "not_paired",
+    Lost: "connection_lost",
+    BadAnswer: "bad_answer",
+    Refused: "refused",
+}
+
+
+class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
+    """Reads the pages of one device now and then, in one short connection, and writes on demand.
+
+    feed is given what concerns the Instant Readout, which the device does not send meanwhile. A failure is no failure
+    of the coordinator: it shows what it has, tries again, and says for how long that holds.
+    """
+
+    config_entry: ConfigEntry
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
+        minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
+        self._interval = timedelta(minutes=minutes) or None
+        super().__init__(
+            hass, _LOGGER, config_entry=entry, name=f"the pages of {entry.title}", update_interval=self._interval
+        )
+        self.address: str = entry.data[CONF_ADDRESS]
+        self.lost = False
+        self.last_error: VeSmartError | None = None
+        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
+        self.data = {}
+        self._feed = feed
+        self._client = VeSmartClient(self._get_device, name=entry.title, timing=TIMING)
+        self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self.values.to_store)
+        self._lock = asyncio.Lock()
+        self._end: CALLBACK_TYPE | None = None
+        self._failures = 0
+        self._places: dict[int, int] = {}
+
+    @property
+    def batteries(self) -> tuple[int, ...]:
+        """The numbers of the batteries that are there, or were until lately; they count from 1."""
+        return self.values.batteries
+
+    @property
+    def system_voltage(self) -> int | None:
+        """12, 24 or 48 V; None while the bank is not known."""
+        return self.values.system_voltage
+
+    def offered(self, name: Name, battery: int | None = None) -> bool:
+        """Return whether the device answered this once, now or in an earlier run."""
+        return Want(name=name, battery=battery) in self.data
+
+    def cells(self, battery: int) -> tuple[str, ...]:
+        """Return the numbers of the cells of a battery."""
+        cells = self.values.value(Want(name=Name.CELL, battery=battery))
+        return tuple(cells) if isinstance(cells, Mapping) else ()
+
+    def shown(self, want: Want) -> bool:
+        """Return whether a value is known and not too old to show."""
+        return self.values.shown(want, utcnow(), lost=self.lost)
+
+    async def async_restore(self) -> None:
+        """Show what an earlier run read."""
+        self.values.restore(await self._store.async_load() or StoredPages())
+        self.data = self.values.all()
+        self._update_device()
+
+    @callback
+    def async_start(self) -> None:
+        """Read for the first time, in the background, and end with Home Assistant."""
+        entry = self.config_entry
+        stopped = self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stopped)
+        entry.async_on_unload(stopped)
+        if self._interval and not entry.pref_disable_polling:
+            entry.async_create_background_task(self.hass, self.async_refresh(), f"first read of {self.name}")
+
+    @override
+    async def async_shutdown(self) -> None:
+        await super().async_shutdown()
+        self._let_hold_go_on()
+        async with self._lock:
+            await self._client.disconnect()
+        await self._store.async_save()
+
+    @asynccontextmanager
+    async def async_step_aside(self) -> AsyncGenerator[None]:
+        """Leave the device to somebody else for a while: it takes one connection only."""
+        async with self._lock:
+            self._let_hold_go_on()
+            await self._client.disconnect()
+            yield
+
+    @callback
+    def async_forget(self, battery: int | None) -> bool:
+        """Forget a battery, if there is one of that number; return False when it is there."""
+        if battery is None:
+            return True
+        if self.values.present(battery):
+            return False
+        self.values.forget(battery)
+        self.async_set_updated_data(self.values.all())
+        return True
+
+    async def async_read_now(self) -> None:
+        """Read everything, also what the device refused before. Raises HomeAssistantError."""
+        self.values.forget_refusals()
+        async with self._turn() as client:
+            await self._read(client, frozenset(Page))
+        self.async_set_updated_data(self.values.all())
+
+    async def async_read_registers(self, registers: Iterable[int], instance: int | None = None) -> dict[int, Answer]:
+        """Return what the device, or one of its instances, answers. Raises HomeAssistantError."""
+        async with self._turn() as client:
+            return await client.read(client.main_instance if instance is None else instance, registers)
+
+    async def async_write(self, name: Name, value: Value) -> None:
+        """Write a value and take over what the device has then.
+
+        Raises ServiceValidationError when it makes no sense, before anything is sent, and HomeAssistantError when the
+        device does not take it.
+        """
+        register = self.values.register(name)
+        self._check_levels(name, value)
+        async with self._writing_turn() as client:
+            if name in _LEVELS:
+                await self._read_registers(client, (self.values.register(_LEVELS[name]).id,))
+                self._check_levels(name, value)
+            reading = await client.write(client.main_instance, register, value, system_voltage=self.system_voltage)
+            self.values.take(None, {register.id: reading}, utcnow())
+            await self._read_after_writing(client, Page.SETTINGS)
+        self.async_set_updated_data(self.values.all())
+
+    async def async_act(self, name: Name) -> None:
+        """Make the device do something. Raises HomeAssistantError."""
+        async with self._writing_turn() as client:
+            await client.act(client.main_instance, named(name)[0])
+            await self._read_after_writing(client, Page.SETTINGS, Page.HISTORY)
+        self.async_set_updated_data(self.values.all())
+
+    @override
+    async def _async_update_data(self) -> Mapping[Want, Value]:
+        try:
+            async with self._line(hold=False) as client:
+                await self._read(client)
+        except VeSmartError:
+            self._back_off()
+        return self.values.all()
+
+    @asynccontextmanager
+    async def _line(self, *, hold: bool) -> AsyncGenerator[VeSmartClient]:
+        """Take a turn at the connection, which is made if need be. Raises VeSmartError."""
+        async with self._lock:
+            self._let_hold_go_on()
+            keep = False
+            try:
+                await self._client.connect()
+                yield self._client
+                keep = hold
+            except Refused:
+                keep = hold
+                raise
+            except VeSmartError as error:
+                self._lose(error)
+                raise
+            finally:
+                await self._end_turn(keep=keep)
+
+    @asynccontextmanager
+    async def _turn(self, *, hold: bool = False) -> AsyncGenerator[VeSmartClient]:
+        """Take a turn for a user, who is told what goes wrong."""
+        try:
+            async with self._line(hold=hold) as client:
+                yield client
+        except VeSmartError as error:
+            self.async_update_listeners()
+            raise self._translated(error) from error
+
+    @asynccontextmanager
+    async def _writing_turn(self) -> AsyncGenerator[VeSmartClient]:
+        """Take a turn to write. If it fails, nobody knows what the device has until it is read again."""
+        try:
+            async with self._turn(hold=True) as client:
+                yield client
+        except PayloadError as error:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="invalid_value",
+                translation_placeholders={"error": str(error)},
+            ) from error
+        except ServiceValidationError:
+            raise
+        except HomeAssistantError:
+            self._doubt_what_was_written()
+            raise
+
+    async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
+        """Read what is due of all that is shown, and once what could be, to learn whether the device has it."""
+        now = utcnow()
+        unknown = (name for name in OFFERED if not self.offered(name))
+        due = self.values.due(None, (*_ALWAYS, *self._listened(None), *unknown), now, forced)
+        await self._read_registers(client, due)
+        self._feed_readings(now)
+        await self._read_batteries(client, now, forced)
+        self.values.renewed()
+        self._regain()
+        self._store.async_save_later()
+
+    async def _read_registers(self, client: VeSmartClient, registers: Iterable[int]) -> None:
+        self.values.take(None, await client.read(client.main_instance, registers), utcnow())
+
+    async def _read_batteries(self, client: VeSmartClient, now: datetime, forced: frozenset[Page]) -> None:
+        sources = client.batteries
+        if self._places.keys() != {source.instance for source in sources}:
+            # The bank has changed, or is not known yet: each battery may be elsewhere.
+            self._places = {}
+        places = {source.instance: await self._read_battery(client, source, now, forced) for source in sources}
+        self._places = places
+        self.values.take_batteries(places.values(), now)
+        for number in self.values.forget_gone(now):
+            async_remove_battery(self.hass, self.config_entry, number)
+        self._update_device()
+
+    async def _read_battery(
+        self, client: VeSmartClient, source: BatterySource, now: datetime, forced: frozenset[Page]
+    ) -> int:
+        """Read what is due of a battery, and who it is if that is not known; return its number."""
+        number = self._places.get(source.instance, source.number)
+        offered = (row.name for row in source.registers if not self.offered(row.name, number))
+        due = self.values.due(number, (*self._listened(number), *offered), now, forced)
+        if not due and source.instance in self._places:
+            return number
+        serial_number = named(Name.SERIAL_NUMBER)[0].id
+        answers = await client.read(source.instance, (serial_number, *due))
+        number = self.values.number_of(source, answers)
+        self.values.take(number, answers, now)
+        return number
+
+    async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
+        """Read what may have changed along. What was written holds, whatever becomes of this."""
+        try:
+            await self._read(client, frozenset(pages))
+        except VeSmartError as error:
+            self._lose(error)
+            self._doubt_what_was_written()
+
+    def _listened(self, battery: int | None) -> set[Name]:
+        """Return what enabled entities show."""
+        wants = (want for want in self.async_contexts() if isinstance(want, Want))
+        return {want.name for want in wants if want.battery == battery}
+
+    def _feed_readings(self, now: datetime) -> None:
+        wants = (Want(name=name) for name in STATUS_OF_READING)
+        fresh = {want.name: self.values.value(want) for want in wants if self._is_fresh(want, now)}
+        if fresh:
+            self._feed(fresh)
+
+    def _is_fresh(self, want: Want, now: datetime) -> bool:
+        read_at = self.values.read_at(want)
+        return read_at is not None and read_at >= now
+
+    def _check_levels(self, name: Name, value: Value) -> None:
+        """Refuse a warning that would come no sooner than the discharge floor (M-S5). A floor of 0 is none (M-S6)."""
+        if name not in _LEVELS:
+            return
+        levels = {one: self.values.value(Want(name=one)) for one in _LEVELS} | {name: value}
+        warning, floor = levels[Name.LOW_SOC_WARNING], levels[Name.DISCHARGE_FLOOR]
+        if not isinstance(warning, int | float) or not isinstance(floor, int | float):
+            return
+        if floor and warning <= floor:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="warning_not_above_floor",
+                translation_placeholders={"warning": f"{warning:g}", "floor": f"{floor:g}"},
+            )
+
+    def _translated(self, error: VeSmartError) -> HomeAssistantError:
+        key = next(_ERROR_KEYS[kind] for kind in type(error).mro() if kind in _ERROR_KEYS)
+        placeholders = {"device": self.config_entry.title, "error": str(error)}
+        return HomeAssistantError(translation_domain=DOMAIN, translation_key=key, translation_placeholders=placeholders)
+
+    def _get_device(self) -> BLEDevice | None:
+        return async_ble_device_from_address(self.hass, self.address, connectable=True)
+
+    @callback
+    def _update_device(self) -> None:
+        """Show on the device card who the device is, once that is known."""
+        serial_number = self.values.value(Want(name=Name.SERIAL_NUMBER))
+        firmware = self.values.value(Want(name=Name.FIRMWARE_VERSION))
+        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
+
+    def _lose(self, error: VeSmartError) -> None:
+        self.last_error = error
+        if not self.lost:
+            self.lost = True
+            _LOGGER.info("%s cannot be read over a connection: %s", self.config_entry.title, error)
+
+    def _regain(self) -> None:
+        self.last_error = None
+        self._failures = 0
+        self.update_interval = self._interval
+        if self.lost:
+            self.lost = False
+            _LOGGER.info("%s can be read over a connection again", self.config_entry.title)
+
+    def _back_off(self) -> None:
+        self.update_interval = BACK_OFF[min(self._failures, len(BACK_OFF) - 1)]
+        self._failures += 1
+
+    @callback
+    def _doubt_what_was_written(self) -> None:
+        """Read before long what the device has, even where that is done on demand only: there was one."""
+        self.values.expire(Page.SETTINGS, Page.HISTORY)
+        self.update_interval = BACK_OFF[0]
+        self._schedule_refresh()
+
+    @callback
+    def _let_hold_go_on(self) -> None:
+        """Do not end the connection that is held."""
+        if self._end:
+            self._end()
+            self._end = None
+
+    async def _end_turn(self, *, keep: bool) -> None:
+        if keep and self._client.connected:
+            self._end = async_call_later(self.hass, HOLD, self._async_hold_over)
+        else:
+            await self._client.disconnect()
+
+    @callback
+    def _async_hold_over(self, _now: datetime) -> None:
+        self._end = None
+        self.config_entry.async_create_background_task(self.hass, self._async_end_hold(), f"end of {self.name}")
+
+    async def _async_end_hold(self) -> None:
+        async with self._lock:
+            if self._end is None:
+                await self._client.disconnect()
+
+    async def _async_stopped(self, _event: Event) -> None:
+        await self.async_shutdown()

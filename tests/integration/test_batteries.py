@@ -1,0 +1,223 @@
+"""Each battery of the bank as a child of the device: who it is, what it measures, and how it comes and goes."""
+
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.typing import WebSocketGenerator
+
+from custom_components.smallbms_ng.const import DOMAIN
+from custom_components.smallbms_ng.page_values import GONE_AFTER
+from emulator.battery.layout import BankLayout
+from emulator.ve_smart.quirks import Quirks
+from tests.emulator.banks import ONE_48V, make_bms
+
+from .bench import Bench, a_bench
+from .conftest import ADDRESS, Radio
+
+SERIAL_NUMBER = 0x010A
+UNPLUGGED = 1
+
+
+@pytest.fixture
+async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        yield bench
+
+
+def child(bench: Bench, number: int) -> dr.ChildDeviceEntry | None:
+    """Return the device of a battery."""
+    identifier = (DOMAIN, f"{ADDRESS}_battery_{number}")
+    return dr.async_get(bench.hass).async_get_child_device_by_identifier(identifier, bench.entry.entry_id)
+
+
+def present(bench: Bench) -> list[int]:
+    """Return the numbers of the batteries that have a device."""
+    return [number for number in range(1, 20) if child(bench, number)]
+
+
+def shown(bench: Bench, number: int, key: str) -> str:
+    return bench.state("sensor", f"battery_{number}_{key}").state
+
+
+def is_shown(bench: Bench, number: int) -> bool:
+    return shown(bench, number, "voltage") != STATE_UNAVAILABLE
+
+
+async def unplug(bench: Bench, battery: int | None) -> None:
+    """Start the BMS with the cable of a battery out, or of none; batteries count from 0 here."""
+    bench.bms.faults.unplugged_battery = battery
+    bench.bms.power_cycle()
+    await bench.press("read_now")
+
+
+async def test_m_v4_who_each_is_and_what_it_measures(hass: HomeAssistant, bench: Bench) -> None:
+    bench.bms.step(current=-30, ambient=22, seconds=600)
+    await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4]
+    for index, battery in enumerate(bench.bms.bank.batteries):
+        number = index + 1
+        page = bench.bms.battery_page(index)
+        assert page
+        assert shown(bench, number, "serial_number") == battery.serial_number
+        assert shown(bench, number, "firmware_version") == battery.firmware_version
+        assert shown(bench, number, "battery_model") == "12.8/100"
+        assert float(shown(bench, number, "voltage")) == pytest.approx(page.voltage, abs=0.01)
+        assert float(shown(bench, number, "current")) == pytest.approx(page.current, abs=0.001)
+        assert float(shown(bench, number, "temperature")) == pytest.approx(page.temperature, abs=0.01)
+        cells = [float(shown(bench, number, f"cell_{cell}")) for cell in range(1, 5)]
+        assert cells == pytest.approx(page.cell_voltages, abs=0.01)
+        assert not bench.has("sensor", f"battery_{number}_cell_5")
+
+
+async def test_each_is_a_child_of_the_device(hass: HomeAssistant, bench: Bench) -> None:
+    device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, ADDRESS), bench.entry.entry_id)
+    battery = child(bench, 2)
+    assert device
+    assert battery
+    assert battery.parent_device_id == device.id
+    assert battery.name == "Battery 2"
+    entities = er.async_entries_for_device(er.async_get(hass), battery.id)
+    names = {found.original_name for found in entities}
+    assert {"Voltage", "Current", "Temperature", "Serial number", "Cell 1 voltage", "Cell 4 voltage"} <= names
+
+
+async def test_a_battery_of_sixteen_cells(hass: HomeAssistant, radio: Radio) -> None:
+    async with a_bench(Bench(hass, radio, bms=make_bms(ONE_48V))) as bench:
+        await bench.load()
+        assert present(bench) == [1]
+        assert shown(bench, 1, "battery_model") == "51.2/100"
+        cells = [float(shown(bench, 1, f"cell_{cell}")) for cell in range(1, 17)]
+        assert sum(cells) == pytest.approx(bench.bms.voltage, abs=0.2)
+
+
+async def test_a_cable_is_out(bench: Bench) -> None:
+    """While it runs, the BMS still knows the battery, but measures nothing of it."""
+    bench.bms.faults.unplugged_battery = UNPLUGGED
+    bench.bms.step(current=0, ambient=20, seconds=60)
+    await bench.press("read_now")
+    assert shown(bench, 2, "voltage") == shown(bench, 2, "cell_1") == "unknown"
+    assert shown(bench, 2, "serial_number") == bench.bms.bank.batteries[1].serial_number
+    assert float(shown(bench, 3, "voltage")) > 12
+
+
+async def test_a_battery_is_not_there_for_a_while(bench: Bench) -> None:
+    """The others keep their numbers, though the device counts them anew."""
+    serials = {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)}
+    await unplug(bench, UNPLUGGED)
+    assert present(bench) == [1, 2, 3, 4]
+    assert [is_shown(bench, number) for number in (1, 2, 3, 4)] == [True, False, True, True]
+    assert {number: shown(bench, number, "serial_number") for number in (1, 3, 4)} == {
+        number: serial for number, serial in serials.items() if number != 2
+    }
+    await bench.wait(GONE_AFTER / 2)
+    await unplug(bench, None)
+    assert {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)} == serials
+
+
+async def test_a_battery_is_gone_for_good(hass: HomeAssistant, bench: Bench) -> None:
+    await unplug(bench, UNPLUGGED)
+    await bench.wait(GONE_AFTER)
+    await bench.press("read_now")
+    assert present(bench) == [1, 3, 4]
+    assert not bench.has("sensor", "battery_2_voltage")
+    assert bench.pages.batteries == (1, 3, 4)
+    await unplug(bench, None)
+    assert present(bench) == [1, 2, 3, 4]
+    assert is_shown(bench, 2)
+
+
+async def test_that_nothing_was_read_takes_no_battery_away(bench: Bench) -> None:
+    bench.device.faults.refuse_connections = True
+    for _ in range(30):
+        await bench.wait(timedelta(hours=1))
+    bench.device.faults.refuse_connections = False
+    await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4]
+    assert is_shown(bench, 2)
+
+
+async def test_batteries_are_added_when_they_appear(hass: HomeAssistant, radio: Radio) -> None:
+    bench = Bench(hass, radio)
+    bench.bms.faults.unplugged_battery = 3
+    bench.bms.power_cycle()
+    async with a_bench(bench):
+        await bench.load()
+        assert present(bench) == [1, 2, 3]
+        await unplug(bench, None)
+        assert present(bench) == [1, 2, 3, 4]
+        assert shown(bench, 4, "serial_number") == bench.bms.bank.batteries[3].serial_number
+
+
+async def test_gone_and_known_over_a_restart(bench: Bench) -> None:
+    await unplug(bench, UNPLUGGED)
+    await bench.reload()
+    assert present(bench) == [1, 2, 3, 4]
+    assert [is_shown(bench, number) for number in (1, 2, 3, 4)] == [True, False, True, True]
+    await bench.wait(GONE_AFTER)
+    await bench.press("read_now")
+    assert present(bench) == [1, 3, 4]
+
+
+async def test_batteries_without_serial_numbers_are_counted(hass: HomeAssistant, radio: Radio) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(missing={SERIAL_NUMBER}))
+        assert present(bench) == [1, 2, 3, 4]
+        assert not bench.has("sensor", "battery_1_serial_number")
+        assert float(shown(bench, 4, "voltage")) > 12
+
+
+async def test_batteries_that_the_device_does_not_tell_of(hass: HomeAssistant, radio: Radio) -> None:
+    """What batteries answer is an assumption: without them, the bank remains."""
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(main_instance_only=True))
+        assert present(bench) == []
+        assert bench.state("sensor", "batteries").state == "4"
+
+
+@pytest.mark.parametrize("offset", [0, 7])
+async def test_wherever_the_device_counts_from(hass: HomeAssistant, radio: Radio, offset: int) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(instance_offset=offset))
+        assert present(bench) == [1, 2, 3, 4]
+        await bench.set("tail_current", 6)
+        assert bench.bms.settings.tail_current == 6
+
+
+@pytest.mark.parametrize(("there", "removable"), [(True, False), (False, True)])
+async def test_a_user_removes_a_battery(
+    hass: HomeAssistant, bench: Bench, hass_ws_client: WebSocketGenerator, there: bool, removable: bool
+) -> None:
+    """One that is there would only come back."""
+    assert await async_setup_component(hass, "config", {})
+    if not there:
+        await unplug(bench, UNPLUGGED)
+    client = await bench.run(hass_ws_client(hass))
+    battery = child(bench, 2)
+    assert battery
+    response = await bench.run(client.remove_device(battery.id))
+    assert response["success"] is removable
+    assert present(bench) == ([1, 3, 4] if removable else [1, 2, 3, 4])
+
+
+async def test_the_device_itself_is_not_removed_alone(
+    hass: HomeAssistant, bench: Bench, hass_ws_client: WebSocketGenerator
+) -> None:
+    assert await async_setup_component(hass, "config", {})
+    client = await bench.run(hass_ws_client(hass))
+    device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, ADDRESS), bench.entry.entry_id)
+    assert device
+    response = await bench.run(client.remove_device(device.id))
+    assert response["success"] is False
+
+
+async def test_many_batteries(hass: HomeAssistant, radio: Radio) -> None:
+    async with a_bench(Bench(hass, radio, bms=make_bms(BankLayout.of("12.8/100", parallel=12)))) as bench:
+        await bench.load()
+        assert present(bench) == list(range(1, 13))

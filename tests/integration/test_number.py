@@ -1,0 +1,260 @@
+"""Settings as numbers: what they take, and what is shown once the device has taken it, or has not."""
+
+from collections.abc import AsyncGenerator
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+import pytest
+
+from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
+from emulator.battery.layout import BankLayout
+from emulator.bms.settings import SettingKey
+from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+from emulator.ve_smart.register_box import Refusal
+from tests.emulator.banks import FOUR_AS_24V, ONE_12V, ONE_24V, ONE_48V, make_bms
+
+from .bench import Bench, CountingBox, a_bench, is_lost
+from .conftest import Radio
+
+KEEP_ALIVE: Final = 0x0093
+MINUTE: Final = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        bench.box.forget()
+        yield bench
+
+
+def written(bench: Bench) -> list[int]:
+    """Return the registers that were written, but for the connection's own."""
+    return [register for register, _ in bench.box.writes if register != KEEP_ALIVE]
+
+
+SETTINGS: Final = (
+    ("charged_voltage", SettingKey.CHARGED_VOLTAGE, 28.4),
+    ("charged_voltage", SettingKey.CHARGED_VOLTAGE, 24),
+    ("charged_voltage", SettingKey.CHARGED_VOLTAGE, 32),
+    ("tail_current", SettingKey.TAIL_CURRENT, 0.5),
+    ("tail_current", SettingKey.TAIL_CURRENT, 9.9),
+    ("charged_detection_time", SettingKey.CHARGED_DETECTION_TIME, 1),
+    ("charged_detection_time", SettingKey.CHARGED_DETECTION_TIME, 50),
+    ("low_soc_warning", SettingKey.LOW_SOC_WARNING, 99),
+    ("low_soc_warning", SettingKey.LOW_SOC_WARNING, 11),
+    ("discharge_floor", SettingKey.DISCHARGE_FLOOR, 14),
+    ("discharge_floor", SettingKey.DISCHARGE_FLOOR, 0),
+)
+
+
+@pytest.mark.parametrize(("key", "setting", "value"), SETTINGS)
+async def test_m_v6_a_setting(bench: Bench, key: str, setting: SettingKey, value: float) -> None:
+    await bench.set(key, value)
+    assert bench.bms.settings.get(setting) == value
+    assert float(bench.state("number", key).state) == value
+    assert len(written(bench)) == 1
+
+
+async def test_m_s3_the_state_of_charge(bench: Bench) -> None:
+    await bench.set("state_of_charge", 80)
+    assert bench.bms.monitor.state_of_charge == 80
+    assert bench.state("number", "state_of_charge").state == "80.0"
+    # The reading does not wait for the next advertisement, which comes only after the connection.
+    await bench.wait(timedelta(seconds=5))
+    assert bench.state("sensor", "battery_level").state == "80.0"
+
+
+async def test_a_setting_that_only_some_devices_have(hass: HomeAssistant, radio: Radio) -> None:
+    bench = Bench(hass, radio)
+    bench.box.device.pre_alarm_cell_voltage = 3.0
+    async with a_bench(bench):
+        await bench.load()
+        await bench.set("pre_alarm_cell_voltage", 3.1)
+        assert bench.box.device.pre_alarm_cell_voltage == 3.1
+        assert bench.state("number", "pre_alarm_cell_voltage").state == "3.1"
+
+
+async def test_a_setting_that_this_device_does_not_have(bench: Bench) -> None:
+    assert not bench.has("number", "pre_alarm_cell_voltage")
+
+
+@pytest.mark.parametrize(
+    ("layout", "low", "high"), [(ONE_12V, 12, 16), (ONE_24V, 24, 32), (FOUR_AS_24V, 24, 32), (ONE_48V, 48, 64)]
+)
+async def test_limits_follow_the_system_voltage(
+    hass: HomeAssistant, radio: Radio, layout: BankLayout, low: float, high: float
+) -> None:
+    async with a_bench(Bench(hass, radio, bms=make_bms(layout))) as bench:
+        await bench.load()
+        attributes = bench.state("number", "charged_voltage").attributes
+        assert (attributes["min"], attributes["max"], attributes["step"]) == (low, high, 0.1)
+        assert attributes["unit_of_measurement"] == "V"
+        for value in (low - 0.1, high + 0.1):
+            with pytest.raises(ServiceValidationError):
+                await bench.set("charged_voltage", value)
+        assert written(bench) == []
+
+
+async def test_limits_of_any_system_while_the_bank_is_not_known(hass: HomeAssistant, radio: Radio) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(missing={0x0380}))
+        attributes = bench.state("number", "charged_voltage").attributes
+        assert (attributes["min"], attributes["max"]) == (12, 64)
+        await bench.set("charged_voltage", 28)
+        assert bench.bms.settings.charged_voltage == 28
+
+
+@pytest.mark.parametrize(
+    ("key", "low", "high", "step"),
+    [
+        ("tail_current", 0.5, 10, 0.1),
+        ("charged_detection_time", 1, 50, 1),
+        ("low_soc_warning", 0, 99, 1),
+        ("discharge_floor", 0, 99, 1),
+        ("state_of_charge", 0, 100, 1),
+    ],
+)
+async def test_limits(bench: Bench, key: str, low: float, high: float, step: float) -> None:
+    attributes = bench.state("number", key).attributes
+    assert (attributes["min"], attributes["max"], attributes["step"]) == (low, high, step)
+
+
+# Settings that go together
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "warning", "floor"),
+    [
+        ("low_soc_warning", 10, "10", "10"),
+        ("low_soc_warning", 3, "3", "10"),
+        ("low_soc_warning", 0, "0", "10"),
+        ("discharge_floor", 15, "15", "15"),
+        ("discharge_floor", 40, "15", "40"),
+    ],
+)
+async def test_m_s5_the_warning_is_above_the_floor(
+    bench: Bench, key: str, value: float, warning: str, floor: str
+) -> None:
+    before = bench.state("number", key)
+    with pytest.raises(ServiceValidationError) as raised:
+        await bench.set(key, value)
+    assert raised.value.translation_key == "warning_not_above_floor"
+    assert raised.value.translation_placeholders == {"warning": warning, "floor": floor}
+    assert f"{warning}%" in str(raised.value)
+    assert f"{floor}%" in str(raised.value)
+    assert bench.state("number", key) is before
+    assert not bench.box.reads, "something was sent"
+    assert not bench.box.writes, "something was sent"
+
+
+@pytest.mark.parametrize("warning", [1, 0])
+async def test_m_s6_a_floor_of_0_is_none(bench: Bench, warning: float) -> None:
+    await bench.set("discharge_floor", 0)
+    await bench.set("low_soc_warning", warning)
+    assert bench.bms.settings.low_soc_warning == warning
+    with pytest.raises(ServiceValidationError):
+        await bench.set("discharge_floor", 1)
+    assert bench.bms.settings.discharge_floor == 0
+
+
+async def test_m_s5_a_level_that_the_phone_changed_meanwhile(bench: Bench) -> None:
+    """What is known may be an hour old: it is looked up before anything is written."""
+    bench.bms.change_setting(SettingKey.LOW_SOC_WARNING, 30)
+    bench.bms.change_setting(SettingKey.DISCHARGE_FLOOR, 20)
+    with pytest.raises(ServiceValidationError) as raised:
+        await bench.set("low_soc_warning", 18)
+    assert raised.value.translation_placeholders == {"warning": "18", "floor": "20"}
+    assert written(bench) == []
+
+
+# When the device does not take it
+
+
+async def test_a_refused_write(bench: Bench) -> None:
+    bench.service.quirks = Quirks(refused_writes=EVERY_REGISTER, acknowledges_writes=True)
+    with pytest.raises(HomeAssistantError) as raised:
+        await bench.set("tail_current", 7)
+    assert raised.value.translation_key == "refused"
+    assert bench.state("number", "tail_current").state == "4.0"
+
+
+class LateBox(CountingBox):
+    """Takes what is written only when it is told to."""
+
+    waiting: list[tuple[int, int, bytes]]
+
+    def write(self, instance: int, register: int, payload: bytes) -> Refusal | None:
+        self.waiting.append((instance, register, payload))
+        return None
+
+    def catch_up(self) -> None:
+        for instance, register, payload in self.waiting:
+            super().write(instance, register, payload)
+
+
+async def test_an_ignored_and_late_write(hass: HomeAssistant, radio: Radio) -> None:
+    """It is told as refused. What the device has after all is shown before long."""
+    bench = Bench(hass, radio, options={CONF_PAGES_INTERVAL: 0})
+    box = LateBox(bench.bms, bench.device)
+    box.forget()
+    box.waiting = []
+    bench.box = bench.service._box = box
+    async with a_bench(bench):
+        await bench.load()
+        await bench.press("read_now")
+        with pytest.raises(HomeAssistantError) as raised:
+            await bench.set("tail_current", 7)
+        assert raised.value.translation_key == "refused"
+        assert bench.state("number", "tail_current").state == "4.0"
+        box.catch_up()
+        await bench.wait(MINUTE + timedelta(seconds=2))
+        assert bench.state("number", "tail_current").state == "7.0"
+
+
+async def test_not_reachable(bench: Bench) -> None:
+    bench.device.faults.refuse_connections = True
+    with pytest.raises(HomeAssistantError) as raised:
+        await bench.set("tail_current", 7)
+    assert raised.value.translation_key == "not_reachable"
+    assert bench.entry.title in str(raised.value)
+    assert bench.state("number", "tail_current").state == "4.0"
+    assert bench.bms.settings.tail_current == 4
+
+
+async def test_no_slot(bench: Bench) -> None:
+    bench.radio.scanner.slots = 0
+    with pytest.raises(HomeAssistantError) as raised:
+        await bench.set("tail_current", 7)
+    assert raised.value.translation_key == "no_slot"
+
+
+async def test_a_write_ends_the_waiting_after_failures(bench: Bench) -> None:
+    """A user who tries need not wait until it would have been tried again."""
+    bench.device.faults.refuse_connections = True
+    for _ in range(60):
+        await bench.wait(MINUTE)
+    assert is_lost(bench)
+    bench.device.faults.refuse_connections = False
+    await bench.set("tail_current", 7)
+    assert not is_lost(bench)
+    assert bench.state("number", "tail_current").state == "7.0"
+
+
+@pytest.mark.parametrize("operations", range(0, 40, 2))
+async def test_the_link_is_lost_in_the_middle_of_a_write(bench: Bench, operations: int) -> None:
+    """Whether it was written or not: before long the number shows what the device has."""
+    bench.device.faults.lose_link_after = operations
+    with suppress(HomeAssistantError):
+        await bench.set("tail_current", 7)
+    bench.device.faults.lose_link_after = None
+    assert bench.state("sensor", "voltage").state != STATE_UNAVAILABLE
+    await bench.wait(MINUTE + timedelta(seconds=2))
+    await bench.wait(timedelta(seconds=11))
+    assert float(bench.state("number", "tail_current").state) == bench.bms.settings.tail_current
+    assert bench.state("sensor", "voltage").state != STATE_UNAVAILABLE
+    assert bench.idle

@@ -1,0 +1,486 @@
+"""What is read over a connection and when, and what happens when there is none."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import datetime, timedelta
+from typing import Final
+
+from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY
+from homeassistant.const import EVENT_HOMEASSISTANT_STOP, STATE_UNAVAILABLE
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import entity_registry as er
+from homeassistant.util.dt import utcnow
+import pytest
+from syrupy.assertion import SnapshotAssertion
+
+from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, DOMAIN
+from custom_components.smallbms_ng.link import Link as PageLink
+from custom_components.smallbms_ng.page_values import SHOWN_FOR
+from custom_components.smallbms_ng.pages import BACK_OFF, HOLD
+from emulator.bms.settings import SettingKey
+from emulator.device import DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION
+from emulator.gatt import Link
+from emulator.radio.in_process import EmulatedScanner
+from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+
+from .bench import MAIN, Bench, a_bench, is_lost
+from .conftest import ADDRESS, Radio, entity_id
+
+VOLTAGE: Final = 0xED8D
+CELL_VOLTAGES: Final = 0x0385
+CELL: Final = 0x0381
+FLOOR: Final = 0x1008
+OTHER_FLOOR: Final = 0x210B
+DETECTION_TIME: Final = 0x1003
+CYCLES: Final = 0x0303
+MINUTE: Final = timedelta(minutes=1)
+
+
+@pytest.fixture
+async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
+    async with a_bench(Bench(hass, radio)) as bench:
+        yield bench
+
+
+@pytest.fixture
+async def loaded(bench: Bench) -> Bench:
+    """Return a bench that was read once, and counts from then on."""
+    await bench.load()
+    bench.box.forget()
+    return bench
+
+
+def said(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    """Return what the integration logged, but for the details."""
+    ours = (record for record in caplog.records if "smallbms_ng" in record.name)
+    return [(record.levelname, record.getMessage()) for record in ours if record.levelname != "DEBUG"]
+
+
+def is_shown(bench: Bench, platform: str, key: str) -> bool:
+    return bench.state(platform, key).state != STATE_UNAVAILABLE
+
+
+class Attempts:
+    """When the radio was told to connect."""
+
+    def __init__(self, scanner: EmulatedScanner, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.times: list[datetime] = []
+        self._open_link = scanner.open_link
+        monkeypatch.setattr(scanner, "open_link", self._opened)
+
+    def _opened(self, address: str, **callbacks: object) -> Link:
+        if not self.times or utcnow() - self.times[-1] > MINUTE / 2:
+            self.times.append(utcnow())
+        return self._open_link(address, **callbacks)  # type: ignore[arg-type]  # as they come
+
+    @property
+    def pauses(self) -> list[timedelta]:
+        """Return how long it was from each to the next, in whole minutes."""
+        return [
+            timedelta(minutes=round((later - earlier) / MINUTE))
+            for earlier, later in zip(self.times, self.times[1:], strict=False)
+        ]
+
+
+# What is read, and when
+
+
+async def test_the_first_read(hass: HomeAssistant, bench: Bench) -> None:
+    """It needs no more round trips than Home Assistant needs to hear of every page, and lets go at once."""
+    await bench.load()
+    assert bench.idle
+    assert bench.state("number", "discharge_floor").state == "10.0"
+    assert bench.state("sensor", "batteries").state == "4"
+    assert bench.state("sensor", "history_cycles").state == "0"
+    assert bench.pages.system_voltage == 24
+    assert bench.pages.batteries == (1, 2, 3, 4)
+    device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, ADDRESS), bench.entry.entry_id)
+    assert device
+    assert (device.serial_number, device.sw_version) == (DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION)
+
+
+async def test_each_page_has_its_age(loaded: Bench) -> None:
+    for _ in range(13):
+        await loaded.wait(timedelta(minutes=5))
+    reads = loaded.box.reads
+    assert reads[MAIN, VOLTAGE] == reads[MAIN, CELL_VOLTAGES] == reads[1, CELL] == 13
+    assert (reads[MAIN, CYCLES], reads[MAIN, FLOOR]) == (2, 1)
+
+
+async def test_another_interval(hass: HomeAssistant, radio: Radio) -> None:
+    async with a_bench(Bench(hass, radio, options={CONF_PAGES_INTERVAL: 90})) as bench:
+        await bench.load()
+        bench.box.forget()
+        await bench.wait(timedelta(minutes=80))
+        assert not bench.box.reads
+        await bench.wait(timedelta(minutes=11))
+        assert {bench.box.reads[MAIN, one] for one in (VOLTAGE, CELL_VOLTAGES, CYCLES, FLOOR)} == {1}
+
+
+async def test_on_demand_only(hass: HomeAssistant, radio: Radio) -> None:
+    async with a_bench(Bench(hass, radio, options={CONF_PAGES_INTERVAL: 0})) as bench:
+        await bench.load()
+        await bench.wait(timedelta(hours=3))
+        assert not bench.box.reads
+        await bench.press("read_now")
+        assert bench.state("sensor", "history_cycles").state == "0"
+        bench.box.forget()
+        await bench.wait(timedelta(hours=3))
+        assert not bench.box.reads
+
+
+async def test_only_what_enabled_entities_show_is_read(hass: HomeAssistant, loaded: Bench) -> None:
+    registry = er.async_get(hass)
+    for key in ("history_cycles", "cell_voltage_min", *(f"battery_2_cell_{cell}" for cell in range(1, 5))):
+        registry.async_update_entity(entity_id(hass, "sensor", key), disabled_by=er.RegistryEntryDisabler.USER)
+    for found in er.async_entries_for_config_entry(registry, loaded.entry.entry_id):
+        if "battery_3_" in found.unique_id:
+            registry.async_update_entity(found.entity_id, disabled_by=er.RegistryEntryDisabler.USER)
+    await loaded.wait(timedelta(seconds=RELOAD_AFTER_UPDATE_DELAY + 1))
+    loaded.box.forget()
+    await loaded.press("read_now")
+    reads = loaded.box.reads
+    assert reads[MAIN, CYCLES] == reads[2, CELL] == 0
+    assert not [key for key in reads if key[0] == 3]
+    assert reads[1, CELL] == 1
+    assert reads[2, VOLTAGE] == 1
+    # The highest cell voltage is still shown, and is in the same register.
+    assert reads[MAIN, CELL_VOLTAGES] == 1
+    assert not {0x0201, 0x2100, 0x0207, 0xED8E, 0xEC65} & {register for _, register in reads}
+
+
+async def test_of_two_registers_for_one_value_one_is_read(loaded: Bench) -> None:
+    await loaded.press("read_now")
+    assert loaded.box.reads[MAIN, FLOOR] == 1
+    assert loaded.box.reads[MAIN, OTHER_FLOOR] == 0
+
+
+async def test_the_other_register_is_used_where_the_first_is_missing(bench: Bench) -> None:
+    await bench.load(Quirks(missing={FLOOR}))
+    await bench.set("discharge_floor", 12)
+    assert [register for register, _ in bench.box.writes if register != 0x0093] == [OTHER_FLOOR]
+    assert bench.state("number", "discharge_floor").state == "12.0"
+
+
+# Registers that the device does not have
+
+
+@pytest.mark.parametrize("silent", [False, True])
+async def test_refused_registers_are_remembered(
+    bench: Bench, hass_storage: dict[str, dict[str, object]], silent: bool
+) -> None:
+    quirks = Quirks(missing={CYCLES, DETECTION_TIME}, silent_about_missing=silent)
+    await bench.load(quirks)
+    assert not bench.has("sensor", "history_cycles")
+    assert not bench.has("number", "charged_detection_time")
+    assert bench.has("number", "discharge_floor")
+    await bench.unload()
+    stored = hass_storage[f"smallbms_ng.{bench.entry.entry_id}.pages"]["data"]
+    assert {"battery": None, "register": CYCLES} in stored["refused"]  # type: ignore[index]
+    bench.box.forget()
+    await bench.load(quirks)
+    await bench.wait(timedelta(minutes=31))
+    assert bench.box.reads[MAIN, CYCLES] == bench.box.reads[MAIN, DETECTION_TIME] == 0
+
+
+async def test_read_now_asks_again(bench: Bench) -> None:
+    await bench.load(Quirks(missing={CYCLES, DETECTION_TIME}))
+    bench.service.quirks = Quirks()
+    await bench.wait(timedelta(hours=2))
+    assert not bench.has("sensor", "history_cycles")
+    await bench.press("read_now")
+    assert bench.state("sensor", "history_cycles").state == "0"
+    assert bench.state("number", "charged_detection_time").state == "3"
+
+
+async def test_what_was_there_and_is_refused_is_unknown(loaded: Bench) -> None:
+    loaded.service.quirks = Quirks(missing={CYCLES})
+    await loaded.press("read_now")
+    assert loaded.state("sensor", "history_cycles").state == "unknown"
+
+
+async def test_a_device_that_answers_no_register_but_voltage(bench: Bench) -> None:
+    await bench.load(Quirks(missing=set(EVERY_REGISTER) - {VOLTAGE}))
+    keys = [found.unique_id for found in er.async_get(bench.hass).entities.values() if found.domain == "number"]
+    assert keys == []
+    assert not is_lost(bench)
+    assert is_shown(bench, "sensor", "voltage")
+    assert is_shown(bench, "sensor", "battery_level")
+
+
+# The readings
+
+
+async def test_what_is_read_feeds_the_readings(bench: Bench) -> None:
+    await bench.load()
+    bench.device.faults.silent = True
+    bench.bms.step(current=-40, ambient=20, seconds=600)
+    await bench.press("read_now")
+    await bench.wait(timedelta(seconds=10))
+    assert float(bench.state("sensor", "voltage").state) == pytest.approx(bench.bms.voltage, abs=0.01)
+    assert float(bench.state("sensor", "current").state) == pytest.approx(-40, abs=0.1)
+    assert float(bench.state("sensor", "battery_level").state) == pytest.approx(
+        bench.bms.monitor.state_of_charge, abs=0.1
+    )
+    assert bench.state("binary_sensor", "allowed_to_charge").state == "on"
+    assert bench.state("sensor", "low_soc").state == "ok"
+
+
+async def test_a_reading_over_a_connection_is_the_one_that_is_sent(bench: Bench) -> None:
+    """Else every connection would change what is shown, and the next advertisement change it back."""
+    bench.bms.step(current=-12.3456, ambient=21.7, seconds=600)
+    await bench.load()
+    runtime = bench.entry.runtime_data.instant_readout
+    advertised = runtime.latest
+    await bench.press("read_now")
+    assert runtime._newest is not advertised, "nothing was fed"
+    assert runtime._newest == advertised
+
+
+async def test_readings_stay_while_the_line_is_held(loaded: Bench) -> None:
+    for step in range(60):
+        await loaded.set("discharge_floor", 5 + step % 5)
+        assert loaded.device.connected
+        await loaded.wait(timedelta(seconds=8))
+        assert loaded.device.connected
+        assert is_shown(loaded, "sensor", "voltage")
+
+
+async def test_without_a_key_the_connection_gives_the_readings(hass: HomeAssistant, radio: Radio) -> None:
+    bench = Bench(hass, radio)
+    data = {key: value for key, value in bench.entry.data.items() if key != CONF_KEY}
+    hass.config_entries.async_update_entry(bench.entry, data=data)
+    async with a_bench(bench):
+        await bench.load()
+        assert float(bench.state("sensor", "voltage").state) == pytest.approx(bench.bms.voltage, abs=0.01)
+        assert bench.state("sensor", "error").state == "none"
+        for _ in range(6):
+            await bench.wait(timedelta(minutes=5))
+            assert is_shown(bench, "sensor", "voltage")
+        radio.device.faults.refuse_connections = True
+        await bench.wait(timedelta(minutes=30))
+        await bench.wait(timedelta(minutes=30))
+        assert not is_shown(bench, "sensor", "voltage")
+
+
+# No connection
+
+
+async def test_no_connection_for_hours(loaded: Bench, caplog: pytest.LogCaptureFixture) -> None:
+    """The readings go on, the settings stay, what was measured is not shown for ever; and there is no noise."""
+    loaded.device.faults.refuse_connections = True
+    for minute in range(round((SHOWN_FOR + timedelta(hours=1)) / MINUTE)):
+        await loaded.wait(MINUTE)
+        assert is_shown(loaded, "sensor", "voltage"), minute
+    assert is_shown(loaded, "number", "discharge_floor")
+    assert is_shown(loaded, "button", "read_now")
+    assert not is_shown(loaded, "sensor", "cell_voltage_min")
+    loaded.device.faults.refuse_connections = False
+    await loaded.wait(timedelta(hours=1))
+    assert is_shown(loaded, "sensor", "cell_voltage_min")
+    ours = said(caplog)
+    assert {level for level, _ in ours} <= {"INFO"}
+    assert len([text for _, text in ours if "cannot be read over a connection" in text]) == 1
+    assert len([text for _, text in ours if "can be read over a connection again" in text]) == 1
+
+
+async def test_failures_are_tried_ever_more_seldom(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    loaded.device.faults.refuse_connections = True
+    attempts = Attempts(loaded.radio.scanner, monkeypatch)
+    for _ in range(240):
+        await loaded.wait(MINUTE)
+    assert [round(pause / MINUTE) for pause in attempts.pauses[: len(BACK_OFF)]] == [1, 2, 5, 15, 30, 60]
+    assert attempts.pauses[len(BACK_OFF)] == timedelta(minutes=60)
+    loaded.device.faults.refuse_connections = False
+    await loaded.press("read_now")
+    del attempts.times[:-1]
+    for _ in range(11):
+        await loaded.wait(MINUTE)
+    assert attempts.pauses == [timedelta(minutes=5)] * 2
+
+
+async def test_busy_while_the_phone_has_it(loaded: Bench) -> None:
+    """Nothing is sent meanwhile, and nobody else gets in; afterwards all is as before."""
+    loaded.service.quirks = Quirks(keep_alive=timedelta(days=1).total_seconds())
+    phone = loaded.device.peripheral.connect("phone", on_notify=lambda *_: None, on_lost=lambda: None)
+    for _ in range(60):
+        await loaded.radio.wait(MINUTE)
+    assert is_lost(loaded)
+    phone.close()
+    loaded.bms.change_setting(SettingKey.DISCHARGE_FLOOR, 12)
+    for _ in range(61):
+        await loaded.wait(MINUTE)
+    assert not is_lost(loaded)
+    assert is_shown(loaded, "sensor", "voltage")
+    assert loaded.state("number", "discharge_floor").state == "12.0"
+
+
+async def test_no_slot_is_no_reason_to_lose_anything(loaded: Bench) -> None:
+    loaded.radio.scanner.slots = 0
+    await loaded.wait(timedelta(minutes=5))
+    await loaded.wait(MINUTE)
+    assert is_lost(loaded)
+    assert is_shown(loaded, "sensor", "voltage")
+    loaded.radio.scanner.slots = 3
+    await loaded.wait(timedelta(hours=1))
+    assert not is_lost(loaded)
+
+
+async def test_a_lost_bond(loaded: Bench) -> None:
+    loaded.radio.scanner.pin = None
+    loaded.device.peripheral.bonds.clear()
+    await loaded.wait(timedelta(minutes=5))
+    assert is_lost(loaded)
+    assert is_shown(loaded, "sensor", "voltage")
+    with pytest.raises(HomeAssistantError) as raised:
+        await loaded.press("read_now")
+    assert raised.value.translation_key == "not_paired"
+
+
+async def test_without_a_pin_nothing_connects(
+    hass: HomeAssistant, radio: Radio, caplog: pytest.LogCaptureFixture
+) -> None:
+    bench = Bench(hass, radio)
+    data = {key: value for key, value in bench.entry.data.items() if key != "pin"}
+    hass.config_entries.async_update_entry(bench.entry, data=data)
+    async with a_bench(bench):
+        await bench.load()
+        await bench.wait(timedelta(hours=2))
+        assert bench.entry.runtime_data.pages is None
+        assert not bench.box.reads
+        domains = {found.domain for found in er.async_get(hass).entities.values()}
+        assert domains == {"sensor", "binary_sensor"}
+        assert said(caplog) == []
+
+
+async def test_nothing_to_connect_with(hass: HomeAssistant, radio: Radio, caplog: pytest.LogCaptureFixture) -> None:
+    """A radio that only listens gives all readings. That nothing can connect is said once."""
+    radio.undo.pop()()
+    radio.scanner = radio.add(EmulatedScanner(radio.device, connectable=False))
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        for _ in range(30):
+            await bench.wait(timedelta(minutes=1))
+        assert is_shown(bench, "sensor", "voltage")
+        assert not bench.has("number", "discharge_floor")
+        assert [level for level, _ in said(caplog)] == ["INFO"]
+        with pytest.raises(HomeAssistantError) as raised:
+            await bench.press("read_now")
+        assert raised.value.translation_key == "not_reachable"
+
+
+# Restarts, and the end
+
+
+async def test_values_are_kept_over_a_restart(loaded: Bench) -> None:
+    await loaded.set("tail_current", 5.5)
+    await loaded.unload()
+    loaded.device.faults.refuse_connections = True
+    await loaded.load()
+    assert loaded.state("number", "tail_current").state == "5.5"
+    assert loaded.state("sensor", "batteries").state == "4"
+    assert float(loaded.state("sensor", "battery_2_cell_1").state) > 3
+    assert loaded.pages.batteries == (1, 2, 3, 4)
+
+
+async def test_what_was_kept_of_an_unknown_register_is_left_out(
+    bench: Bench, hass_storage: dict[str, dict[str, object]]
+) -> None:
+    kept = {"battery": None, "register": 0x7777, "payloads": ["00"], "at": 0.0}
+    data = {"registers": [kept], "refused": [], "batteries": []}
+    name = f"smallbms_ng.{bench.entry.entry_id}.pages"
+    hass_storage[name] = {"version": 1, "minor_version": 1, "data": data}
+    await bench.load()
+    assert bench.state("sensor", "history_cycles").state == "0"
+
+
+async def test_removed_with_all_that_was_kept(loaded: Bench, hass_storage: dict[str, object]) -> None:
+    await loaded.unload()
+    assert f"smallbms_ng.{loaded.entry.entry_id}.pages" in hass_storage
+    await loaded.hass.config_entries.async_remove(loaded.entry.entry_id)
+    assert f"smallbms_ng.{loaded.entry.entry_id}.pages" not in hass_storage
+
+
+async def test_unloaded_in_the_middle_of_a_read(loaded: Bench) -> None:
+    loaded.service.quirks = Quirks(answer_delay=0.05)
+    task = loaded.hass.async_create_task(loaded.pages.async_refresh())
+    while not loaded.box.reads:
+        loaded.radio.freezer.tick(0.01)
+        await asyncio.sleep(0)
+    assert loaded.device.connected
+    await loaded.unload()
+    assert loaded.idle
+    await task
+
+
+@pytest.mark.parametrize("held", [True, False])
+async def test_home_assistant_stops(loaded: Bench, held: bool) -> None:
+    if held:
+        await loaded.set("tail_current", 5)
+    assert loaded.device.connected is held
+    loaded.hass.bus.async_fire(EVENT_HOMEASSISTANT_STOP)
+    await loaded.settle()
+    assert loaded.idle
+
+
+@pytest.mark.parametrize("operations", range(0, 45, 4))
+async def test_the_link_is_lost_in_the_middle_of_a_read(bench: Bench, operations: int) -> None:
+    bench.device.faults.lose_link_after = operations
+    await bench.load()
+    assert bench.idle
+    assert is_shown(bench, "sensor", "voltage")
+    bench.device.faults.lose_link_after = None
+    await bench.wait(MINUTE + timedelta(seconds=1))
+    assert not is_lost(bench)
+    assert bench.state("number", "discharge_floor").state == "10.0"
+    assert float(bench.state("sensor", "battery_4_cell_4").state) > 3
+
+
+async def test_hold_ends(loaded: Bench) -> None:
+    await loaded.set("tail_current", 5)
+    session = loaded.service.session
+    await loaded.wait(HOLD / 2)
+    await loaded.set("tail_current", 6)
+    assert loaded.service.session is session, "another connection was made"
+    await loaded.wait(HOLD - timedelta(seconds=1))
+    assert loaded.device.connected
+    await loaded.wait(timedelta(seconds=2))
+    assert loaded.idle
+
+
+# All entities
+
+
+async def test_entities(hass: HomeAssistant, bench: Bench, snapshot: SnapshotAssertion) -> None:
+    """Everything that a connection adds, of the device and of its first battery."""
+    await bench.load()
+    shown = {}
+    for found in er.async_entries_for_config_entry(er.async_get(hass), bench.entry.entry_id):
+        other_battery = "_battery_" in found.unique_id and "_battery_1_" not in found.unique_id
+        if other_battery or found.domain == "binary_sensor":
+            continue
+        state = hass.states.get(found.entity_id)
+        shown[found.entity_id] = {
+            "unique_id": found.unique_id,
+            "category": found.entity_category,
+            "state": state.state if state else None,
+            "attributes": dict(state.attributes) if state else None,
+        }
+    assert shown == snapshot
+
+
+async def test_a_full_read_takes_few_requests(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of four batteries at most eight, after the opening: every one costs the time of a round trip."""
+    sent: list[bytes] = []
+    send = PageLink.send
+
+    async def counted(self: PageLink, request: bytes) -> None:
+        sent.append(request)
+        await send(self, request)
+
+    monkeypatch.setattr(PageLink, "send", counted)
+    await loaded.press("read_now")
+    opening = 2  # what instances there are, and the subscription to the first
+    assert 0 < len(sent) - opening <= 8

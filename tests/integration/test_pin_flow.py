@@ -1,0 +1,510 @@
+"""Adding a device by its PIN: over a radio that holds a bond, by an adapter that makes one, and when neither works."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
+from dataclasses import replace
+import logging
+from typing import Final
+from unittest.mock import patch
+
+from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
+from homeassistant.const import CONF_ADDRESS, CONF_PIN
+from homeassistant.core import HomeAssistant
+from homeassistant.data_entry_flow import FlowResultType
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
+from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.pairing import pair
+from emulator.device import DEFAULT_KEY, EmulatedDevice
+from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
+from emulator.radio.in_process import EmulatedScanner
+
+from .bench import Bench, a_bench
+from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
+from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Served, without_bluez
+
+pytest_plugins = ("tests.bluez_bus",)
+
+WRONG_PIN: Final = "123456"
+OTHER_KEY: Final = bytes(reversed(DEFAULT_KEY))
+
+type Enter = Callable[[ConfigFlowResult, Mapping[str, object]], Awaitable[ConfigFlowResult]]
+
+
+@pytest.fixture(autouse=True)
+def _no_waiting() -> Generator[None]:
+    """Try again at once: nothing here gets better by waiting."""
+    with patch("bleak_retry_connector.calculate_backoff_time", return_value=0):
+        yield
+
+
+async def turns_until(condition: Callable[[], object]) -> None:
+    """Let others have their turns until this is so. The clock stands still here, so nothing can wait by it."""
+    for _ in range(100_000):
+        if condition():
+            return
+        await asyncio.sleep(0)
+    pytest.fail("it never was so")
+
+
+async def unload(hass: HomeAssistant) -> None:
+    """Unload what the test added."""
+    for entry in hass.config_entries.async_entries(DOMAIN):
+        if entry.state is ConfigEntryState.LOADED:
+            assert await hass.config_entries.async_unload(entry.entry_id)
+    await hass.async_block_till_done(wait_background_tasks=True)
+
+
+@pytest.fixture(autouse=True)
+async def _unload(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[None]:
+    yield
+    await unload(hass)
+
+
+@pytest.fixture(autouse=True)
+def _no_bluez(monkeypatch: pytest.MonkeyPatch) -> None:
+    without_bluez(monkeypatch)
+
+
+@pytest.fixture
+async def served(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Served]:
+    """Return the served registers of the device, near a radio that holds a bond."""
+    radio.scanner.pin = radio.device.pin
+    served = Served(radio.device)
+    yield served
+    await unload(hass)
+    assert served.untouched
+    assert radio.scanner.free_slots == radio.scanner.slots
+
+
+def adapters_in(result: ConfigFlowResult) -> str:
+    """Return the adapters that a form names."""
+    return (result["description_placeholders"] or {})["adapters"]
+
+
+@pytest.fixture
+async def flow(hass: HomeAssistant, radio: Radio) -> ConfigFlowResult:
+    """Return the flow of the discovered device."""
+    await radio.send()
+    (flow,) = flows(hass)
+    return flow
+
+
+@pytest.fixture
+def bms(radio: Radio) -> EmulatedDevice:
+    """Return the device that BlueZ hears: the one that Home Assistant hears too."""
+    return radio.device
+
+
+@pytest.fixture
+async def local(radio: Radio, bluez: Bluez, bus_address: str, monkeypatch: pytest.MonkeyPatch) -> Bluez:
+    """Return the BlueZ of this machine, whose adapter is the radio that Home Assistant connects by."""
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_address)
+    radio.undo.pop()()
+    radio.scanner = radio.add(EmulatedScanner(radio.device, source=DEFAULT_ADAPTER_ADDRESS))
+    return bluez
+
+
+@pytest.fixture
+async def served_locally(hass: HomeAssistant, local: Bluez, radio: Radio) -> AsyncGenerator[Served]:
+    served = Served(radio.device)
+    yield served
+    await unload(hass)
+    assert served.untouched
+    assert not local.agents.agents
+
+
+@pytest.fixture
+def enter(hass: HomeAssistant) -> Enter:
+    """Enter something, wait while the flow shows progress, and return what comes of it."""
+
+    async def enter(flow: ConfigFlowResult, entered: Mapping[str, object]) -> ConfigFlowResult:
+        result = await hass.config_entries.flow.async_configure(flow["flow_id"], dict(entered))
+        if result["type"] is FlowResultType.SHOW_PROGRESS:
+            assert (result["step_id"], result["progress_action"]) == ("connect", "connect")
+            await hass.async_block_till_done()
+            result = await hass.config_entries.flow.async_configure(flow["flow_id"])
+        await hass.async_block_till_done(wait_background_tasks=True)
+        return result
+
+    return enter
+
+
+def assert_added(result: ConfigFlowResult, *, key: str = KEY, pin: str = PIN) -> None:
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["data"] == {CONF_ADDRESS: ADDRESS, CONF_KEY: key, CONF_PIN: pin, CONF_PRODUCT_ID: PRODUCT_ID}
+
+
+def assert_error(result: ConfigFlowResult, errors: Mapping[str, str], step: str = "credentials") -> None:
+    assert (result["type"], result["step_id"], result["errors"]) == (FlowResultType.FORM, step, errors)
+
+
+async def test_with_a_pin_nobody_types_the_key(
+    hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, served: Served, enter: Enter
+) -> None:
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    await radio.send(voltage=13.11, error=1)
+    assert state_of(hass, "sensor", "voltage").state == "13.11"
+
+
+@pytest.mark.parametrize("text", [f" {PIN} ", " ".join(PIN), f"{PIN[:3]} {PIN[3:]}", f"{PIN[:3]}-{PIN[3:]}\u200b"])
+async def test_a_pin_however_it_was_copied(flow: ConfigFlowResult, served: Served, enter: Enter, text: str) -> None:
+    assert_added(await enter(flow, {CONF_PIN: text}))
+
+
+async def test_the_key_of_the_device_is_better_than_the_one_entered(
+    flow: ConfigFlowResult, served: Served, enter: Enter
+) -> None:
+    assert_added(await enter(flow, {CONF_PIN: PIN, CONF_KEY: OTHER_KEY.hex()}))
+
+
+async def test_a_device_that_does_not_tell_its_key_is_added_without(
+    served: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["data"] == {CONF_ADDRESS: ADDRESS, CONF_PIN: PIN, CONF_PRODUCT_ID: PRODUCT_ID}
+
+
+async def test_the_key_is_checked_if_the_device_does_not_tell_it(
+    hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, served: Served, enter: Enter
+) -> None:
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    assert_error(await enter(flow, {CONF_PIN: PIN, CONF_KEY: "12"}), {CONF_KEY: "invalid_key"})
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN, CONF_KEY: KEY})
+    for turn in range(500):
+        radio.advertise(current=turn / 10)
+        await asyncio.sleep(0)
+    await radio.settle()
+    assert_added(await hass.config_entries.flow.async_configure(flow["flow_id"]))
+
+
+@pytest.mark.parametrize("text", ["1", "12345", "1234567", "abcdef", "０１４９１６", "12345six"])
+async def test_no_pin_at_all(flow: ConfigFlowResult, served: Served, enter: Enter, text: str) -> None:
+    assert_error(await enter(flow, {CONF_PIN: text}), {CONF_PIN: "invalid_pin"})
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_what_was_entered_is_there_to_correct(flow: ConfigFlowResult, served: Served, enter: Enter) -> None:
+    result = await enter(flow, {CONF_PIN: "12345", CONF_KEY: KEY})
+    assert result["data_schema"]
+    suggested = {str(field): field.description["suggested_value"] for field in result["data_schema"].schema}
+    assert suggested == {CONF_PIN: "12345", CONF_KEY: KEY}
+
+
+async def test_no_radio_has_a_bond_nor_can_make_one(
+    radio: Radio, flow: ConfigFlowResult, served: Served, enter: Enter
+) -> None:
+    radio.scanner.pin = None
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert_error(result, {CONF_PIN: "no_adapter"})
+    assert adapters_in(result) == "-"
+    radio.scanner.pin = PIN
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_the_phone_holds_the_device(radio: Radio, flow: ConfigFlowResult, served: Served, enter: Enter) -> None:
+    phone = radio.device.peripheral.connect("phone")
+    assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "not_reachable"})
+    phone.close()
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_no_slot(radio: Radio, flow: ConfigFlowResult, served: Served, enter: Enter) -> None:
+    slots, radio.scanner.slots = radio.scanner.slots, 0
+    assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "no_slot"})
+    radio.scanner.slots = slots
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_the_connection_breaks_off(radio: Radio, flow: ConfigFlowResult, served: Served, enter: Enter) -> None:
+    radio.device.faults.lose_link_after = 5
+    assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "lost"})
+    radio.device.faults.clear()
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_what_is_answered_makes_no_sense(radio: Radio, flow: ConfigFlowResult, enter: Enter) -> None:
+    """Nobody serves the registers, so that reading the first characteristic gives nothing."""
+    radio.scanner.pin = PIN
+    assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "bad_answer"})
+
+
+async def test_nothing_is_answered(
+    hass: HomeAssistant, radio: Radio, served: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    serve, radio.device.make_ve_smart_server = radio.device.make_ve_smart_server, lambda _link: Mute()
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    for _ in range(500):
+        radio.freezer.tick(0.1)
+        await asyncio.sleep(0)
+    await radio.settle()
+    assert_error(await hass.config_entries.flow.async_configure(flow["flow_id"]), {CONF_PIN: "no_answer"})
+    radio.device.make_ve_smart_server = serve
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_only_radios_that_listen(hass: HomeAssistant, radio: Radio, enter: Enter) -> None:
+    radio.undo.pop()()
+    radio.scanner = radio.add(EmulatedScanner(radio.device, connectable=False))
+    await radio.send()
+    (flow,) = flows(hass)
+    assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "no_path"})
+
+
+async def test_without_the_pin_the_key_is_enough(
+    hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """No adapter can pair; the readings come all the same."""
+    Served(radio.device)
+    assert_error(await enter(flow, {CONF_PIN: PIN, CONF_KEY: KEY}), {CONF_PIN: "no_adapter"})
+    task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_KEY: KEY}))
+    for current in (1.0, 2.0, 3.0):
+        await asyncio.sleep(0)
+        radio.advertise(current=current)
+    result = await task
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert result["data"] == {CONF_ADDRESS: ADDRESS, CONF_KEY: KEY, CONF_PRODUCT_ID: PRODUCT_ID}
+    await radio.send(current=5.5, error=1)
+    assert state_of(hass, "sensor", "current").state == "5.5"
+
+
+async def test_closing_the_flow_ends_the_attempt(hass: HomeAssistant, flow: ConfigFlowResult, served: Served) -> None:
+    started = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    assert started["type"] is FlowResultType.SHOW_PROGRESS
+    await turns_until(lambda: served.device.connected)
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await turns_until(lambda: served.untouched)
+
+
+# By an adapter of this machine
+
+
+async def test_an_adapter_pairs(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+
+
+async def test_a_wrong_pin(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
+    assert_error(await enter(flow, {CONF_PIN: WRONG_PIN}), {CONF_PIN: "wrong_pin"})
+    assert not served_locally.device.peripheral.bonds
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_closing_the_flow_ends_the_pairing(
+    hass: HomeAssistant, local: Bluez, served_locally: Served, flow: ConfigFlowResult
+) -> None:
+    served_locally.device.faults.answer_delay = 3600
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    await turns_until(lambda: local.agents.agents and served_locally.device.connected)
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await turns_until(lambda: not local.agents.agents and served_locally.untouched)
+
+
+async def test_a_bond_that_is_there_is_used(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
+    await pair(ADDRESS, PIN)
+    served_locally.device.faults.wrong_pin = True
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_a_bond_that_the_device_forgot_is_made_anew(
+    served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    await pair(ADDRESS, PIN)
+    served_locally.device.peripheral.bonds.clear()
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+
+
+@pytest.mark.parametrize("adapters", [(LocalAdapter(powered=False),)])
+async def test_an_adapter_that_is_off(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert_error(result, {CONF_PIN: "no_adapter"})
+    assert adapters_in(result) == "hci0"
+
+
+@pytest.mark.parametrize("adapters", [(LocalAdapter(),)])
+async def test_an_adapter_that_does_not_hear_the_device(
+    served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    with patch("custom_components.smallbms_ng.pin_check._SEARCH_TIME", 0):
+        result = await enter(flow, {CONF_PIN: PIN})
+    assert_error(result, {CONF_PIN: "adapter_too_far"})
+    assert adapters_in(result) == "hci0"
+
+
+async def test_home_assistant_goes_by_a_nearer_proxy(
+    hass: HomeAssistant, radio: Radio, served_locally: Served, enter: Enter
+) -> None:
+    near = radio.add(EmulatedScanner(radio.device, rssi={ADDRESS: -20}))
+    radio.scanner.rssi[ADDRESS] = -90
+    await radio.send()
+    await radio.send(near)
+    (flow,) = flows(hass)
+    assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "other_way"})
+    radio.scanner.rssi[ADDRESS] = -20
+    near.rssi[ADDRESS] = -90
+    await radio.send(near)
+    await radio.send()
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+# Instant Readout is off
+
+
+async def switched_off(hass: HomeAssistant, radio: Radio, enter: Enter) -> ConfigFlowResult:
+    """Return the flow of a device whose Instant Readout was switched off after it was discovered."""
+    await radio.send()
+    radio.device.instant_readout_on = False
+    (flow,) = flows(hass)
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert_error(result, {}, "instant_readout")
+    return result
+
+
+async def test_instant_readout_is_switched_on_if_the_user_wants(
+    hass: HomeAssistant, radio: Radio, served: Served, enter: Enter
+) -> None:
+    flow = await switched_off(hass, radio, enter)
+    assert not radio.device.instant_readout_on, "nobody was asked yet"
+    assert_added(await enter(flow, {CONF_SWITCH_ON: True}))
+    assert radio.device.instant_readout_on
+
+
+async def test_instant_readout_stays_off_if_the_user_wants(
+    hass: HomeAssistant, radio: Radio, served: Served, enter: Enter
+) -> None:
+    flow = await switched_off(hass, radio, enter)
+    assert_added(await enter(flow, {CONF_SWITCH_ON: False}))
+    assert not radio.device.instant_readout_on
+
+
+async def test_instant_readout_cannot_be_switched_on(
+    hass: HomeAssistant, radio: Radio, served: Served, enter: Enter
+) -> None:
+    flow = await switched_off(hass, radio, enter)
+    phone = radio.device.peripheral.connect("phone")
+    result = await enter(flow, {CONF_SWITCH_ON: True})
+    assert_error(result, {CONF_SWITCH_ON: "not_reachable"}, "instant_readout")
+    phone.close()
+    assert_added(await enter(flow, {CONF_SWITCH_ON: True}))
+
+
+async def test_a_device_that_does_not_tell_whether_it_is_on(
+    flow: ConfigFlowResult, served: Served, enter: Enter
+) -> None:
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_ON})
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+# Afterwards
+
+
+async def with_entry(hass: HomeAssistant, radio: Radio, **data: str) -> MockConfigEntry:
+    """Return the loaded entry of a device that was added with this."""
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, data=entry.data | data)
+    await radio.send()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await radio.settle()
+    return entry
+
+
+def credentials(entry: MockConfigEntry) -> dict[str, str]:
+    return {name: entry.data[name] for name in (CONF_KEY, CONF_PIN) if name in entry.data}
+
+
+async def test_a_new_key_is_read_without_a_question(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    for voltage in range(20):
+        await radio.send(voltage=12 + voltage / 100)
+    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    assert not flows(hass)
+    await radio.send(voltage=12.77, error=1)
+    assert state_of(hass, "sensor", "voltage").state == "12.77"
+
+
+async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
+    hass: HomeAssistant, radio: Radio, served: Served, enter: Enter
+) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    radio.device.faults.refuse_connections = True
+    flow = await entry.start_reauth_flow(hass)
+    assert_error(flow, {}, "reauth_confirm")
+    radio.device.faults.refuse_connections = False
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+
+
+async def test_entering_the_new_key_keeps_the_pin(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.faults.refuse_connections = True
+    radio.device.key = OTHER_KEY
+    flow = await entry.start_reauth_flow(hass)
+    entered = {CONF_KEY: OTHER_KEY.hex()}
+    task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
+    for current in (1.0, 2.0, 3.0):
+        await asyncio.sleep(0)
+        radio.advertise(current=current)
+    assert (await task)["reason"] == "reauth_successful"
+    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    await radio.settle()
+
+
+async def test_a_key_that_is_not_new_is_no_answer(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """Or else advertisements that cannot be read would have it connect again and again."""
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    assert_error(await entry.start_reauth_flow(hass), {}, "reauth_confirm")
+
+
+async def test_reconfigure_adds_the_pin(hass: HomeAssistant, radio: Radio, served: Served, enter: Enter) -> None:
+    entry = await with_entry(hass, radio)
+    flow = await entry.start_reconfigure_flow(hass)
+    assert_error(flow, {}, "reconfigure")
+    assert_error(await enter(flow, {CONF_PIN: "12"}), {CONF_PIN: "invalid_pin"}, "reconfigure")
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_the_entry_lets_go_of_the_device_for_a_flow(hass: HomeAssistant, radio: Radio, enter: Enter) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        await bench.set("tail_current", 5)
+        assert bench.device.connected, "it is held for the next change"
+        flow = await bench.entry.start_reconfigure_flow(hass)
+        result = await enter(flow, {CONF_PIN: PIN})
+        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+        assert not bench.pages.lost
+
+
+async def test_reconfigure_takes_the_pin_away(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    flow = await entry.start_reconfigure_flow(hass)
+    assert flow["data_schema"]
+    suggested = {str(field): field.description["suggested_value"] for field in flow["data_schema"].schema}
+    assert suggested == {CONF_PIN: PIN, CONF_KEY: KEY}
+    task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_KEY: KEY}))
+    for current in (1.0, 2.0, 3.0):
+        await asyncio.sleep(0)
+        radio.advertise(current=current)
+    assert (await task)["reason"] == "reconfigure_successful"
+    assert credentials(entry) == {CONF_KEY: KEY}
+    await radio.settle()
+
+
+async def test_the_pin_is_in_no_log(
+    served_locally: Served, flow: ConfigFlowResult, enter: Enter, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    await enter(flow, {CONF_PIN: WRONG_PIN})
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    assert caplog.records
+    assert not [text for text in map(str, caplog.messages) if PIN in text or WRONG_PIN in text]

@@ -1,0 +1,196 @@
+"""What an owner is told to put right, and how it goes away."""
+
+import asyncio
+from collections.abc import AsyncGenerator
+from datetime import timedelta
+from http import HTTPStatus
+from typing import Any, Final
+
+from homeassistant.const import CONF_PIN
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
+import pytest
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.smallbms_ng.client import NoAnswer
+from custom_components.smallbms_ng.const import DOMAIN
+from emulator.ve_smart.quirks import Quirks
+
+from .bench import Bench, a_bench
+from .conftest import Radio, flows, state_of
+from .connected import Mute, without_bluez
+
+OLD_DEFAULT_PIN: Final = "000000"
+FLOWS: Final = "/api/repairs/issues/fix"
+
+
+@pytest.fixture
+async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
+    async with a_bench(Bench(hass, radio)) as bench:
+        yield bench
+
+
+def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
+    """Return what is to be put right, by the key of its words."""
+    found = ir.async_get(hass).issues.values()
+    return {str(issue.translation_key): issue for issue in found if issue.domain == DOMAIN and issue.active}
+
+
+async def post(hass: HomeAssistant, hass_client: ClientSessionGenerator, path: str, data: dict[str, Any]) -> Any:  # noqa: ANN401
+    """Do what the user interface does, and return the answer."""
+    client = await hass_client()
+    response = await client.post(path, json=data)
+    assert response.status == HTTPStatus.OK
+    answer = await response.json()
+    await hass.async_block_till_done()
+    return answer
+
+
+async def fix(hass: HomeAssistant, hass_client: ClientSessionGenerator, key: str) -> Any:  # noqa: ANN401
+    """Confirm the repair of an issue, and return what comes of it."""
+    assert await async_setup_component(hass, "repairs", {})
+    form = await post(hass, hass_client, FLOWS, {"handler": DOMAIN, "issue_id": issues(hass)[key].issue_id})
+    assert (form["type"], form["step_id"]) == ("form", "confirm")
+    return await post(hass, hass_client, f"{FLOWS}/{form['flow_id']}", {})
+
+
+async def test_all_is_well(bench: Bench) -> None:
+    await bench.load()
+    assert not issues(bench.hass)
+
+
+async def test_the_default_pin(bench: Bench) -> None:
+    bench.device.peripheral.pin = bench.radio.scanner.pin = OLD_DEFAULT_PIN
+    await bench.load()
+    (issue,) = issues(bench.hass).values()
+    assert (issue.translation_key, issue.severity, issue.is_fixable) == ("default_pin", ir.IssueSeverity.WARNING, False)
+    assert issue.translation_placeholders == {"name": bench.entry.title}
+
+    bench.device.peripheral.pin = bench.radio.scanner.pin = "271828"
+    await bench.wait(timedelta(hours=1, minutes=6))
+    assert not issues(bench.hass)
+
+
+async def test_a_device_that_does_not_tell_of_its_pin(bench: Bench) -> None:
+    bench.device.peripheral.pin = bench.radio.scanner.pin = OLD_DEFAULT_PIN
+    await bench.load(Quirks(missing={0xEC3F}))
+    assert not issues(bench.hass)
+
+
+async def lose_bond(bench: Bench) -> None:
+    """Let the device forget its bonds, and notice it."""
+    bench.device.peripheral.bonds.clear()
+    bench.radio.scanner.pin = None
+    await bench.wait(timedelta(minutes=6))
+
+
+async def test_a_bond_that_is_lost(bench: Bench) -> None:
+    await bench.load()
+    await lose_bond(bench)
+    (issue,) = issues(bench.hass).values()
+    assert (issue.translation_key, issue.severity, issue.is_fixable) == ("not_paired", ir.IssueSeverity.ERROR, True)
+    bench.device.readout = lambda: bench.radio.snapshot
+    await bench.radio.send(voltage=13.21, error=1)
+    assert state_of(bench.hass, "sensor", "voltage").state == "13.21", "the readings go on"
+
+    bench.radio.scanner.pin = bench.device.pin
+    await bench.wait(timedelta(hours=1))
+    assert not issues(bench.hass)
+
+
+async def test_out_of_reach_is_nothing_to_put_right(bench: Bench) -> None:
+    await bench.load()
+    bench.device.faults.refuse_connections = True
+    await bench.wait(timedelta(minutes=6))
+    assert bench.pages.lost
+    assert not issues(bench.hass)
+
+
+async def test_no_answer_does_not_mean_that_the_bond_is_lost(bench: Bench) -> None:
+    await bench.load()
+    bench.device.make_ve_smart_server = lambda _link: Mute()
+    reading = bench.hass.async_create_task(bench.pages.async_refresh())
+    while not reading.done():
+        bench.radio.freezer.tick(0.05)
+        await asyncio.sleep(0)
+    assert isinstance(bench.pages.last_error, NoAnswer)
+    assert not issues(bench.hass)
+
+
+async def test_out_of_reach_does_not_mean_that_the_bond_is_back(bench: Bench) -> None:
+    await bench.load()
+    await lose_bond(bench)
+    bench.device.faults.refuse_connections = True
+    await bench.wait(timedelta(hours=1))
+    assert set(issues(bench.hass)) == {"not_paired"}
+
+
+async def test_pairing_again(
+    bench: Bench, hass_client: ClientSessionGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_bluez(monkeypatch)
+    await bench.load()
+    await lose_bond(bench)
+    result = await fix(bench.hass, hass_client, "not_paired")
+    assert result["type"] == "create_entry"
+    (flow,) = flows(bench.hass)
+    assert result["next_flow"] == ["config_flow", flow["flow_id"]]
+    assert (flow["context"]["source"], flow["step_id"]) == ("reconfigure", "reconfigure")
+
+    bench.radio.scanner.pin = bench.device.pin
+    await bench.hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: bench.device.pin})
+    await bench.radio.settle()
+    done = await bench.hass.config_entries.flow.async_configure(flow["flow_id"])
+    await bench.radio.settle()
+    assert done["reason"] == "reconfigure_successful"
+    assert not issues(bench.hass)
+    assert not bench.pages.lost
+
+
+async def test_instant_readout_that_is_off(bench: Bench, hass_client: ClientSessionGenerator) -> None:
+    await bench.load()
+    bench.device.instant_readout_on = False
+    await bench.pages.async_read_now()
+    (issue,) = issues(bench.hass).values()
+    assert (issue.translation_key, issue.severity) == ("instant_readout_off", ir.IssueSeverity.WARNING)
+    assert not bench.box.writes or 0xEC7D not in dict(bench.box.writes), "nobody was asked yet"
+
+    bench.device.faults.refuse_connections = True
+    result = await fix(bench.hass, hass_client, "instant_readout_off")
+    assert (result["type"], result["reason"]) == ("abort", "failed")
+    assert set(issues(bench.hass)) == {"instant_readout_off"}
+
+    bench.device.faults.refuse_connections = False
+    result = await fix(bench.hass, hass_client, "instant_readout_off")
+    assert result["type"] == "create_entry"
+    assert bench.device.instant_readout_on
+    assert not issues(bench.hass)
+
+
+async def test_instant_readout_of_a_device_that_is_not_set_up(
+    bench: Bench, hass_client: ClientSessionGenerator
+) -> None:
+    bench.device.instant_readout_on = True
+    await bench.load()
+    bench.device.instant_readout_on = False
+    await bench.pages.async_read_now()
+    await bench.unload()
+    result = await fix(bench.hass, hass_client, "instant_readout_off")
+    assert (result["type"], result["reason"]) == ("abort", "not_loaded")
+
+
+async def test_without_a_pin_there_is_nothing_to_put_right(bench: Bench) -> None:
+    await bench.load()
+    await lose_bond(bench)
+    data = {name: value for name, value in bench.entry.data.items() if name != CONF_PIN}
+    bench.hass.config_entries.async_update_entry(bench.entry, data=data)
+    await bench.reload()
+    assert not issues(bench.hass)
+
+
+async def test_removed_with_the_device(bench: Bench) -> None:
+    await bench.load()
+    await lose_bond(bench)
+    await bench.hass.config_entries.async_remove(bench.entry.entry_id)
+    assert not issues(bench.hass)
