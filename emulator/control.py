@@ -5,6 +5,7 @@ from dataclasses import dataclass, fields
 from enum import StrEnum
 from http import HTTPStatus
 import json
+import logging
 from math import inf
 from typing import Final
 
@@ -14,7 +15,7 @@ from aiohttp.typedefs import Handler
 from emulator.bms.firmware import FirmwareUpdateError
 from emulator.bms.remote import Remote
 from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE
-from emulator.bms.settings import SettingError, SettingKey
+from emulator.bms.settings import LIMITS, SettingError, SettingKey
 from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
 from emulator.report import EVERYTHING, faults, flows, proxy_state, quirks, radio, speed, state
@@ -24,6 +25,8 @@ from emulator.simulation.faults import FAULTS, FaultError
 from emulator.simulation.state_file import StateFileError
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
 from emulator.world.world import UnknownItemError
+
+_LOGGER: Final = logging.getLogger(__name__)
 
 HIGHEST_SPEED: Final = 1e6
 LONGEST_LEAP: Final = 31 * 24 * 3600.0  # s
@@ -134,7 +137,7 @@ def _check_fault(name: str) -> None:
 
 async def _change_settings(call: Call) -> JsonValue:
     bms = call.station.bms
-    values = {key: call.body.number(key, -inf, inf) for key in SettingKey if key in call.body}
+    values = {key: _setting(call.body, key) for key in SettingKey if key in call.body}
     changed = bms.settings
     for key, value in values.items():
         changed = changed.changed(key, value)
@@ -142,6 +145,10 @@ async def _change_settings(call: Call) -> JsonValue:
     for key, value in values.items():
         bms.change_setting(key, value)
     return bms.settings.save()
+
+
+def _setting(body: Body, key: SettingKey) -> float:
+    return body.number(key, LIMITS[key].minimum, LIMITS[key].maximum)
 
 
 async def _set_mode(call: Call) -> JsonValue:
@@ -249,7 +256,8 @@ async def _change_proxy(call: Call) -> JsonValue:
     address = call.station.device.address
     rssi = body.whole("rssi", WEAKEST_RSSI, STRONGEST_RSSI) if "rssi" in body else proxy.rssi[address]
     knows_pin = body.truth("knows_pin") if "knows_pin" in body else proxy.pin is not None
-    proxy.slots, proxy.rssi[address], proxy.pin = slots, rssi, call.station.device.pin if knows_pin else None
+    proxy.slots, proxy.rssi[address] = slots, rssi
+    call.rig.give_pin(proxy, call.station.device.pin if knows_pin else None)
     return proxy_state(proxy, port, call.station)
 
 
@@ -400,6 +408,9 @@ class Control:
             return _sentence(str(error), HTTPStatus.INTERNAL_SERVER_ERROR)
         except web.HTTPException as error:
             return _sentence(_reason(request, error), HTTPStatus(error.status))
+        except Exception:  # a mistake of the emulator: whoever asked gets a sentence, and the log the rest
+            _LOGGER.exception("%s %s failed", request.method, request.path)
+            return _sentence("The emulator made a mistake: see its log.", HTTPStatus.INTERNAL_SERVER_ERROR)
 
     def _check_sender(self, request: web.Request) -> None:
         """Refuse what a web page sends: under another name that leads here, or from another origin."""

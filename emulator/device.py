@@ -252,8 +252,8 @@ class EmulatedDevice:
 
     @property
     def advertises(self) -> bool:
-        """Whether anything is sent: not while a connection is held."""
-        return self._on_air and self.instant_readout_on and not self.connected and not self.faults.silent
+        """Whether anything is sent: not while a connection is held. Without Instant Readout it is no record."""
+        return self._on_air and not self.connected and not self.faults.silent
 
     @property
     def information(self) -> dict[str, bytes]:
@@ -285,13 +285,18 @@ class EmulatedDevice:
 
     def advertisement(self, manufacturer_data: bytes | None = None) -> Advertisement:
         """Return the next advertisement, or one with this manufacturer data instead of the next record."""
-        data = self._faulty_data() if manufacturer_data is None else manufacturer_data
-        company = COMPANY_ID.to_bytes(2, "little")
         flags = _ad_structure(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
         return Advertisement(
-            advertising_data=flags + _ad_structure(_MANUFACTURER_DATA, company + data),
+            advertising_data=flags + self._manufacturer_structure(manufacturer_data),
             scan_response=_ad_structure(_COMPLETE_LOCAL_NAME, _fitting(self.name)),
         )
+
+    def _manufacturer_structure(self, data: bytes | None) -> bytes:
+        if data is None and not self.instant_readout_on:
+            # Assumed: it stays in sight, else nobody could connect to switch Instant Readout on again.
+            return b""
+        company = COMPANY_ID.to_bytes(2, "little")
+        return _ad_structure(_MANUFACTURER_DATA, company + (self._faulty_data() if data is None else data))
 
     def _faulty_data(self) -> bytes:
         """Return the next manufacturer data as the faults leave it."""

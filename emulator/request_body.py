@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
-from math import isfinite
 
 from emulator.bms.state import JsonValue
 
@@ -73,7 +72,8 @@ def as_truth(name: str, value: JsonValue) -> bool:
 def as_number(name: str, value: JsonValue, minimum: float, maximum: float) -> float:
     """Return a number. Raises RequestError."""
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not (isinstance(value, int | float) and number and isfinite(value) and minimum <= value <= maximum):
+    # Comparing is safe where isfinite is not: with whole numbers that no float holds. It is false for NaN.
+    if not (isinstance(value, int | float) and number and minimum <= value <= maximum):
         raise RequestError(f"{name} should be a number from {minimum:g} to {maximum:g}.")
     return float(value)
 

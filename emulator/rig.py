@@ -134,6 +134,8 @@ class Rig:
             _wire(number, simulation, device, self.proxies)
             for number, (simulation, device) in enumerate(zip(simulations, devices, strict=True), 1)
         )
+        for proxy in self.proxies:
+            self.give_pin(proxy, proxy.pin)
         self.drive = Drive(Clockwork(simulations, after=self._follow), speed)
 
     @property
@@ -160,6 +162,13 @@ class Rig:
         await self.drive.stop()
         for proxy in self.proxies:
             await proxy.stop()
+
+    def give_pin(self, proxy: Proxy, pin: str | None) -> None:
+        """Tell a proxy the PIN, or take it away (None) with the bonds that it made."""
+        proxy.pin = pin
+        if pin is None:
+            for station in self.stations:
+                station.device.peripheral.bonds.discard(proxy.source)
 
     def save(self) -> None:
         """Save to the state file, if there is one. Raises StateFileError; what was there then still is."""
@@ -213,7 +222,7 @@ def _wire(number: int, simulation: Simulation, device: EmulatedDevice, proxies: 
         device=device,
         registers=registers,
         ve_smart=ve_smart,
-        faults=FaultBoard(simulation.bms, device.faults, proxies),
+        faults=FaultBoard(simulation.bms, device.faults, proxies, device.peripheral.bonds),
     )
 
 

@@ -59,13 +59,13 @@ class Device(ServiceInterface):
         """Receive one advertisement, if the device sends."""
         if not self.device.advertises:
             return
-        for kind, data in _structures(self.device.advertisement().joined):
-            if kind == _NAME:
-                self._name = data.decode()
-            elif kind == _MANUFACTURER_DATA:
-                self._manufacturer_data = {int.from_bytes(data[:2], "little"): Variant("ay", data[2:])}
+        heard = dict(_structures(self.device.advertisement().joined))
+        self._name = heard[_NAME].decode()
+        record = heard.get(_MANUFACTURER_DATA)
+        if record is not None:
+            self._manufacturer_data = {int.from_bytes(record[:2], "little"): Variant("ay", record[2:])}
         if self.shown:
-            self._changed("Name", "Alias", "ManufacturerData", "RSSI")
+            self._changed("Name", "Alias", "RSSI", *(() if record is None else ("ManufacturerData",)))
         else:
             self.shown = True
             self._host.bus.export(self.path, self)

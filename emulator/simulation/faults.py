@@ -40,10 +40,17 @@ class HasSlots(Protocol):
 
 
 class FaultTarget:
-    """What faults happen to. Without radio or proxies, their faults cannot be switched on."""
+    """What faults happen to. Without radio or proxies, their faults cannot be switched on. bonds: of the radio."""
 
-    def __init__(self, bms: SmallBms, radio: RadioFaults | None = None, proxies: Iterable[HasSlots] = ()) -> None:
+    def __init__(
+        self,
+        bms: SmallBms,
+        radio: RadioFaults | None = None,
+        proxies: Iterable[HasSlots] = (),
+        bonds: set[str] | None = None,
+    ) -> None:
         self.bms = bms
+        self.bonds = set[str]() if bonds is None else bonds
         self.proxies = tuple(proxies)
         self.slots_before: list[int] = []
         self._radio = radio
@@ -263,6 +270,17 @@ def _speed_up(target: FaultTarget) -> None:
     target.radio.answer_delay = 0.0
 
 
+def _change_pin(target: FaultTarget, argument: str) -> None:
+    _nothing(argument)
+    target.radio.wrong_pin = True
+    # Assumed: who changes the PIN of the device makes it forget who has paired.
+    target.bonds.clear()
+
+
+def _restore_pin(target: FaultTarget) -> None:
+    target.radio.wrong_pin = False
+
+
 def _take_slots(target: FaultTarget, argument: str) -> None:
     _nothing(argument)
     if not target.proxies:
@@ -376,7 +394,13 @@ _ALL: Final = (
         is_active=lambda target: target.has_radio and target.radio.answer_delay > 0,
     ),
     _radio_switch("refused-writes", "Writing is refused.", "refuse_writes"),
-    _radio_switch("wrong-pin", "No PIN is the right one.", "wrong_pin"),
+    Fault(
+        name="wrong-pin",
+        description="No PIN is the right one, and who had paired is forgotten.",
+        apply=_change_pin,
+        clear=_restore_pin,
+        is_active=lambda target: target.has_radio and target.radio.wrong_pin,
+    ),
 )
 
 # Every fault by its name.
@@ -386,8 +410,14 @@ FAULTS: Final[dict[str, Fault]] = {fault.name: fault for fault in _ALL}
 class FaultBoard:
     """Switches faults by name. A fault that is on already takes its new argument."""
 
-    def __init__(self, bms: SmallBms, radio: RadioFaults | None = None, proxies: Iterable[HasSlots] = ()) -> None:
-        self._target = FaultTarget(bms, radio, proxies)
+    def __init__(
+        self,
+        bms: SmallBms,
+        radio: RadioFaults | None = None,
+        proxies: Iterable[HasSlots] = (),
+        bonds: set[str] | None = None,
+    ) -> None:
+        self._target = FaultTarget(bms, radio, proxies, bonds)
 
     @property
     def active(self) -> tuple[str, ...]:

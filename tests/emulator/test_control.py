@@ -161,7 +161,7 @@ async def test_speed(client: Client) -> None:
     assert client.rig.drive.speed == 0
 
 
-@pytest.mark.parametrize("speed", [-1, "fast", True, None, 1e9, [1]])
+@pytest.mark.parametrize("speed", [-1, "fast", True, None, 1e9, 10**400, [1]])
 async def test_what_is_no_speed(client: Client, speed: JsonValue) -> None:
     assert "speed" in await client.refused("/speed", {"speed": speed})
 
@@ -171,7 +171,7 @@ async def test_advance(client: Client) -> None:
     assert client.rig.stations[1].simulation.elapsed == 3600
 
 
-@pytest.mark.parametrize("seconds", [-1, 1e10, "1", None, True])
+@pytest.mark.parametrize("seconds", [-1, 1e10, 10**400, "1", None, True])
 async def test_what_is_no_time(client: Client, seconds: JsonValue) -> None:
     assert "seconds" in await client.refused("/advance", {"seconds": seconds})
     assert client.rig.stations[0].simulation.elapsed == 0
@@ -235,8 +235,10 @@ async def test_settings(client: Client) -> None:
 
 async def test_of_several_settings_all_are_good_or_none_is_changed(client: Client) -> None:
     before = client.bms.settings
-    assert "tail current" in await client.refused("/settings", {"discharge_floor": 30, "tail_current": 200})
-    assert "discharge_floor" in await client.refused("/settings", {"discharge_floor": "30"})
+    sentence = await client.refused("/settings", {"discharge_floor": 30, "tail_current": 200})
+    assert sentence == "tail_current should be a number from 0.5 to 10."
+    sentence = await client.refused("/settings", {"discharge_floor": "30"})
+    assert sentence == "discharge_floor should be a number from 0 to 99."
     assert SettingKey.LOW_SOC_WARNING in await client.refused("/settings", {"color": 1})
     assert client.bms.settings == before
 
@@ -378,6 +380,10 @@ async def test_proxies(client: Client) -> None:
     assert isinstance(answer, dict)
     assert (answer["slots"], answer["rssi"], answer["knows_pin"]) == (2, -80, False)
     assert (bow.slots, bow.pin, bow.rssi["C0:00:00:00:00:01"]) == (2, None, -80)
+    bonds = client.rig.stations[1].device.peripheral.bonds
+    bonds.update((bow.source, "phone"))
+    await client.post("/proxies", {"name": "Bow", "slots": 2})
+    assert bonds == {"phone"}
     await client.post("/proxies", {"name": "Bow", "knows_pin": True})
     assert (bow.slots, bow.pin) == (2, "111111")
     assert "Stern" in await client.refused("/proxies", {"name": "Mast"}, status=404)
@@ -396,6 +402,15 @@ async def test_what_is_no_object(client: Client, body: bytes) -> None:
 
 async def test_a_request_that_is_too_long(client: Client) -> None:
     await client.refused("/speed", b" " * 100_000, status=413)
+
+
+async def test_a_mistake_of_its_own_is_one_sentence_too(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.bms.faults.cell_drains = {(7, 0): 1.0}  # a battery that is not there
+    assert "log" in await client.refused("/mode", {"on": True}, status=500)
+    assert "POST /mode" in caplog.text
+    assert "ValueError" in caplog.text
+    client.bms.faults.cell_drains = {}
+    assert await client.post("/mode", {"on": True}) == {"system_on": True}
 
 
 async def test_other_paths_and_methods(client: Client) -> None:

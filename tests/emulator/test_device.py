@@ -86,9 +86,20 @@ def test_silent_while_a_connection_is_held(device: EmulatedDevice) -> None:
     assert seen
 
 
-def test_silent_while_instant_readout_is_off(device: EmulatedDevice) -> None:
+@pytest.mark.parametrize("fault", ["weak_signal", "garbage", "repeated", "reordered"])
+def test_without_instant_readout_no_record_is_sent_but_the_device_stays_in_sight(
+    device: EmulatedDevice, fault: str
+) -> None:
+    setattr(device.faults, fault, True)
     device.instant_readout_on = False
-    assert not device.advertises
+    assert device.advertises
+    heard = parse_advertisement_data_bytes(device.advertisement().joined)
+    assert heard[0] == DEFAULT_NAME
+    assert not heard[3]
+    # So it can still be connected, and switched on again.
+    device.peripheral.connect("phone").close()
+    device.instant_readout_on = True
+    assert COMPANY_ID in parse_advertisement_data_bytes(device.advertisement().joined)[3]
 
 
 @pytest.mark.parametrize("lost", ["powered", "bluetooth_enabled"])

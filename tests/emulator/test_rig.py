@@ -12,6 +12,7 @@ import pytest
 from emulator.bms.leds import Led
 from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS
+from emulator.gatt import AttError
 from emulator.rig import CannotStartError, Rig, cannot_use_port
 from emulator.simulation.state_file import StateFileError, write_state
 from emulator.ve_smart.chunks import Channel
@@ -78,6 +79,34 @@ async def test_a_scenario_without_proxies_gets_one_that_knows_the_pin() -> None:
 
 async def test_without_pin() -> None:
     assert [proxy.pin for proxy in make(None, with_pin=False).proxies] == [None, None]
+
+
+@pytest.mark.parametrize("with_pin", [True, False])
+async def test_a_proxy_that_is_no_longer_told_the_pin_has_no_bond(with_pin: bool, tmp_path: Path) -> None:
+    rig = make(tmp_path / "state.json")
+    bow = rig.proxies[0]
+    for station in rig.stations:
+        station.device.peripheral.bonds.update((bow.source, "phone"))
+    rig.save()
+    again = make(tmp_path / "state.json", with_pin=with_pin)
+    left = {bow.source, "phone"} if with_pin else {"phone"}
+    assert [station.device.peripheral.bonds for station in again.stations] == [left, left]
+
+
+async def test_a_wrong_pin_ends_bonds_too() -> None:
+    station, other = make(None).stations
+    for one in (station, other):
+        one.device.peripheral.bonds.add("phone")
+    station.faults.apply("wrong-pin")
+    link = station.device.peripheral.connect("phone")
+    assert not link.bonded
+    with pytest.raises(AttError):
+        await link.pair(station.device.pin)
+    assert other.device.peripheral.bonds == {"phone"}
+    station.faults.clear("wrong-pin")
+    await link.pair(station.device.pin)
+    assert link.bonded
+    link.close()
 
 
 async def test_several_proxies_take_ports_in_a_row() -> None:

@@ -183,8 +183,14 @@ async def test_the_key_is_checked_if_the_device_does_not_tell_it(
 
 
 @pytest.mark.parametrize("text", ["1", "12345", "1234567", "abcdef", "０１４９１６", "12345six"])
-async def test_no_pin_at_all(flow: ConfigFlowResult, served: Served, enter: Enter, text: str) -> None:
-    assert_error(await enter(flow, {CONF_PIN: text}), {CONF_PIN: "invalid_pin"})
+async def test_no_pin_at_all(
+    hass: HomeAssistant, flow: ConfigFlowResult, served: Served, enter: Enter, text: str
+) -> None:
+    """Nothing is tried, so there is no progress to show."""
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: text})
+    assert_error(result, {CONF_PIN: "invalid_pin"})
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: text, CONF_KEY: text})
+    assert_error(result, {CONF_PIN: "invalid_pin", CONF_KEY: "invalid_key"})
     assert_added(await enter(flow, {CONF_PIN: PIN}))
 
 
