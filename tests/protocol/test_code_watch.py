@@ -86,3 +86,12 @@ def test_the_first_read_does_not_begin_anything() -> None:
     watch = CodeWatch()
     assert told(watch.take(codes("A-B01"), sure=True)) == NOTHING
     assert watch.active == codes("A-B01")
+
+
+@pytest.mark.parametrize(
+    ("records", "pending"), [([], False), ([""], False), (["A-B01"], True), (["A-B01", "A-B01"], False)]
+)
+def test_what_waits_for_confirmation(records: list[str], pending: bool) -> None:
+    watch = CodeWatch(())
+    watched(watch, records)
+    assert watch.pending is pending
