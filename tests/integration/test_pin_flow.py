@@ -28,6 +28,7 @@ from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Serve
 pytest_plugins = ("tests.bluez_bus",)
 
 WRONG_PIN: Final = "123456"
+NEW_PIN: Final = "271828"
 OTHER_KEY: Final = bytes(reversed(DEFAULT_KEY))
 
 type Enter = Callable[[ConfigFlowResult, Mapping[str, object]], Awaitable[ConfigFlowResult]]
@@ -447,6 +448,26 @@ async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
     result = await enter(flow, {CONF_PIN: PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+
+
+async def test_after_the_pin_was_changed(
+    hass: HomeAssistant, radio: Radio, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """The device has a new key and knows no bond any more; the old PIN makes none, so the new one is asked for."""
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    radio.device.peripheral.pin = NEW_PIN
+    radio.device.peripheral.bonds.clear()
+    radio.device.key = OTHER_KEY
+    for voltage in range(20):
+        await radio.send(voltage=12 + voltage / 100)
+    (question,) = flows(hass)
+    assert question["step_id"] == "reauth_confirm"
+    assert_error(await enter(question, {CONF_PIN: PIN}), {CONF_PIN: "wrong_pin"}, "reauth_confirm")
+    result = await enter(question, {CONF_PIN: NEW_PIN})
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    assert (entry.data[CONF_KEY], entry.data[CONF_PIN]) == (OTHER_KEY.hex(), NEW_PIN)
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
 
 
 async def test_entering_the_new_key_keeps_the_pin(hass: HomeAssistant, radio: Radio, served: Served) -> None:
