@@ -400,6 +400,30 @@ async def test_instant_readout_cannot_be_switched_on(
     assert_added(await enter(flow, {CONF_SWITCH_ON: True}))
 
 
+async def test_without_the_pin_nobody_offers_to_switch_it_on(
+    hass: HomeAssistant, radio: Radio, served: Served, flow: ConfigFlowResult
+) -> None:
+    """Not even when an attempt before, with the PIN, found it off."""
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    radio.device.instant_readout_on = False
+
+    async def enter_slowly(entered: dict[str, str]) -> ConfigFlowResult:
+        task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
+        for _ in range(500):
+            radio.freezer.tick(0.1)
+            await asyncio.sleep(0)
+        await radio.settle()
+        result = await task
+        if result["type"] is FlowResultType.SHOW_PROGRESS:
+            return await hass.config_entries.flow.async_configure(flow["flow_id"])
+        return result
+
+    assert_error(await enter_slowly({CONF_PIN: PIN, CONF_KEY: OTHER_KEY.hex()}), {CONF_KEY: "wrong_key"})
+    result = await enter_slowly({CONF_KEY: KEY})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert CONF_PIN not in result["data"]
+
+
 async def test_a_device_that_does_not_tell_whether_it_is_on(
     flow: ConfigFlowResult, served: Served, enter: Enter
 ) -> None:
@@ -448,6 +472,14 @@ async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
     result = await enter(flow, {CONF_PIN: PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+
+
+async def test_a_device_that_does_not_tell_its_new_key(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    assert_error(await entry.start_reauth_flow(hass), {}, "reauth_confirm")
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
 
 
 async def test_after_the_pin_was_changed(
