@@ -219,7 +219,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         if pin := entry.data.get(CONF_PIN):
             self._entered = {CONF_PIN: pin}
             await self._async_learn()
-            if self._accepted and self._accepted.get(CONF_KEY, entry.data[CONF_KEY]) != entry.data[CONF_KEY]:
+            key = (self._accepted or {}).get(CONF_KEY)
+            if key and key != entry.data[CONF_KEY]:
                 return self._finish()
             self._entered, self._accepted = {}, None
         return await self.async_step_reauth_confirm()
@@ -296,7 +297,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
         self._form = step_id
         if user_input is not None:
-            self._entered = user_input
+            self._entered, self._instant_readout_on = user_input, None
             self._errors = self._malformed()
             if not self._errors and _text(user_input, CONF_PIN):
                 self._errand = self._async_learn
