@@ -24,7 +24,7 @@ from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
 from emulator.simulation.faults import FAULTS, FaultError
 from emulator.simulation.state_file import StateFileError
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
-from emulator.world.world import UnknownItemError
+from emulator.world.world import CannotForceError, UnknownItemError
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _SHUTDOWN_LIMIT: Final = 1.0  # s
 _OWN_NAMES: Final = (HOST, "localhost")
 _SPEED_SENTENCE: Final = f"speed should be a number from 0 (paused) to {HIGHEST_SPEED:g}, or {AS_FAST_AS_POSSIBLE}."
 
-_BAD_REQUEST: Final = (FaultError, SettingError, FirmwareUpdateError, UnknownItemError)
+_BAD_REQUEST: Final = (FaultError, SettingError, FirmwareUpdateError, UnknownItemError, CannotForceError)
 
 
 @dataclass(frozen=True, kw_only=True)

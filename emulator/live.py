@@ -216,8 +216,8 @@ def _voltages(page: BatteryPage, voltages: Iterable[float]) -> Text:
 
 
 def _flows(station: Station) -> Sequence[Row]:
-    forced = station.simulation.world.forced
-    return [_flow(item, by_hand=item.name in forced) for item in station.simulation.world.status()]
+    world = station.simulation.world
+    return [_flow(item, by_hand=item.name in world.forced) for item in world.status(station.simulation.elapsed)]
 
 
 def _flow(item: ItemStatus, *, by_hand: bool) -> Row:

@@ -78,8 +78,8 @@ def speed(value: float) -> JsonValue:
 
 def flows(station: Station) -> list[JsonObject]:
     """Return what loads, chargers and switches do."""
-    world = station.simulation.world
-    return [{**asdict(item), "forced": world.forced.get(item.name)} for item in world.status()]
+    world, elapsed = station.simulation.world, station.simulation.elapsed
+    return [{**asdict(item), "forced": world.forced.get(item.name)} for item in world.status(elapsed)]
 
 
 def radio(station: Station) -> JsonObject:

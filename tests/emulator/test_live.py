@@ -139,7 +139,7 @@ async def test_what_is_needed_to_connect_is_on_every_screen(scenario: str, width
 async def test_what_does_not_fit_is_counted() -> None:
     rig = rig_of(load("solar"))
     text = on_screen(rig, 100, 24)
-    items = rig.stations[0].simulation.world.status()
+    items = rig.stations[0].simulation.world.status(0)
     shown_names = [item.name for item in items if item.name in text]
     assert 0 < len(shown_names) < len(items)
     assert f"… {len(items) - len(shown_names)} more" in text
