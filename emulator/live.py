@@ -185,7 +185,20 @@ def _alarms(station: Station) -> Sequence[Row]:
         for code, description in CODES.items()
         if code in station.bms.codes
     ]
-    return [*codes, *((Text("fault", "magenta"), fault) for fault in station.faults.active)]
+    faults = ((Text("fault", "magenta"), fault) for fault in station.faults.active)
+    return [*codes, *((Text("health", "bold red"), what) for what in _damages(station.bms)), *faults]
+
+
+def _damages(bms: SmallBms) -> Iterator[str]:
+    """Return what batteries and BMS were not made for."""
+    if bms.bank.ruined:
+        yield "a cell was emptied"
+    if bms.bank.over_pulse:
+        yield "a battery carried too much"
+    if not bms.within_operating_temperature:
+        yield "too hot or cold for the BMS"
+    for output in sorted(bms.destroyed_outputs):
+        yield f"{_words(output)} output destroyed"
 
 
 def _warnings(rows: Sequence[Row]) -> RenderableType:

@@ -52,6 +52,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "bank": asdict(bms.bank_page()),
         "batteries": [_battery(bms, index) for index in range(len(bms.bank.batteries))],
         "outputs": {output.value: bms.outputs.is_high(output) for output in Output},
+        "health": health(bms),
         "permissions": {
             "charge": bms.allowed_to_charge,
             "charge_off_reasons": _reasons(bms.charge_off_reasons),
@@ -68,6 +69,19 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "firmware": bms.firmware_state,
         "radio": radio(station),
         "proxies": [proxy_state(proxy, port, station) for proxy, port in rig.listening],
+    }
+
+
+def health(bms: SmallBms) -> JsonObject:
+    """Return what batteries and BMS have to bear, and what they did not survive."""
+    return {
+        "current_use": bms.bank.current_use.name.lower(),
+        "over_pulse": bms.bank.over_pulse,
+        "ruined": bms.bank.ruined,
+        "reserve_ah": bms.reserve_ah,
+        "within_operating_temperature": bms.within_operating_temperature,
+        "output_currents": {output.value: current for output, current in bms.output_currents.items()},
+        "destroyed_outputs": sorted(bms.destroyed_outputs),
     }
 
 

@@ -7,6 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
+from emulator.bms.outputs import Output
 from emulator.live import screen, show_live, write_lines
 from emulator.rig import Rig
 from emulator.simulation.scenario import load
@@ -77,6 +78,19 @@ async def test_what_changes() -> None:
     assert re.search(r"A-B01 +low cell voltage", text)
     assert re.search(r"fault +cell-low", text)
     assert row(text, "Resistor").startswith("off")
+
+
+async def test_what_was_not_survived() -> None:
+    rig = rig_of(bench())
+    bms = rig.stations[0].bms
+    assert "health" not in shown(rig)
+    bms.step(current=-450, ambient=70, seconds=1500)
+    bms.draw_from_output(Output.PRE_ALARM, 5)
+    text = shown(rig)
+    assert re.search(r"health +a cell was emptied", text)
+    assert re.search(r"health +a battery carried too much", text)
+    assert re.search(r"health +too hot or cold for the BMS", text)
+    assert re.search(r"health +pre-alarm output destroyed", text)
 
 
 async def test_time_to_go_and_what_is_not_known() -> None:
