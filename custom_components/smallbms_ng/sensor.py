@@ -1,7 +1,7 @@
 """Sensors: what the battery measures, and what it says about itself."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from operator import attrgetter
 from typing import Final, override
@@ -98,7 +98,11 @@ SENSORS: Final = (
     _measurement("voltage", SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 2, attrgetter("voltage")),
     _measurement("current", SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 1, attrgetter("current")),
     _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, attrgetter("power")),
-    _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 0, attrgetter("time_to_go")),
+    # Shown in hours: a hundred are usual, and up to 65534 minutes are possible.
+    replace(
+        _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_go")),
+        suggested_unit_of_measurement=UnitOfTime.HOURS,
+    ),
     _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),
     _measurement("consumed_amphours", None, AMPERE_HOURS, 1, attrgetter("consumed_amphours")),
     *(_level(condition.name) for condition in CONDITIONS if condition.in_manual),
