@@ -12,6 +12,7 @@ from typing import Final, Self
 from .errors import DemoError
 from .progress import detail
 
+_ROOT: Final = Path(__file__).parent.parent
 _END_LIMIT: Final = 20.0  # Home Assistant needs about a second
 # A program that is still starting may not listen to the signal yet.
 _CLEAN: Final = (0, -signal.SIGTERM)
@@ -108,7 +109,7 @@ class Child:
             tail = deque((line.rstrip() for line in lines if line.strip()), _LAST_WORDS)
         if not tail:
             return ""
-        return "\n".join((f" The end of {self.log}:", *(f"    {line}" for line in tail)))
+        return "\n".join((f" The end of {_told(self.log)}:", *(f"    {line}" for line in tail)))
 
 
 class Children:
@@ -155,6 +156,11 @@ class Children:
             return task.result()
         finally:
             await _cancel(task, *ends)
+
+
+def _told(log: Path) -> str:
+    """Return what to call a log: where it is, unless it goes away with a temporary folder."""
+    return str(log.relative_to(_ROOT)) if log.is_relative_to(_ROOT) else log.name
 
 
 async def _cancel(*tasks: asyncio.Task[object]) -> None:

@@ -39,7 +39,8 @@ logger:
 """
 
 
-# Everything but the owner, who is made over the interface that onboarding itself uses.
+# Everything but the owner, who is made over the interface that onboarding itself uses, and before the proxy: Bluetooth
+# is loaded with that, and until onboarding is done, Home Assistant takes the machine's own adapters without asking.
 _ONBOARDING: Final[JsonObject] = {"done": ["core_config", "analytics", "integration"]}
 
 

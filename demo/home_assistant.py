@@ -18,7 +18,8 @@ from .waiting import until
 
 NAME: Final = "Home Assistant"
 RESTART_EXIT_CODE: Final = 100  # "start me again"
-_PROGRAM: Final = Path(sys.executable).parent / "hass"
+# -P: the demo's modules are not Home Assistant's.
+_PROGRAM: Final = (sys.executable, "-P", Path(__file__).parent / "loopback_hass.py")
 _START_LIMIT: Final = 120.0  # ten times what it needs on a small machine
 _REQUEST_LIMIT: Final = ClientTimeout(total=60)
 _OWNER: Final = {"name": "Demo", "username": "demo", "password": "demo", "language": "en"}
@@ -32,7 +33,7 @@ def address_of(port: int) -> str:
 
 async def start_home_assistant(children: Children, *, config: Path, log: Path) -> Child:
     """Start Home Assistant as it is. It is not up yet when this returns."""
-    command = (_PROGRAM, "--config", config, "--skip-pip", "--log-no-color")
+    command = (*_PROGRAM, "--config", config, "--skip-pip", "--log-no-color")
     return await children.start(NAME, command, log=log, cwd=config)
 
 

@@ -13,23 +13,25 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from emulator.bms.firmware import FirmwareUpdateError
+from emulator.bms.outputs import Output
 from emulator.bms.remote import Remote
 from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
 from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
-from emulator.report import EVERYTHING, faults, flows, proxy_state, quirks, radio, speed, state
+from emulator.report import EVERYTHING, faults, flows, health, proxy_state, quirks, radio, speed, state
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
 from emulator.simulation.faults import FAULTS, FaultError
 from emulator.simulation.state_file import StateFileError
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
-from emulator.world.world import UnknownItemError
+from emulator.world.world import CannotForceError, UnknownItemError
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 HIGHEST_SPEED: Final = 1e6
 LONGEST_LEAP: Final = 31 * 24 * 3600.0  # s
+MOST_OUTPUT_CURRENT: Final = 100.0  # A
 MOST_SLOTS: Final = 20
 WEAKEST_RSSI: Final = -127  # dBm
 STRONGEST_RSSI: Final = 20
@@ -39,7 +41,7 @@ _SHUTDOWN_LIMIT: Final = 1.0  # s
 _OWN_NAMES: Final = (HOST, "localhost")
 _SPEED_SENTENCE: Final = f"speed should be a number from 0 (paused) to {HIGHEST_SPEED:g}, or {AS_FAST_AS_POSSIBLE}."
 
-_BAD_REQUEST: Final = (FaultError, SettingError, FirmwareUpdateError, UnknownItemError)
+_BAD_REQUEST: Final = (FaultError, SettingError, FirmwareUpdateError, UnknownItemError, CannotForceError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -193,6 +195,21 @@ async def _clear_history(call: Call) -> JsonValue:
     return {}
 
 
+async def _draw(call: Call) -> JsonValue:
+    bms, name = call.station.bms, call.body.text("name")
+    if name not in tuple(Output):
+        raise RequestError(f"There is no output {name!r}; there are {', '.join(Output)}.", HTTPStatus.NOT_FOUND)
+    bms.draw_from_output(Output(name), call.body.number("current", 0, MOST_OUTPUT_CURRENT))
+    bms.refresh()
+    return health(bms)
+
+
+async def _repair_outputs(call: Call) -> JsonValue:
+    call.station.bms.repair_outputs()
+    call.station.bms.refresh()
+    return health(call.station.bms)
+
+
 async def _power_cycle(call: Call) -> JsonValue:
     call.station.bms.power_cycle()
     return {}
@@ -334,6 +351,8 @@ ROUTES: Final = (
     Route(method="POST", path="/state-of-charge", answer=_set_state_of_charge, fields=("percent",)),
     Route(method="POST", path="/synchronize", answer=_synchronize),
     Route(method="POST", path="/history/clear", answer=_clear_history),
+    Route(method="POST", path="/outputs", answer=_draw, fields=("name", "current")),
+    Route(method="POST", path="/outputs/repair", answer=_repair_outputs),
     Route(method="POST", path="/power-cycle", answer=_power_cycle),
     Route(method="POST", path="/firmware/begin", answer=_begin_update),
     Route(method="POST", path="/firmware/finish", answer=_finish_update, fields=("ok",)),

@@ -21,17 +21,26 @@ from emulator.bms.pages import BatteryPage
 from emulator.bms.rules import Permission, Reason
 from emulator.drive import PAUSED
 from emulator.rig import HOST, Rig, Station
+from emulator.world.world import ItemStatus
 
 REFRESH: Final = 0.25  # s
 LINE_PERIOD: Final = 1.0  # s between two looks for something to write
 QUIET_PERIOD: Final = 60  # looks without a line
+ANY_HEIGHT: Final = 1000  # lines; more than any view has
 MOST_BATTERIES: Final = 8  # that are shown one by one
 _CELLS_IN_A_LINE: Final = 16
 
 # Least widths of the columns of a table.
 _FLEXIBLE: Final = (0, 0, 0, 0)
+_BANK: Final = (14, 16, 11)
+_OUTPUTS: Final = (9, 9, 0)
 _FLOWS: Final = (0, 3, 8, 0)
+_LONGEST_NAME: Final = 24  # that is shown in full
+# Lines: of the panels of bank and outputs, of the borders of the panels below them, and of the world at least.
+_BANK_LINES, _BORDERS, _LEAST_WORLD = 10, 4, 3
 _LEFT, _RIGHT = 3, 2  # shares of the width
+
+type Row = Sequence[str | Text]
 
 _UNKNOWN: Final = "--"
 _SECONDS_PER_MINUTE: Final = 60
@@ -42,10 +51,11 @@ _PERMISSION_STYLES: Final = {Permission.YES: "green", Permission.PRE_ALARM: "yel
 
 async def show_live(rig: Rig, control: str, console: Console | None = None) -> None:
     """Show the live view until cancelled."""
-    with Live(screen(rig, control), console=console, screen=True, auto_refresh=False) as live:
+    shown = console or Console()
+    with Live(screen(rig, control, shown.height), console=shown, screen=True, auto_refresh=False) as live:
         while True:
             await asyncio.sleep(REFRESH)
-            live.update(screen(rig, control), refresh=True)
+            live.update(screen(rig, control, shown.height), refresh=True)
 
 
 async def write_lines(rig: Rig, write: Callable[[str], None]) -> None:
@@ -79,14 +89,37 @@ def _switched(station: Station) -> str:
     return f"{outputs} | {codes} | {faults}"
 
 
-def screen(rig: Rig, control: str) -> RenderableType:
-    """Return the live view as it is now: the first device in full, others in a line each."""
+def screen(rig: Rig, control: str, height: int = ANY_HEIGHT) -> RenderableType:
+    """Return the live view as it is now: the first device in full, others in a line each.
+
+    Batteries, world and codes are cut to a height in lines, which is enough where no line needs to be broken.
+    """
     first, *others = rig.stations
-    parts = [_header(rig), _beside(_bank(first.bms), _outputs(first.bms))]
-    parts += [_cells(first.bms), _beside(_flows(first), _alarms(first))]
+    contact = _contact(rig, control)
+    room = height - 1 - len(contact) - _BANK_LINES - _BORDERS - (len(others) + 2 if others else 0)
+    cells = _cells(first.bms, max(room - _LEAST_WORLD, 1))
+    below = max(room - len(cells), 1)
+    parts = [_header(rig), *contact, _beside(_bank(first.bms), _outputs(first.bms))]
+    parts.append(Panel(_table(cells), title="Batteries and cells"))
+    parts.append(_beside(_world(_most(_flows(first), below)), _warnings(_most(_alarms(first), below))))
     if others:
         parts.append(Panel("\n".join(f"{_measured(one)} | {_switched(one)}" for one in others), title="Other devices"))
-    return Group(*parts, _footer(rig, control))
+    return Group(*parts)
+
+
+def _most(rows: Sequence[Row], most: int) -> Sequence[Row]:
+    """Return so many rows at most, the last of which says how many there are besides."""
+    if len(rows) <= most:
+        return rows
+    left = rows[: most - 1]
+    return [*left, (Text(f"… {len(rows) - len(left)} more", "dim"),)]
+
+
+def _table(rows: Sequence[Row], least_widths: Sequence[int] = _FLEXIBLE) -> Table:
+    table = _grid(least_widths)
+    for row in rows:
+        table.add_row(*row)
+    return table
 
 
 def _beside(left: RenderableType, right: RenderableType) -> RenderableType:
@@ -114,8 +147,8 @@ def _speed(rig: Rig) -> str:
 
 def _bank(bms: SmallBms) -> RenderableType:
     status, bank = bms.status_page(), bms.bank_page()
-    rows = _grid()
-    bar = ProgressBar(total=100, completed=status.state_of_charge or 0, width=16, complete_style="green")
+    rows = _grid(_BANK)
+    bar = ProgressBar(total=100, completed=status.state_of_charge or 0, width=11, complete_style="green")
     rows.add_row("State of charge", Text(_with_unit(status.state_of_charge, "%", 1), "bold"), bar)
     rows.add_row("Voltage", f"{status.voltage:.2f} V", "")
     rows.add_row("Current", _amperes(status.current), _with_unit(status.power, "W", 0))
@@ -129,7 +162,7 @@ def _bank(bms: SmallBms) -> RenderableType:
 
 
 def _outputs(bms: SmallBms) -> RenderableType:
-    rows = _grid()
+    rows = _grid(_OUTPUTS)
     for output in Output:
         high = bms.outputs.is_high(output)
         warns = output is Output.PRE_ALARM
@@ -146,27 +179,36 @@ def _permission(permission: Permission, reasons: frozenset[Reason]) -> tuple[Tex
     return Text(_words(permission), _PERMISSION_STYLES[permission]), ", ".join(map(_words, sorted(reasons)))
 
 
-def _alarms(station: Station) -> RenderableType:
-    rows = _grid()
-    for code, description in CODES.items():
-        if code in station.bms.codes:
-            rows.add_row(Text(code, _SEVERITY_STYLES[description.severity]), description.meaning)
-    for fault in station.faults.active:
-        rows.add_row(Text("fault", "magenta"), fault)
-    if not rows.row_count:
-        rows.add_row(Text("no codes, no faults", "dim"))
-    return Panel(rows, title="Codes and faults")
+def _alarms(station: Station) -> Sequence[Row]:
+    codes = [
+        (Text(code, _SEVERITY_STYLES[description.severity]), description.meaning)
+        for code, description in CODES.items()
+        if code in station.bms.codes
+    ]
+    faults = ((Text("fault", "magenta"), fault) for fault in station.faults.active)
+    return [*codes, *((Text("health", "bold red"), what) for what in _damages(station.bms)), *faults]
 
 
-def _cells(bms: SmallBms) -> RenderableType:
-    rows = _grid()
-    count = len(bms.bank.batteries)
-    for number in range(min(count, MOST_BATTERIES)):
-        for title, voltages in _battery_lines(bms, number):
-            rows.add_row(title, voltages)
-    if count > MOST_BATTERIES:
-        rows.add_row(Text(f"and {count - MOST_BATTERIES} more", "dim"))
-    return Panel(rows, title="Batteries and cells")
+def _damages(bms: SmallBms) -> Iterator[str]:
+    """Return what batteries and BMS were not made for."""
+    if bms.bank.ruined:
+        yield "a cell was emptied"
+    if bms.bank.over_pulse:
+        yield "a battery carried too much"
+    if not bms.within_operating_temperature:
+        yield "too hot or cold for the BMS"
+    for output in sorted(bms.destroyed_outputs):
+        yield f"{_words(output)} output destroyed"
+
+
+def _warnings(rows: Sequence[Row]) -> RenderableType:
+    return Panel(_table(rows or [(Text("no codes, no faults", "dim"),)]), title="Codes and faults")
+
+
+def _cells(bms: SmallBms, most: int) -> Sequence[Row]:
+    lines = [list(_battery_lines(bms, number)) for number in range(len(bms.bank.batteries))]
+    shown = sum(map(len, lines[:MOST_BATTERIES]))
+    return _most([line for battery in lines for line in battery], min(most, shown + 1))
 
 
 def _battery_lines(bms: SmallBms, number: int) -> Iterator[tuple[str, Text]]:
@@ -186,24 +228,29 @@ def _voltages(page: BatteryPage, voltages: Iterable[float]) -> Text:
     return Text("  ").join(Text(f"{voltage:.3f}", styles.get(voltage, "")) for voltage in voltages)
 
 
-def _flows(station: Station) -> RenderableType:
-    rows = _grid(_FLOWS)
-    forced = station.simulation.world.forced
-    for item in station.simulation.world.status():
-        by_hand = " by hand" if item.name in forced else ""
-        state = Text(("on" if item.on else "off") + by_hand, "green" if item.on else "dim")
-        what = ", ".join(word for word in (item.kind, item.detail) if word)
-        rows.add_row(item.name, state, _amperes(item.current), Text(what, "dim"))
-    return Panel(rows, title="World")
+def _flows(station: Station) -> Sequence[Row]:
+    world = station.simulation.world
+    return [_flow(item, by_hand=item.name in world.forced) for item in world.status(station.simulation.elapsed)]
 
 
-def _footer(rig: Rig, control: str) -> RenderableType:
+def _flow(item: ItemStatus, *, by_hand: bool) -> Row:
+    state = ("on" if item.on else "off") + (" by hand" if by_hand else "")
+    what = ", ".join(word for word in (item.kind, item.detail) if word)
+    return item.name, Text(state, "green" if item.on else "dim"), _amperes(item.current), Text(what, "dim")
+
+
+def _world(rows: Sequence[Row]) -> RenderableType:
+    longest = max((len(str(row[0])) for row in rows), default=0)
+    return Panel(_table(rows, (min(longest, _LONGEST_NAME), *_FLOWS[1:])), title="World")
+
+
+def _contact(rig: Rig, control: str) -> Sequence[RenderableType]:
+    """Return what is needed to add and to control the device, near the top, where no screen cuts it off."""
     device = rig.stations[0].device
-    proxies = ", ".join(f"{proxy.friendly_name} {HOST}:{port}" for proxy, port in rig.listening)
-    return Text(
-        f" key {device.key.hex()}  PIN {device.pin}\n Bluetooth proxy {proxies}   control {control}   Ctrl-C ends it",
-        "dim",
-    )
+    proxies = [f"proxy {HOST}:{port} {proxy.friendly_name}" for proxy, port in rig.listening]
+    first, *others = proxies or ["no proxy"]
+    lines = (f"key {device.key.hex()}  PIN {device.pin}  Ctrl-C ends it", f"control {control}  {first}", *others)
+    return [Text(f" {line}", "dim") for line in lines]
 
 
 def _grid(least_widths: Sequence[int] = _FLEXIBLE) -> Table:

@@ -52,6 +52,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "bank": asdict(bms.bank_page()),
         "batteries": [_battery(bms, index) for index in range(len(bms.bank.batteries))],
         "outputs": {output.value: bms.outputs.is_high(output) for output in Output},
+        "health": health(bms),
         "permissions": {
             "charge": bms.allowed_to_charge,
             "charge_off_reasons": _reasons(bms.charge_off_reasons),
@@ -71,6 +72,19 @@ def state(rig: Rig, station: Station) -> JsonObject:
     }
 
 
+def health(bms: SmallBms) -> JsonObject:
+    """Return what batteries and BMS have to bear, and what they did not survive."""
+    return {
+        "current_use": bms.bank.current_use.name.lower(),
+        "over_pulse": bms.bank.over_pulse,
+        "ruined": bms.bank.ruined,
+        "reserve_ah": bms.reserve_ah,
+        "within_operating_temperature": bms.within_operating_temperature,
+        "output_currents": {output.value: current for output, current in bms.output_currents.items()},
+        "destroyed_outputs": sorted(bms.destroyed_outputs),
+    }
+
+
 def speed(value: float) -> JsonValue:
     """Return a speed, for which JSON has no infinity."""
     return AS_FAST_AS_POSSIBLE if isinf(value) else value
@@ -78,8 +92,8 @@ def speed(value: float) -> JsonValue:
 
 def flows(station: Station) -> list[JsonObject]:
     """Return what loads, chargers and switches do."""
-    world = station.simulation.world
-    return [{**asdict(item), "forced": world.forced.get(item.name)} for item in world.status()]
+    world, elapsed = station.simulation.world, station.simulation.elapsed
+    return [{**asdict(item), "forced": world.forced.get(item.name)} for item in world.status(elapsed)]
 
 
 def radio(station: Station) -> JsonObject:

@@ -20,7 +20,7 @@ from emulator.device import (
 )
 from emulator.drive import Clockwork, Drive
 from emulator.instant_readout import KEY_LENGTH
-from emulator.simulation.faults import FaultBoard
+from emulator.simulation.faults import FaultBoard, SharedSlots
 from emulator.simulation.scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
 from emulator.simulation.simulation import Simulation
 from emulator.simulation.state_file import StateFileError, read_state, write_state
@@ -130,8 +130,9 @@ class Rig:
         plans = _plans(scenario.proxies or (_default_proxy(scenario),), devices, with_pin=with_pin)
         _check_addresses(plan.mac for plan in plans)
         self.proxies = tuple(map(make_proxy, plans))
+        slots = SharedSlots(self.proxies)
         self.stations = tuple(
-            _wire(number, simulation, device, self.proxies)
+            _wire(number, simulation, device, slots)
             for number, (simulation, device) in enumerate(zip(simulations, devices, strict=True), 1)
         )
         for proxy in self.proxies:
@@ -212,7 +213,7 @@ def _make_device(spec: DeviceSpec, simulation: Simulation) -> EmulatedDevice:
     )
 
 
-def _wire(number: int, simulation: Simulation, device: EmulatedDevice, proxies: tuple[Proxy, ...]) -> Station:
+def _wire(number: int, simulation: Simulation, device: EmulatedDevice, slots: SharedSlots) -> Station:
     registers = BmsRegisters(simulation.bms, device)
     ve_smart = VeSmartService(registers)
     device.make_ve_smart_server = ve_smart.serve
@@ -222,7 +223,7 @@ def _wire(number: int, simulation: Simulation, device: EmulatedDevice, proxies: 
         device=device,
         registers=registers,
         ve_smart=ve_smart,
-        faults=FaultBoard(simulation.bms, device.faults, proxies, device.peripheral.bonds),
+        faults=FaultBoard(simulation.bms, device.faults, slots, device.peripheral.bonds),
     )
 
 

@@ -111,7 +111,11 @@ SENSORS: Final = (
     _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, attrgetter("power")),
     _power_one_way("charge_power", 1),
     _power_one_way("discharge_power", -1),
-    _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 0, attrgetter("time_to_go")),
+    # Shown in hours: a hundred are usual, and up to 65534 minutes are possible.
+    replace(
+        _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_go")),
+        suggested_unit_of_measurement=UnitOfTime.HOURS,
+    ),
     _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),
     _measurement("consumed_amphours", None, AMPERE_HOURS, 1, attrgetter("consumed_amphours")),
     *(_level(condition.name) for condition in CONDITIONS if condition.in_manual),

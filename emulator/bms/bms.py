@@ -327,6 +327,11 @@ class SmallBms:
         if current > CURRENT_LIMITS[output]:
             self.destroyed_outputs.add(output)
 
+    def repair_outputs(self) -> None:
+        """Make the outputs whole again, with nothing connected to them."""
+        self.output_currents = dict.fromkeys(Output, 0.0)
+        self.destroyed_outputs.clear()
+
     def power_cycle(self) -> None:
         """Take the supply away and bring it back: the BMS looks for its batteries anew."""
         self._power_up()

@@ -12,6 +12,7 @@ from typing import Final, Protocol
 from emulator.bms.bms import SmallBms
 from emulator.bms.faults import CellPosition
 from emulator.bms.remote import OPEN, WIRE_LOOP
+from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE, LOWEST_BATTERY_VOLTAGE
 from emulator.bms.sensing import cell_index
 from emulator.radio_faults import RadioFaults
 
@@ -23,6 +24,9 @@ FROZEN: Final = -5.0
 TEMPERATE: Final = 20.0  # what is above is hot, and what is below is cold
 LOW_BANK: Final = 8.5  # V, outside of what E-B09 allows (M-C11)
 HIGH_BANK: Final = 61.0
+# What either fault takes: never what the bank could really have, so that it stays clear which of them is on.
+LOW_BANKS: Final = (0.0, LOWEST_BATTERY_VOLTAGE - 0.1)
+HIGH_BANKS: Final = (HIGHEST_BATTERY_VOLTAGE + 0.1, 100.0)
 GOOD_OPERATIONS: Final = 3
 ANSWER_DELAY: Final = 5.0  # s
 
@@ -39,6 +43,31 @@ class HasSlots(Protocol):
     slots: int
 
 
+class SharedSlots:
+    """The slots of proxies that several devices share: whoever takes them, whoever gives them back."""
+
+    def __init__(self, proxies: Iterable[HasSlots] = ()) -> None:
+        self.proxies = tuple(proxies)
+        self._before: tuple[int, ...] = ()
+
+    @property
+    def taken(self) -> bool:
+        """Whether there are proxies, and no slot."""
+        return bool(self.proxies) and not any(proxy.slots for proxy in self.proxies)
+
+    def take(self) -> None:
+        """Leave no proxy a slot."""
+        if not self.taken:
+            self._before = tuple(proxy.slots for proxy in self.proxies)
+        for proxy in self.proxies:
+            proxy.slots = 0
+
+    def give_back(self) -> None:
+        """Give the proxies the slots that they had."""
+        for proxy, slots in zip(self.proxies, self._before, strict=False):
+            proxy.slots = slots
+
+
 class FaultTarget:
     """What faults happen to. Without radio or proxies, their faults cannot be switched on. bonds: of the radio."""
 
@@ -46,13 +75,13 @@ class FaultTarget:
         self,
         bms: SmallBms,
         radio: RadioFaults | None = None,
-        proxies: Iterable[HasSlots] = (),
+        slots: SharedSlots | None = None,
         bonds: set[str] | None = None,
     ) -> None:
         self.bms = bms
         self.bonds = set[str]() if bonds is None else bonds
-        self.proxies = tuple(proxies)
-        self.slots_before: list[int] = []
+        self.slots = slots or SharedSlots()
+        self.remote_before = WIRE_LOOP
         self._radio = radio
 
     @property
@@ -187,20 +216,17 @@ def _clear_temperature(target: FaultTarget) -> None:
     target.bms.faults.forced_temperature = None
 
 
-def _force_voltage(direction: float, default: float) -> Callable[[FaultTarget, str], None]:
+def _force_voltage(default: float, minimum: float, maximum: float) -> Callable[[FaultTarget, str], None]:
     def apply(target: FaultTarget, argument: str) -> None:
-        wanted, true = _number(argument, default, 0, 100, "V"), target.bms.bank.voltage
-        if (wanted - true) * direction <= 0:
-            raise FaultError(f"The bank has {true:.2f} V, which {wanted:g} V does not pass.")
-        target.bms.faults.forced_bank_voltage = wanted
+        target.bms.faults.forced_bank_voltage = _number(argument, default, minimum, maximum, "V")
 
     return apply
 
 
-def _voltage_is(direction: float) -> Callable[[FaultTarget], bool]:
+def _voltage_is(minimum: float, maximum: float) -> Callable[[FaultTarget], bool]:
     def is_active(target: FaultTarget) -> bool:
         forced = target.bms.faults.forced_bank_voltage
-        return forced is not None and (forced - target.bms.bank.voltage) * direction > 0
+        return forced is not None and minimum <= forced <= maximum
 
     return is_active
 
@@ -219,11 +245,13 @@ def _plug_in(target: FaultTarget) -> None:
 
 def _open_remote(target: FaultTarget, argument: str) -> None:
     _nothing(argument)
+    if target.bms.remote != OPEN:
+        target.remote_before = target.bms.remote
     target.bms.remote = OPEN
 
 
 def _close_remote(target: FaultTarget) -> None:
-    target.bms.remote = WIRE_LOOP
+    target.bms.remote = target.remote_before
 
 
 def _break_hardware(target: FaultTarget, argument: str) -> None:
@@ -283,19 +311,9 @@ def _restore_pin(target: FaultTarget) -> None:
 
 def _take_slots(target: FaultTarget, argument: str) -> None:
     _nothing(argument)
-    if not target.proxies:
+    if not target.slots.proxies:
         raise FaultError("There is no proxy here whose slots could be taken.")
-    slots = [proxy.slots for proxy in target.proxies]
-    if any(slots):  # else another device's faults have taken them, and give them back
-        target.slots_before = slots
-    for proxy in target.proxies:
-        proxy.slots = 0
-
-
-def _free_slots(target: FaultTarget) -> None:
-    for proxy, slots in zip(target.proxies, target.slots_before, strict=False):
-        proxy.slots = slots
-    target.slots_before = []
+    target.slots.take()
 
 
 _ALL: Final = (
@@ -351,17 +369,17 @@ _ALL: Final = (
         name="bank-voltage-low",
         description="The bank reads a voltage that is too low.",
         argument=f"V, otherwise {LOW_BANK:g}",
-        apply=_force_voltage(-1.0, LOW_BANK),
+        apply=_force_voltage(LOW_BANK, *LOW_BANKS),
         clear=_clear_voltage,
-        is_active=_voltage_is(-1.0),
+        is_active=_voltage_is(*LOW_BANKS),
     ),
     Fault(
         name="bank-voltage-high",
         description="The bank reads a voltage that is too high.",
         argument=f"V, otherwise {HIGH_BANK:g}",
-        apply=_force_voltage(1.0, HIGH_BANK),
+        apply=_force_voltage(HIGH_BANK, *HIGH_BANKS),
         clear=_clear_voltage,
-        is_active=_voltage_is(1.0),
+        is_active=_voltage_is(*HIGH_BANKS),
     ),
     _radio_switch("silence", "Nothing is sent.", "silent"),
     _radio_switch("weak-signal", "The signal is as weak as can still be received.", "weak_signal"),
@@ -382,8 +400,8 @@ _ALL: Final = (
         name="no-free-slot",
         description="No proxy has a free connection slot.",
         apply=_take_slots,
-        clear=_free_slots,
-        is_active=lambda target: bool(target.proxies) and not any(proxy.slots for proxy in target.proxies),
+        clear=lambda target: target.slots.give_back(),
+        is_active=lambda target: target.slots.taken,
     ),
     Fault(
         name="slow",
@@ -414,10 +432,10 @@ class FaultBoard:
         self,
         bms: SmallBms,
         radio: RadioFaults | None = None,
-        proxies: Iterable[HasSlots] = (),
+        slots: SharedSlots | None = None,
         bonds: set[str] | None = None,
     ) -> None:
-        self._target = FaultTarget(bms, radio, proxies, bonds)
+        self._target = FaultTarget(bms, radio, slots, bonds)
 
     @property
     def active(self) -> tuple[str, ...]:

@@ -55,6 +55,7 @@ class BatterySpec:
     firmware_version: str | None = None
     state_of_charge: float | None = None
     temperature: float | None = None
+    unplugged: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -213,7 +214,10 @@ def _string(node: Node) -> tuple[BatteryModel, ...]:
 
 def _batteries(node: Node, count: int) -> dict[int, BatterySpec]:
     numbered = whole_number(1, count)
-    return {numbered(key) - 1: _battery(value) for key, value in node.pairs()}
+    batteries = {numbered(key) - 1: _battery(value) for key, value in node.pairs()}
+    if sum(battery.unplugged for battery in batteries.values()) > 1:
+        raise node.error("only one battery can be unplugged")
+    return batteries
 
 
 def _battery(node: Node) -> BatterySpec:
@@ -223,6 +227,7 @@ def _battery(node: Node) -> BatterySpec:
         firmware_version=fields.get("firmware_version", _FIRMWARE_VERSION, None),
         state_of_charge=fields.get("state_of_charge", percent, None),
         temperature=fields.get("temperature", _celsius, None),
+        unplugged=fields.get("unplugged", boolean, False),
     )
     fields.done()
     return battery

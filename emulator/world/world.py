@@ -26,13 +26,21 @@ class UnknownItemError(ValueError):
     """Nothing in the world has this name; its text is one sentence for the user."""
 
 
+class CannotForceError(ValueError):
+    """This cannot be switched by hand that way; its text is one sentence for the user."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class ItemStatus:
-    """What a load, charger or switch does now: current in A of the bank's side (positive = into the bank)."""
+    """What a load, charger or switch does now: current in A of the bank's side (positive = into the bank).
+
+    supplied: whether what it follows is closed. on: whether it runs too, or is closed itself.
+    """
 
     name: str
     kind: str
     on: bool
+    supplied: bool = True
     current: float
     detail: str = ""
 
@@ -131,9 +139,9 @@ class World:
         changes += [switch.next_timer() for switch in self.switches.values()]
         return min([change for change in changes if change is not None], default=None)
 
-    def status(self) -> tuple[ItemStatus, ...]:
+    def status(self, elapsed: float) -> tuple[ItemStatus, ...]:
         """Return what everything does now."""
-        return (*self._switch_statuses(), *self._load_statuses(), *self._charger_statuses())
+        return (*self._switch_statuses(), *self._load_statuses(elapsed), *self._charger_statuses())
 
     def _switch_statuses(self) -> Iterable[ItemStatus]:
         starters = {side.switch.name: side for side in self._starters}
@@ -143,14 +151,22 @@ class World:
                 name=spec.name,
                 kind=spec.kind.value,
                 on=self.switches[spec.name].closed,
-                current=-side.current if side is not None and side.switch.closed else 0.0,
+                current=0.0 - side.current if side is not None and side.switch.closed else 0.0,
                 detail="" if side is None else f"starter battery {side.voltage:.2f} V",
             )
 
-    def _load_statuses(self) -> Iterable[ItemStatus]:
+    def _load_statuses(self, elapsed: float) -> Iterable[ItemStatus]:
+        moment = self._moment(elapsed)
         for load, current in zip(self.loads, self._load_currents, strict=True):
-            on = self.switches[load.spec.follows].closed
-            yield ItemStatus(name=load.name, kind="load", on=on, current=-current, detail=load.spec.follows)
+            yield ItemStatus(
+                name=load.name,
+                kind="load",
+                on=self._runs(load, moment),
+                supplied=self.switches[load.spec.follows].closed,
+                # Not the plain negative, which would make a negative zero.
+                current=0.0 - current,
+                detail=load.spec.follows,
+            )
 
     def _charger_statuses(self) -> Iterable[ItemStatus]:
         for charger in self.chargers:
@@ -159,6 +175,7 @@ class World:
                 name=charger.name,
                 kind=charger.spec.kind.value,
                 on=stage is not Stage.OFF,
+                supplied=self.switches[charger.spec.follows].closed,
                 current=charger.current,
                 detail=stage.value,
             )
@@ -171,13 +188,15 @@ class World:
         return (*(load.name for load in self.loads), *(charger.name for charger in self.chargers))
 
     def force(self, name: str, on: bool | None) -> None:
-        """Switch a load by hand, or give a charger its mains, engine or sun and take it away; None = by itself again.
+        """Switch a load by hand, or give a charger its mains or engine and take it away; None = by itself again.
 
-        Raises UnknownItemError.
+        The sun can only be taken away. Raises UnknownItemError or CannotForceError.
         """
         names = self.forceable
         if name not in names:
             raise UnknownItemError(f"There is no load or charger {name!r}; there are {', '.join(names) or 'none'}.")
+        if on and any(charger.name == name and charger.spec.panel is not None for charger in self.chargers):
+            raise CannotForceError(f"{name} runs on the sun, which cannot be switched on, only off.")
         if on is None:
             self.forced.pop(name, None)
         else:

@@ -28,7 +28,7 @@ def simulation(content: str = "", *, bank: str = BANK, seed: int = 1) -> Simulat
 
 def item(running: Simulation, name: str) -> ItemStatus:
     """Return what a load, charger or switch does."""
-    return next(status for status in running.world.status() if status.name == name)
+    return next(status for status in running.world.status(running.elapsed) if status.name == name)
 
 
 def current(running: Simulation, name: str) -> float:

@@ -279,6 +279,39 @@ async def test_a_power_cycle_looks_for_the_batteries_anew(client: Client) -> Non
     assert client.bms.codes & {"E-B01", "E-B05"}
 
 
+async def test_an_output_that_carries_too_much_is_destroyed(client: Client) -> None:
+    answer = await client.post("/outputs", {"name": "load", "current": 1})
+    assert isinstance(answer, dict)
+    assert answer["destroyed_outputs"] == []
+    await client.post("/outputs", {"name": "load", "current": 1.1})
+    state = await client.get("/state")
+    health, outputs = state["health"], state["outputs"]
+    assert isinstance(health, dict)
+    assert isinstance(outputs, dict)
+    assert health["destroyed_outputs"] == ["load"]
+    assert not outputs["load"]
+    answer = await client.post("/outputs/repair")
+    assert isinstance(answer, dict)
+    assert answer["destroyed_outputs"] == []
+    assert answer["output_currents"] == {"load": 0, "charger": 0, "pre_alarm": 0}
+    assert client.bms.outputs.load
+    assert "pre_alarm" in await client.refused("/outputs", {"name": "horn", "current": 1}, status=404)
+    assert "current" in await client.refused("/outputs", {"name": "load", "current": -1})
+
+
+async def test_health(client: Client) -> None:
+    health = await client.get("/state/health")
+    assert health["current_use"] == "recommended"
+    assert health["over_pulse"] is health["ruined"] is False
+    assert health["within_operating_temperature"] is True
+    assert health["reserve_ah"] == client.bms.reserve_ah > 0
+    client.bms.step(current=-450, ambient=70, seconds=20)
+    health = await client.get("/state/health")
+    assert health["current_use"] == "too_high"
+    assert health["over_pulse"] is True
+    assert health["within_operating_temperature"] is False
+
+
 async def test_a_load_by_hand(client: Client) -> None:
     await client.post("/flows", {"name": "Lamp", "on": False})
     (lamp,) = await flows(client)

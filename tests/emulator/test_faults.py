@@ -9,10 +9,11 @@ import pytest
 
 from emulator.bms.bms import SmallBms
 from emulator.bms.codes import Code
+from emulator.bms.remote import Remote
 from emulator.bms.rules import Permission, Reason
 from emulator.device import EmulatedDevice
 from emulator.radio_faults import RadioFaults
-from emulator.simulation.faults import FAULTS, FaultBoard, FaultError
+from emulator.simulation.faults import FAULTS, FaultBoard, FaultError, SharedSlots
 from emulator.simulation.simulation import Simulation
 
 from .scenarios import scenario, simulation
@@ -55,7 +56,7 @@ def board(running: Simulation) -> FaultBoard:
 
 
 def everything(running: Simulation) -> FaultBoard:
-    return FaultBoard(running.bms, RadioFaults(), [Proxy(3), Proxy(1)])
+    return FaultBoard(running.bms, RadioFaults(), SharedSlots([Proxy(3), Proxy(1)]))
 
 
 def test_every_fault_that_is_asked_for_is_there_and_described() -> None:
@@ -168,12 +169,46 @@ def test_radio_faults_turn_the_switches_of_the_device() -> None:
 
 def test_slots_are_taken_and_given_back() -> None:
     proxies = [Proxy(3), Proxy(1)]
-    faults = FaultBoard(simulation().bms, None, proxies)
+    faults = FaultBoard(simulation().bms, None, SharedSlots(proxies))
     faults.apply("no-free-slot")
     faults.apply("no-free-slot")
     assert [proxy.slots for proxy in proxies] == [0, 0]
     faults.clear("no-free-slot")
     assert [proxy.slots for proxy in proxies] == [3, 1]
+
+
+@pytest.mark.parametrize("clearing", [0, 1])
+def test_slots_come_back_whichever_device_gives_them_back(clearing: int) -> None:
+    proxies = [Proxy(3), Proxy(1)]
+    slots = SharedSlots(proxies)
+    devices = [FaultBoard(simulation().bms, None, slots) for _ in range(2)]
+    for device in devices:
+        device.apply("no-free-slot")
+    devices[clearing].clear("no-free-slot")
+    assert [proxy.slots for proxy in proxies] == [3, 1]
+    assert [device.active for device in devices] == [(), ()]
+
+
+def test_the_wire_that_comes_back_is_the_one_that_was_there() -> None:
+    running = simulation()
+    faults = board(running)
+    running.bms.remote = Remote(h_voltage=5.0)
+    faults.apply("remote-open")
+    faults.apply("remote-open")
+    faults.clear("remote-open")
+    assert running.bms.remote == Remote(h_voltage=5.0)
+    assert running.bms.system_on
+
+
+@pytest.mark.parametrize("name", ["bank-voltage-low", "bank-voltage-high"])
+def test_a_voltage_fault_stays_itself_whatever_the_bank_does(name: str) -> None:
+    running = simulation("loads: [{name: Heater, follows: nothing, power: 900}]")
+    faults = board(running)
+    faults.apply(name)
+    running.advance(2 * 3600)
+    assert faults.active == (name,)
+    faults.clear(name)
+    assert not faults.active
 
 
 def test_all_faults_can_be_switched_off_together() -> None:
@@ -211,7 +246,8 @@ def test_an_unknown_fault_is_answered_with_the_known_ones() -> None:
         ("cell-drift", "much", "a number from 0.001 to 10 A, not 'much'"),
         ("hot", "inf", "a number from 21 to 100 °C, not 'inf'"),
         ("frozen", "nan", "a number from -40 to 19 °C, not 'nan'"),
-        ("bank-voltage-low", "20", "which 20 V does not pass"),
+        ("bank-voltage-low", "13.1", "a number from 0 to 8.9 V, not '13.1'"),
+        ("bank-voltage-high", "20", "a number from 60.1 to 100 V, not '20'"),
         ("cable-unplugged", "3", "a whole number from 1 to 2, not '3'"),
         ("cable-unplugged", "-1", "a whole number from 1 to 2, not '-1'"),
         ("remote-open", "yes", "This fault takes nothing, not 'yes'."),

@@ -7,6 +7,7 @@ import re
 import pytest
 from rich.console import Console
 
+from emulator.bms.outputs import Output
 from emulator.live import screen, show_live, write_lines
 from emulator.rig import Rig
 from emulator.simulation.scenario import load
@@ -21,6 +22,13 @@ def shown(rig: Rig, width: int = 120) -> str:
     console = Console(file=StringIO(), width=width, record=True)
     console.print(screen(rig, CONTROL))
     return console.export_text()
+
+
+def on_screen(rig: Rig, width: int, height: int) -> str:
+    """Return what a terminal of this size shows."""
+    console = Console(file=StringIO(), width=width, height=height, record=True)
+    console.print(screen(rig, CONTROL, height))
+    return "\n".join(console.export_text().splitlines()[:height])
 
 
 def row(text: str, title: str) -> str:
@@ -72,6 +80,19 @@ async def test_what_changes() -> None:
     assert row(text, "Resistor").startswith("off")
 
 
+async def test_what_was_not_survived() -> None:
+    rig = rig_of(bench())
+    bms = rig.stations[0].bms
+    assert "health" not in shown(rig)
+    bms.step(current=-450, ambient=70, seconds=1500)
+    bms.draw_from_output(Output.PRE_ALARM, 5)
+    text = shown(rig)
+    assert re.search(r"health +a cell was emptied", text)
+    assert re.search(r"health +a battery carried too much", text)
+    assert re.search(r"health +too hot or cold for the BMS", text)
+    assert re.search(r"health +pre-alarm output destroyed", text)
+
+
 async def test_time_to_go_and_what_is_not_known() -> None:
     rig = rig_of(bench())
     assert row(shown(rig), "Time to go") == "--"
@@ -90,7 +111,7 @@ async def test_an_unplugged_battery() -> None:
 
 
 async def test_of_many_batteries_some_are_shown() -> None:
-    assert "and 42 more" in shown(rig_of(load("largest-bank")))
+    assert "… 42 more" in shown(rig_of(load("largest-bank")))
 
 
 async def test_by_hand() -> None:
@@ -109,6 +130,39 @@ async def test_other_devices_have_a_line() -> None:
 async def test_fits_every_width(width: int) -> None:
     rig = rig_of(two())
     assert max(map(len, shown(rig, width).splitlines())) <= width
+
+
+@pytest.mark.parametrize("scenario", ["bench", "solar", "camper-alternator", "camper-inverter", "largest-bank"])
+@pytest.mark.parametrize(("width", "height"), [(80, 24), (100, 30)])
+async def test_what_is_needed_to_connect_is_on_every_screen(scenario: str, width: int, height: int) -> None:
+    rig = rig_of(load(scenario))
+    await rig.start(6053)
+    for fault in ("cell-low", "hot", "cable-unplugged", "remote-open", "slow"):
+        rig.stations[0].faults.apply(fault)
+    text = on_screen(rig, width, height)
+    await rig.stop()
+    assert rig.stations[0].device.key.hex() in text
+    assert f"PIN {rig.stations[0].device.pin}" in text
+    assert "127.0.0.1:6053" in text
+    assert CONTROL in text
+    assert "Ctrl-C" in text
+    assert "State of charge" in text
+    assert "pre-alarm" in text
+
+
+async def test_what_does_not_fit_is_counted() -> None:
+    rig = rig_of(load("solar"))
+    text = on_screen(rig, 100, 24)
+    items = rig.stations[0].simulation.world.status(0)
+    shown_names = [item.name for item in items if item.name in text]
+    assert 0 < len(shown_names) < len(items)
+    assert f"… {len(items) - len(shown_names)} more" in text
+    everything = on_screen(rig, 100, 80)
+    assert all(item.name in everything for item in items)
+    assert "more" not in everything
+    many = on_screen(rig_of(load("largest-bank")), 120, 24)
+    batteries = re.findall(r"│ \d+ +HQ", many)
+    assert f"… {50 - len(batteries)} more" in many
 
 
 async def test_the_live_view_shows_what_is_and_gives_the_screen_back() -> None:

@@ -9,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from emulator.bms.codes import CODES, Severity
+from emulator.bms.codes import CODES, Code, Severity
 from emulator.bms.settings import SettingKey
 from emulator.simulation import scenario as scenarios
+from emulator.simulation.faults import FaultBoard
 from emulator.simulation.scenario import FOLDER, Scenario, parse_scenario
 from emulator.simulation.simulation import Simulation
 from emulator.simulation.yaml_reader import ScenarioError
@@ -68,6 +69,28 @@ proxies:
   - {name: Near, address: "02:00:00:00:e5:01", rssi: -50, slots: 2, pin: yes}
   - {name: Far, rssi: {Two: -90}}
 """
+
+
+PARALLEL = """
+start: 2026-04-15 09:00+02:00
+place: {latitude: 52, longitude: 5}
+bank: {model: 12.8/100, parallel: 3, state_of_charge: 50, batteries: {1: {unplugged: no}, 3: {unplugged: yes}}}
+"""
+
+
+def test_m_c10_a_battery_may_be_unplugged_from_the_beginning() -> None:
+    running = Simulation(parse_scenario(PARALLEL, name="test", file="test.yaml"))
+    assert running.bms.codes == {Code.E_B05}
+    assert running.bms.battery_page(0) is not None
+    assert running.bms.battery_page(2) is None
+    faults = FaultBoard(running.bms)
+    assert faults.active == ("cable-unplugged",)
+    faults.clear("cable-unplugged")
+    assert running.bms.codes == set()
+
+
+def test_only_one_battery_may_be_unplugged() -> None:
+    assert "only one battery can be unplugged" in error_of(PARALLEL.replace("unplugged: no", "unplugged: yes"))
 
 
 def error_of(content: str) -> str:

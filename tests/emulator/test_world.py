@@ -5,7 +5,7 @@ import pytest
 from emulator.bms.faults import BmsFaults
 from emulator.simulation.simulation import Simulation
 from emulator.world.switches import SwitchKind
-from emulator.world.world import UnknownItemError
+from emulator.world.world import CannotForceError, UnknownItemError
 
 from .scenarios import current, item, simulation
 
@@ -159,7 +159,7 @@ def test_the_bank_gets_chargers_less_loads() -> None:
         chargers: [{name: Charger, kind: shore, follows: charger-output, current: 20}]
         """)
     running.advance(60)
-    total = sum(status.current for status in running.world.status())
+    total = sum(status.current for status in running.world.status(running.elapsed))
     assert running.bms.bank.current == pytest.approx(total)
     voltage = running.bms.bank.voltage
     assert current(running, "Heater") == pytest.approx(-voltage / 2, rel=0.01)
@@ -442,10 +442,27 @@ def test_loads_and_chargers_can_be_switched_by_hand() -> None:
 
 def test_the_sun_cannot_be_switched_on() -> None:
     running = simulation(SOLAR)
-    running.advance(12 * HOUR)
-    running.world.force("MPPT", on=True)
+    with pytest.raises(CannotForceError, match=r"^MPPT runs on the sun, which cannot be switched on, only off\.$"):
+        running.world.force("MPPT", on=True)
+    assert running.world.forced == {}
+    running.world.force("MPPT", on=False)
+    assert running.world.forced == {"MPPT": False}
+
+
+def test_a_load_that_has_a_supply_is_on_only_while_it_runs() -> None:
+    running = simulation("""
+        loads: [{name: Lamp, follows: load-output, current: 2, duty: {on: 1 h, every: 100 h}}]
+        """)
+    running.world.force("Lamp", on=False)
     running.advance(60)
-    assert current(running, "MPPT") == 0.0
+    lamp = item(running, "Lamp")
+    assert (lamp.supplied, lamp.on, str(lamp.current)) == (True, False, "0.0")
+    running.world.force("Lamp", on=True)
+    assert item(running, "Lamp").on
+    running.bms.set_mode(False)
+    running.advance(60)
+    lamp = item(running, "Lamp")
+    assert (lamp.supplied, lamp.on) == (False, False)
 
 
 def test_what_is_not_there_cannot_be_switched() -> None:
@@ -457,7 +474,10 @@ def test_what_is_not_there_cannot_be_switched() -> None:
 def test_every_kind_of_switch_can_be_built() -> None:
     switches = ", ".join(f"{{name: {kind.value.upper()}, kind: {kind.value}}}" for kind in SwitchKind)
     running = simulation(f"switches: [{switches}]")
-    assert {status.kind for status in running.world.status()} == {*(kind.value for kind in SwitchKind), "load"}
+    assert {status.kind for status in running.world.status(running.elapsed)} == {
+        *(kind.value for kind in SwitchKind),
+        "load",
+    }
 
 
 def test_a_voltage_too_low_for_a_load_of_constant_power_ends_it() -> None:
