@@ -49,7 +49,7 @@ from .const import (
 )
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key, data_of
-from .pairing import DeviceNotVisible, InvalidPin, NoLocalAdapter, PairingRefused, PairingTimedOut
+from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
 from .pin_check import NoPath, async_learn, async_switch_instant_readout_on, parse_pin
 from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 
@@ -83,11 +83,13 @@ OPTIONS_SCHEMA: Final = vol.Schema(
     }
 )
 
+_PARSERS: Final[dict[str, Callable[[str], object]]] = {CONF_PIN: parse_pin, CONF_KEY: parse_key}
+_MALFORMED: Final = {CONF_PIN: "invalid_pin", CONF_KEY: "invalid_key"}
+
 _ERROR_KEYS: Final[dict[type[Exception], str]] = {
     NotHeard: "not_heard",
     WrongKey: "wrong_key",
     ImplausibleRecord: "implausible",
-    InvalidPin: "invalid_pin",
     WrongPin: "wrong_pin",
     NoLocalAdapter: "no_adapter",
     DeviceNotVisible: "adapter_too_far",
@@ -104,12 +106,12 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
 }
 
 
-def error_key(error: Exception) -> str:
+def _error_key(error: Exception) -> str:
     """Return under which key the words for an error are found."""
     return next(_ERROR_KEYS[kind] for kind in type(error).__mro__ if kind in _ERROR_KEYS)
 
 
-def adapters_in(error: Exception | None) -> str:
+def _adapters_in(error: Exception | None) -> str:
     """Return the names of the adapters that an error speaks of."""
     names = error.adapters if isinstance(error, NoLocalAdapter | DeviceNotVisible) else ()
     return ", ".join(names) or "-"
@@ -117,6 +119,15 @@ def adapters_in(error: Exception | None) -> str:
 
 def _text(entered: UserInput, field: str) -> str:
     return entered.get(field, "").strip()
+
+
+def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
+    """Return whether something was entered that cannot be what it should be."""
+    try:
+        parse(text)
+    except ValueError:
+        return bool(text)
+    return False
 
 
 def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
@@ -206,7 +217,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         if pin := entry.data.get(CONF_PIN):
             self._entered = {CONF_PIN: pin}
             await self._async_learn()
-            if self._accepted and self._accepted.get(CONF_KEY, entry.data[CONF_KEY]) != entry.data[CONF_KEY]:
+            key = (self._accepted or {}).get(CONF_KEY)
+            if key and key != entry.data[CONF_KEY]:
                 return self._finish()
             self._entered, self._accepted = {}, None
         return await self.async_step_reauth_confirm()
@@ -283,16 +295,25 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
         self._form = step_id
         if user_input is not None:
-            self._entered, self._errors = user_input, {}
-            if _text(user_input, CONF_PIN):
+            self._entered, self._instant_readout_on = user_input, None
+            self._errors = self._malformed()
+            if not self._errors and _text(user_input, CONF_PIN):
                 self._errand = self._async_learn
                 return await self.async_step_connect()
-            self._errors = await self._async_check_key(None)
+            self._errors = self._errors or await self._async_check_key(None)
         if self._accepted is None:
             return self._show_credentials_form(step_id)
         if self._instant_readout_on is False:
             return await self.async_step_instant_readout()
         return self._finish()
+
+    def _malformed(self) -> Errors:
+        """Return what cannot be a PIN or a key, before anything is tried."""
+        return {
+            field: _MALFORMED[field]
+            for field, parse in _PARSERS.items()
+            if _is_malformed(_text(self._entered, field), parse)
+        }
 
     def _show_credentials_form(self, step_id: str) -> ConfigFlowResult:
         """Show a form for PIN and key, with what was entered before."""
@@ -305,13 +326,13 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def _async_learn(self) -> Errors:
         """Connect with the PIN, and return what is wrong if so. The key that the device tells is the right one."""
+        pin = parse_pin(self._entered[CONF_PIN])
         try:
-            pin = parse_pin(self._entered[CONF_PIN])
             async with self._only_connection():
                 learned = await async_learn(self.hass, self._address, pin)
         except VeSmartError as error:
-            self._adapters = adapters_in(error)
-            return {CONF_PIN: error_key(error)}
+            self._adapters = _adapters_in(error)
+            return {CONF_PIN: _error_key(error)}
         self._instant_readout_on = learned.instant_readout_on
         if learned.key is None and _text(self._entered, CONF_KEY):
             return await self._async_check_key(pin)
@@ -324,8 +345,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             async with self._only_connection():
                 await async_switch_instant_readout_on(self.hass, self._address, (self._accepted or {})[CONF_PIN])
         except VeSmartError as error:
-            self._adapters = adapters_in(error)
-            return {CONF_SWITCH_ON: error_key(error)}
+            self._adapters = _adapters_in(error)
+            return {CONF_SWITCH_ON: _error_key(error)}
         self._instant_readout_on = True
         return {}
 
@@ -333,14 +354,11 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """See whether the key that was entered reads the device, and return what is wrong if not."""
         if not (text := _text(self._entered, CONF_KEY)):
             return {CONF_BASE: "nothing_entered"}
-        try:
-            key = parse_key(text)
-        except ValueError:
-            return {CONF_KEY: "invalid_key"}
+        key = parse_key(text)
         try:
             await async_check_key(self.hass, self._address, key)
         except (NotHeard, WrongKey, ImplausibleRecord) as error:
-            return {CONF_KEY: error_key(error)}
+            return {CONF_KEY: _error_key(error)}
         self._accepted = {CONF_KEY: key.hex()} | ({CONF_PIN: pin} if pin else {})
         return {}
 

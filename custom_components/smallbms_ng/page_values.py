@@ -1,6 +1,6 @@
 """What was read over connections: the latest of each register, how old it is, and what is due."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import chain, count
@@ -170,15 +170,16 @@ class PageValues:
         self._seen |= dict.fromkeys(numbers, now)
         self._looked = now
 
-    def number_of(self, source: BatterySource, answers: Mapping[int, Answer]) -> int:
-        """Return the number of the battery that answered: it keeps its number wherever it is in the bank."""
+    def number_of(self, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]) -> int:
+        """Return the number of the battery that answered: it keeps its number wherever it is in the bank.
+
+        A new one takes the number of its place, or the first that no other has.
+        """
         serial = next((_text(answers.get(row.id)) for row in source.registers if row.name is Name.SERIAL_NUMBER), None)
-        if serial is None:
-            return source.number
         serials = {number: self.value(Want(name=Name.SERIAL_NUMBER, battery=number)) for number in self._seen}
-        own = (number for number, known in serials.items() if known == serial)
-        free = (number for number in chain((source.number,), count(1)) if serials.get(number) is None)
-        return next(own, None) or next(free)
+        own = next((number for number, known in serials.items() if serial and known == serial), None)
+        others = {number for number, known in serials.items() if known is not None} | {*taken}
+        return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
     def forget_gone(self, now: datetime) -> list[int]:
         """Forget the batteries that are gone for good, and return which."""

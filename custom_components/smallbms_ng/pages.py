@@ -1,7 +1,7 @@
 """What is read and written over a connection: the pages of the app."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 import logging
@@ -217,6 +217,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     async def _line(self, *, hold: bool) -> AsyncGenerator[VeSmartClient]:
         """Take a turn at the connection, which is made if need be. Raises VeSmartError."""
         async with self._lock:
+            if self._shutdown_requested:
+                raise Lost("the device is not connected to any more")
             self._let_hold_go_on()
             keep = False
             try:
@@ -280,7 +282,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         if self._places.keys() != {source.instance for source in sources}:
             # The bank has changed, or is not known yet: each battery may be elsewhere.
             self._places = {}
-        places = {source.instance: await self._read_battery(client, source, now, forced) for source in sources}
+        places: dict[int, int] = {}
+        for source in sources:
+            places[source.instance] = await self._read_battery(client, source, now, forced, places.values())
         self._places = places
         self.values.take_batteries(places.values(), now)
         for number in self.values.forget_gone(now):
@@ -288,7 +292,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self._update_device()
 
     async def _read_battery(
-        self, client: VeSmartClient, source: BatterySource, now: datetime, forced: frozenset[Page]
+        self,
+        client: VeSmartClient,
+        source: BatterySource,
+        now: datetime,
+        forced: frozenset[Page],
+        taken: Collection[int],
     ) -> int:
         """Read what is due of a battery, and who it is if that is not known; return its number."""
         number = self._places.get(source.instance, source.number)
@@ -298,7 +307,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             return number
         serial_number = named(Name.SERIAL_NUMBER)[0].id
         answers = await client.read(source.instance, (serial_number, *due))
-        number = self.values.number_of(source, answers)
+        number = self.values.number_of(source, answers, taken)
         self.values.take(number, answers, now)
         return number
 
@@ -378,7 +387,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         """Read before long what the device has, even where that is done on demand only: there was one."""
         self.values.expire(Page.SETTINGS, Page.HISTORY)
         self.update_interval = BACK_OFF[0]
-        self._schedule_refresh()
+        if self._listeners:
+            self._schedule_refresh()
 
     @callback
     def _let_hold_go_on(self) -> None:
@@ -388,7 +398,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._end = None
 
     async def _end_turn(self, *, keep: bool) -> None:
-        if keep and self._client.connected:
+        if keep and self._client.connected and not self._shutdown_requested:
             self._end = async_call_later(self.hass, HOLD, self._async_hold_over)
         else:
             await self._client.disconnect()
@@ -400,8 +410,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def _async_end_hold(self) -> None:
         async with self._lock:
-            if self._end is None:
-                await self._client.disconnect()
+            await self._client.disconnect()
 
     async def _async_stopped(self, _event: Event) -> None:
         await self.async_shutdown()

@@ -11,7 +11,7 @@ from homeassistant.components.bluetooth import async_ble_device_from_address
 from homeassistant.core import HomeAssistant
 
 from .client import Answer, NoAnswer, NotPaired, NotReachable, Reading, VeSmartClient
-from .pairing import DeviceNotVisible, InvalidPin, NoLocalAdapter, is_bonded, pair, remove_bond
+from .pairing import DeviceNotVisible, NoLocalAdapter, is_bonded, pair, remove_bond
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
 
@@ -35,10 +35,10 @@ class Learned:
 
 
 def parse_pin(text: str) -> str:
-    """Return the six digits of a PIN, however it was copied: with spaces or dashes. InvalidPin when they are not."""
+    """Return the six digits of a PIN, however it was copied: with spaces or dashes. ValueError when it is none."""
     digits = "".join(character for character in text if not character.isspace() and character not in "-\u200b\ufeff")
     if not _PIN.fullmatch(digits):
-        raise InvalidPin("A PIN has six digits")
+        raise ValueError("a PIN has six digits")
     return digits
 
 

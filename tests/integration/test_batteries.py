@@ -1,7 +1,8 @@
 """Each battery of the bank as a child of the device: who it is, what it measures, and how it comes and goes."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
+from typing import override
 
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
@@ -15,9 +16,10 @@ from custom_components.smallbms_ng.const import DOMAIN
 from custom_components.smallbms_ng.page_values import GONE_AFTER
 from emulator.battery.layout import BankLayout
 from emulator.ve_smart.quirks import Quirks
+from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import ONE_48V, make_bms
 
-from .bench import Bench, a_bench
+from .bench import Bench, CountingBox, a_bench
 from .conftest import ADDRESS, Radio
 
 SERIAL_NUMBER = 0x010A
@@ -121,6 +123,37 @@ async def test_a_battery_is_not_there_for_a_while(bench: Bench) -> None:
     assert {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)} == serials
 
 
+class RenumberingBox(CountingBox):
+    """Counts the batteries that are there from 1."""
+
+    @override
+    def instances(self) -> Sequence[tuple[int, int]]:
+        return tuple((place, second) for place, (_, second) in enumerate(super().instances()))
+
+    @override
+    def read(self, instance: int, register: int) -> Sequence[bytes] | Refusal:
+        return super().read(super().instances()[instance][0], register)
+
+
+async def test_a_device_that_counts_its_batteries_anew(hass: HomeAssistant, radio: Radio) -> None:
+    """Even when nothing of them is due: where each battery is must be found out at once."""
+    bench = Bench(hass, radio)
+    box = RenumberingBox(bench.bms, bench.device)
+    box.forget()
+    bench.box = bench.service._box = box
+    async with a_bench(bench):
+        await bench.load()
+        serials = {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)}
+        bench.bms.faults.unplugged_battery = UNPLUGGED
+        bench.bms.power_cycle()
+        await bench.set("tail_current", 5)
+        assert [is_shown(bench, number) for number in (1, 2, 3, 4)] == [True, False, True, True]
+        await bench.press("read_now")
+        assert {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)} == serials | {
+            2: STATE_UNAVAILABLE
+        }
+
+
 async def test_a_battery_is_gone_for_good(hass: HomeAssistant, bench: Bench) -> None:
     await unplug(bench, UNPLUGGED)
     await bench.wait(GONE_AFTER)
@@ -153,6 +186,20 @@ async def test_batteries_are_added_when_they_appear(hass: HomeAssistant, radio: 
         await unplug(bench, None)
         assert present(bench) == [1, 2, 3, 4]
         assert shown(bench, 4, "serial_number") == bench.bms.bank.batteries[3].serial_number
+
+
+async def test_other_batteries_take_the_place_of_two(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each new one has a number of its own, and the old ones are not there."""
+    read = bench.box.read
+
+    def with_new_batteries(instance: int, register: int) -> Sequence[bytes] | Refusal:
+        new = register == SERIAL_NUMBER and instance in (2, 3)
+        return (b"HQ2699NEW%02d" % instance,) if new else read(instance, register)
+
+    monkeypatch.setattr(bench.box, "read", with_new_batteries)
+    await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4, 5, 6]
+    assert [number for number in range(1, 7) if is_shown(bench, number)] == [1, 4, 5, 6]
 
 
 async def test_gone_and_known_over_a_restart(bench: Bench) -> None:

@@ -19,6 +19,7 @@ from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, D
 from custom_components.smallbms_ng.link import Link as PageLink
 from custom_components.smallbms_ng.page_values import SHOWN_FOR
 from custom_components.smallbms_ng.pages import BACK_OFF, HOLD
+from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION
 from emulator.gatt import Link
@@ -413,6 +414,22 @@ async def test_unloaded_in_the_middle_of_a_read(loaded: Bench) -> None:
     await loaded.unload()
     assert loaded.idle
     await task
+
+
+async def test_unloaded_in_the_middle_of_a_write(loaded: Bench) -> None:
+    loaded.service.quirks = Quirks(answer_delay=0.05)
+    first = loaded.hass.async_create_task(loaded.pages.async_write(Name.TAIL_CURRENT, 5))
+    second = loaded.hass.async_create_task(loaded.pages.async_write(Name.TAIL_CURRENT, 6))
+    while not loaded.box.writes:
+        loaded.radio.freezer.tick(0.01)
+        await asyncio.sleep(0)
+    await loaded.unload()
+    assert loaded.idle
+    await first
+    with pytest.raises(HomeAssistantError) as raised:
+        await second
+    assert raised.value.translation_key == "connection_lost"
+    assert loaded.bms.settings.tail_current == 5
 
 
 @pytest.mark.parametrize("held", [True, False])

@@ -28,6 +28,7 @@ from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Serve
 pytest_plugins = ("tests.bluez_bus",)
 
 WRONG_PIN: Final = "123456"
+NEW_PIN: Final = "271828"
 OTHER_KEY: Final = bytes(reversed(DEFAULT_KEY))
 
 type Enter = Callable[[ConfigFlowResult, Mapping[str, object]], Awaitable[ConfigFlowResult]]
@@ -183,8 +184,14 @@ async def test_the_key_is_checked_if_the_device_does_not_tell_it(
 
 
 @pytest.mark.parametrize("text", ["1", "12345", "1234567", "abcdef", "０１４９１６", "12345six"])
-async def test_no_pin_at_all(flow: ConfigFlowResult, served: Served, enter: Enter, text: str) -> None:
-    assert_error(await enter(flow, {CONF_PIN: text}), {CONF_PIN: "invalid_pin"})
+async def test_no_pin_at_all(
+    hass: HomeAssistant, flow: ConfigFlowResult, served: Served, enter: Enter, text: str
+) -> None:
+    """Nothing is tried, so there is no progress to show."""
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: text})
+    assert_error(result, {CONF_PIN: "invalid_pin"})
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: text, CONF_KEY: text})
+    assert_error(result, {CONF_PIN: "invalid_pin", CONF_KEY: "invalid_key"})
     assert_added(await enter(flow, {CONF_PIN: PIN}))
 
 
@@ -393,6 +400,30 @@ async def test_instant_readout_cannot_be_switched_on(
     assert_added(await enter(flow, {CONF_SWITCH_ON: True}))
 
 
+async def test_without_the_pin_nobody_offers_to_switch_it_on(
+    hass: HomeAssistant, radio: Radio, served: Served, flow: ConfigFlowResult
+) -> None:
+    """Not even when an attempt before, with the PIN, found it off."""
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    radio.device.instant_readout_on = False
+
+    async def enter_slowly(entered: dict[str, str]) -> ConfigFlowResult:
+        task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
+        for _ in range(500):
+            radio.freezer.tick(0.1)
+            await asyncio.sleep(0)
+        await radio.settle()
+        result = await task
+        if result["type"] is FlowResultType.SHOW_PROGRESS:
+            return await hass.config_entries.flow.async_configure(flow["flow_id"])
+        return result
+
+    assert_error(await enter_slowly({CONF_PIN: PIN, CONF_KEY: OTHER_KEY.hex()}), {CONF_KEY: "wrong_key"})
+    result = await enter_slowly({CONF_KEY: KEY})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert CONF_PIN not in result["data"]
+
+
 async def test_a_device_that_does_not_tell_whether_it_is_on(
     flow: ConfigFlowResult, served: Served, enter: Enter
 ) -> None:
@@ -441,6 +472,34 @@ async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
     result = await enter(flow, {CONF_PIN: PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+
+
+async def test_a_device_that_does_not_tell_its_new_key(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    assert_error(await entry.start_reauth_flow(hass), {}, "reauth_confirm")
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_after_the_pin_was_changed(
+    hass: HomeAssistant, radio: Radio, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """The device has a new key and knows no bond any more; the old PIN makes none, so the new one is asked for."""
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    radio.device.peripheral.pin = NEW_PIN
+    radio.device.peripheral.bonds.clear()
+    radio.device.key = OTHER_KEY
+    for voltage in range(20):
+        await radio.send(voltage=12 + voltage / 100)
+    (question,) = flows(hass)
+    assert question["step_id"] == "reauth_confirm"
+    assert_error(await enter(question, {CONF_PIN: PIN}), {CONF_PIN: "wrong_pin"}, "reauth_confirm")
+    result = await enter(question, {CONF_PIN: NEW_PIN})
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    assert (entry.data[CONF_KEY], entry.data[CONF_PIN]) == (OTHER_KEY.hex(), NEW_PIN)
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
 
 
 async def test_entering_the_new_key_keeps_the_pin(hass: HomeAssistant, radio: Radio, served: Served) -> None:
