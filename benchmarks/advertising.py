@@ -27,7 +27,7 @@ MOST_OF_A_CORE: Final = 100.0  # %
 MOST_MEMORY: Final = 1024.0  # MiB
 LEAST_RATE: Final = 0.95  # advertisements of a device a second; below, not all of the work was done
 
-SCENARIO: Final = Path(__file__).parent.parent / "emulator" / "scenarios" / "solar.yaml"
+SCENARIO: Final = Path(__file__).parent.parent / "emulator" / "simulation" / "scenarios" / "solar.yaml"
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 
 

@@ -9,7 +9,7 @@ from time import time
 from typing import Final, Protocol
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object
+from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object, get_strs
 from emulator.device import (
     DEFAULT_ADDRESS,
     DEFAULT_KEY,
@@ -312,6 +312,8 @@ def _load(data: JsonObject, scenario: Scenario, seed: int | None) -> _Saved:
     for state in states:
         _check_origin(state, scenario, seed)
     simulations = tuple(Simulation.load_state(scenario, state) for state in states)
+    if [simulation.device for simulation in simulations] != list(range(len(simulations))):
+        raise StateError("Its devices are in another order.")
     if len({simulation.elapsed for simulation in simulations}) > 1:
         raise StateError("Its devices live in different times.")
     return _Saved(simulations=simulations, radios=tuple(_radio(get_object(item, "radio")) for item in saved))
@@ -331,5 +333,5 @@ def _check_origin(state: JsonObject, scenario: Scenario, seed: int | None) -> No
 
 
 def _radio(data: JsonObject) -> tuple[bool, frozenset[str]]:
-    bonds = frozenset(item for item in get_list(data, "bonds") if isinstance(item, str))
-    return get_bool(data, "instant_readout_on"), bonds
+    bonds = get_strs(data, "bonds", len(get_list(data, "bonds")))
+    return get_bool(data, "instant_readout_on"), frozenset(bonds)

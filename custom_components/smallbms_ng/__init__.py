@@ -46,7 +46,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
     # Only now, so that the entities are there for what Bluetooth heard before.
-    entry.async_on_unload(coordinator.async_start())
+    coordinator.async_start()
     if pages:
         pages.async_start()
     async_watch(hass, entry)
@@ -55,8 +55,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Stop listening to the device."""
-    await entry.runtime_data.instant_readout.async_save()
-    return await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+    if unloaded:
+        await entry.runtime_data.instant_readout.async_end()
+    return unloaded
 
 
 async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:

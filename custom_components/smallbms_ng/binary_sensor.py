@@ -41,7 +41,7 @@ BINARY_SENSORS: Final = (
         key="battery_low", device_class=BinarySensorDeviceClass.BATTERY, value_fn=attrgetter("battery_low")
     ),
     SmallBmsBinarySensorDescription(
-        key="problem", device_class=BinarySensorDeviceClass.PROBLEM, value_fn=lambda reading: bool(reading.codes)
+        key="problem", device_class=BinarySensorDeviceClass.PROBLEM, value_fn=attrgetter("problem")
     ),
     SmallBmsBinarySensorDescription(
         key="remote_on", entity_category=EntityCategory.DIAGNOSTIC, value_fn=attrgetter("remote_on")

@@ -30,7 +30,10 @@ class CodeEvents:
 
     def restore(self, codes: Sequence[str] | None) -> None:
         """Take the codes that stood when the previous run ended; None if that is not known."""
-        self._watch = CodeWatch(None if codes is None else map(Code.parse, codes))
+        try:
+            self._watch = CodeWatch(None if codes is None else map(Code.parse, codes))
+        except AttributeError, TypeError, ValueError:
+            self._watch = CodeWatch()
 
     @callback
     def async_add_listener(self, listener: CodeListener) -> CALLBACK_TYPE:

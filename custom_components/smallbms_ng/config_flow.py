@@ -48,16 +48,18 @@ from .const import (
     MIN_UPDATE_INTERVAL,
 )
 from .coordinator import SmallBmsConfigEntry
-from .key_check import NotHeard, async_check_key
+from .key_check import NotHeard, async_check_key, data_of
 from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
 from .pin_check import NoPath, async_learn, async_switch_instant_readout_on, parse_pin
-from .protocol.instant_readout import COMPANY_ID, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
+from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 
 type UserInput = dict[str, str]
 type Errors = dict[str, str]
 
 CONF_BASE: Final = "base"
 CONF_SWITCH_ON: Final = "switch_on"
+# What a device without a name of its own is called, whatever its product id.
+(_MODEL,) = PRODUCT_NAMES.values()
 _SECRETS: Final = (CONF_KEY, CONF_PIN)
 
 CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): TextSelector(), vol.Optional(CONF_KEY): TextSelector()})
@@ -128,15 +130,11 @@ def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
     return False
 
 
-def _data_of(service_info: BluetoothServiceInfoBleak) -> bytes:
-    return service_info.manufacturer_data.get(COMPANY_ID, b"")
-
-
 def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
     """Return the device's own name; without one (passive scanning) what tells it from another."""
     if service_info.name and service_info.name != service_info.address:
         return service_info.name
-    return f"smallBMS NG {service_info.address[-5:]}"
+    return f"{_MODEL} {service_info.address[-5:]}"
 
 
 class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
@@ -169,7 +167,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     @override
     async def async_step_bluetooth(self, discovery_info: BluetoothServiceInfoBleak) -> ConfigFlowResult:
         """Take a device that Bluetooth found. All Victron products come here: only ours may show a card."""
-        if not is_smallbms_ng(_data_of(discovery_info)):
+        if not is_smallbms_ng(data_of(discovery_info)):
             return self.async_abort(reason="not_supported")
         await self.async_set_unique_id(discovery_info.address)
         self._abort_if_unique_id_configured()
@@ -194,7 +192,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return {
             info.address: info
             for info in async_discovered_service_info(self.hass, connectable=False)
-            if info.address not in configured and is_smallbms_ng(_data_of(info))
+            if info.address not in configured and is_smallbms_ng(data_of(info))
         }
 
     def _device_schema(self) -> vol.Schema:
@@ -368,7 +366,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Store what was accepted. What was left empty is kept when a new key was asked for, else taken away."""
         accepted = self._accepted or {}
         if self._entry is None:
-            data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(_data_of(self._device))}
+            data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(data_of(self._device))}
             return self.async_create_entry(title=self._name, data=data | accepted)
         taken_away = () if self.source == SOURCE_REAUTH else _SECRETS
         kept = {name: value for name, value in self._entry.data.items() if name not in taken_away}

@@ -6,20 +6,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 import logging
+from math import ceil
 from typing import Final, override
 
+from bluetooth_data_tools import monotonic_time_coarse
 from homeassistant.components.bluetooth import (
-    MONOTONIC_TIME,
     BluetoothChange,
     BluetoothScanningMode,
     BluetoothServiceInfoBleak,
+    async_get_learned_advertising_interval,
     async_last_service_info,
+    async_register_advertisement_callback,
 )
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothDataUpdateCoordinator
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
 from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later, async_track_time_interval
+from homeassistant.util.dt import utcnow
 
 from .code_events import CodeEvents
 from .const import (
@@ -55,8 +59,14 @@ from .stored_energy import energy_from_store, energy_to_store
 
 _LOGGER = logging.getLogger(__name__)
 
-# A device is taken for silent when nothing readable came between two looks: after one to two of these.
+# How often a look is taken whether anything readable came.
 SILENCE_CHECK: Final = timedelta(seconds=90)
+# A device is taken for silent after as many looks as it takes to miss so many of its usual advertisements, or, while
+# nobody knows what is usual, after so many looks: a radio that sleeps may wake up every five minutes only.
+MISSED_ADVERTISEMENTS: Final = 3
+UNLEARNED_PATIENCE: Final = 4
+# What was shown before a restart is shown again only if it is no older than this.
+RESTORED_FOR: Final = timedelta(minutes=10)
 # A quiet battery repeats its record. Heard again after so long, it counts as two: in 2 s at one a second.
 REPEAT_CHECK: Final = timedelta(seconds=1.5)
 # Without a key nothing but a connection tells that it is there: this many connections may fail.
@@ -73,6 +83,7 @@ class Drop(StrEnum):
     WRONG_KEY = "wrong_key"
     IMPLAUSIBLE = "implausible"
     UNCONFIRMED = "unconfirmed"
+    STALE = "stale"
     REPEATED = "repeated"
     BEHIND = "behind"
 
@@ -125,26 +136,31 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._trust = KeyTrust()
         self._good_data: bytes | None = None
         self._heard = False
+        self._heard_at = 0.0
+        self._quiet_checks = 0
         self._lost = False
-        self._last_info: BluetoothServiceInfoBleak | None = None
         self._accepted_info: BluetoothServiceInfoBleak | None = None
         self._end_repeat_check: CALLBACK_TYPE | None = None
         self._end_interval: CALLBACK_TYPE | None = None
 
     async def async_restore(self) -> None:
-        """Show the last reading of the previous run until the device is heard, or has been silent for too long."""
+        """Take over the last reading of the previous run. It is shown if the device was heard shortly before."""
         stored = await self._store.async_load() or Stored()
         self.reading = from_store(stored)
         self.codes.restore(stored.get("codes"))
         self.meter = energy_from_store(stored.get("energy"))
-        self._available = self.reading is not None
+        self._heard_at = stored.get("heard_at", 0.0)
+        self._lost = stored.get("lost", False)
+        age = utcnow().timestamp() - self._heard_at
+        self._available = self.reading is not None and not self._lost and age < RESTORED_FOR.total_seconds()
 
-    async def async_save(self) -> None:
-        """Write the last reading now."""
+    async def async_end(self) -> None:
+        """Stop listening, and write the last reading."""
+        self._async_stop()
         await self._store.async_save()
 
     def _to_store(self) -> Stored:
-        stored = to_store(self.latest or self.reading)
+        stored = to_store(self.latest or self.reading, heard_at=self._heard_at, lost=self._lost)
         stored["energy"] = energy_to_store(self.meter)
         if (codes := self.codes.active) is not None:
             stored["codes"] = [str(code) for code in codes]
@@ -157,11 +173,10 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if (reading := with_status(self._newest or self.reading, product_id, values)) is None:
             return
         self._newest = reading
-        self._heard = True
         # What a connection did not give is what was advertised before, and proves nothing anew.
         if values.keys() >= {Name.VOLTAGE, Name.CURRENT}:
-            self.meter.take(reading, MONOTONIC_TIME())
-        self._async_show(at_once=self._async_regain())
+            self.meter.take(reading, monotonic_time_coarse())
+        self._async_hear()
         if values.keys() >= {Name.ERROR, Name.LEVELS}:
             self._async_take_codes(reading, sure=True)
 
@@ -169,6 +184,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @override
     def _async_start(self) -> None:
         self._on_stop.append(async_track_time_interval(self.hass, self._async_check_silence, self._silence))
+        self._on_stop.append(async_register_advertisement_callback(self.hass, self._async_hear_packet, self.address))
         super()._async_start()
 
     @property
@@ -191,6 +207,10 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @override
     def _async_handle_bluetooth_event(self, service_info: BluetoothServiceInfoBleak, change: BluetoothChange) -> None:
         if (data := service_info.manufacturer_data.get(COMPANY_ID)) is None or self._decoder is None:
+            return
+        if monotonic_time_coarse() - service_info.time > SILENCE_CHECK.total_seconds():
+            # Bluetooth remembers what it heard last, and tells it to whoever begins to listen.
+            self.dropped[Drop.STALE] += 1
             return
         try:
             reading = self._decoder.decode(data)
@@ -224,9 +244,6 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self._async_accept(reading, data, info)
         else:
             self.dropped[_DROP_OF_ORDER[order]] += 1
-        if data == self._good_data:
-            self._heard = True
-            self._async_show(at_once=self._async_regain())
 
     @callback
     def _async_accept(self, reading: BatteryReading, data: bytes, info: BluetoothServiceInfoBleak) -> None:
@@ -237,12 +254,26 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.meter.take(reading, info.time)
         self._async_take_codes(reading)
         self._store.async_save_later()
+        self._async_hear()
+
+    @callback
+    def _async_hear_packet(self, service_info: BluetoothServiceInfoBleak) -> None:
+        """Notice that the last good record came again: identical advertisements reach no other callback."""
+        if self._good_data is not None and service_info.manufacturer_data.get(COMPANY_ID) == self._good_data:
+            self._async_hear()
+
+    @callback
+    def _async_hear(self) -> None:
+        """Note that the device is there, and show what is new of it."""
+        self._heard = True
+        self._heard_at = utcnow().timestamp()
+        self._async_show(at_once=self._async_regain())
 
     @callback
     def _async_take_codes(self, reading: BatteryReading, *, sure: bool = False) -> None:
         """Tell which codes have begun and ended, and keep that at once: nothing is to be told again after a crash."""
         if self.codes.async_take(reading.codes, sure=sure):
-            self.entry.async_create_task(self.hass, self.async_save())
+            self.entry.async_create_task(self.hass, self._store.async_save())
         self._async_end_repeat_check()
         if self.codes.pending:
             self._end_repeat_check = async_call_later(self.hass, REPEAT_CHECK, self._async_check_repeat)
@@ -306,18 +337,20 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_check_silence(self, _now: datetime) -> None:
-        """Make the device unavailable when nothing readable came since the last look."""
-        info = async_last_service_info(self.hass, self.address, connectable=False)
-        if not self._heard and not self._repeats_itself(info):
-            self._async_lose()
+        """Make the device unavailable when nothing readable came for longer than usual."""
+        self._quiet_checks = 0 if self._heard else self._quiet_checks + 1
         self._heard = False
-        self._last_info = info
+        if self._quiet_checks >= self._patience:
+            self._async_lose()
 
-    def _repeats_itself(self, info: BluetoothServiceInfoBleak | None) -> bool:
-        """Return whether the last good record came again: identical advertisements reach no callback."""
-        if info is None or info is self._last_info:
-            return False
-        return info.manufacturer_data.get(COMPANY_ID) == self._good_data
+    @property
+    def _patience(self) -> int:
+        """How many looks without a record it takes. A far-off device, or a radio that sleeps, is heard seldom."""
+        if self._decoder is None:
+            return 1
+        if (interval := async_get_learned_advertising_interval(self.hass, self.address)) is None:
+            return UNLEARNED_PATIENCE
+        return max(1, ceil(MISSED_ADVERTISEMENTS * interval / SILENCE_CHECK.total_seconds()))
 
     @callback
     @override

@@ -1,23 +1,26 @@
 """What helps to find out why a device is not read, without what identifies it."""
 
 from dataclasses import asdict
+import re
 from typing import Any, Final
 
 from homeassistant.components.bluetooth import (
     BluetoothReachabilityIntent,
     async_address_reachability_diagnostics,
+    async_current_scanners,
     async_get_learned_advertising_interval,
     async_last_service_info,
     async_scanner_devices_by_address,
 )
 from homeassistant.components.diagnostics import REDACTED, async_redact_data
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
 from homeassistant.util.dt import utcnow
 
 from .client import BadAnswer
 from .const import CONF_KEY
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .coordinator import SmallBmsConfigEntry, SmallBmsRuntime
 from .pages import PagesCoordinator
 from .protocol.instant_readout import COMPANY_ID, BatteryReading
 from .protocol.registers import BY_ID, SECRETS, Name, named
@@ -25,27 +28,33 @@ from .storage import StoredRegister
 
 TO_REDACT: Final = {CONF_ADDRESS, CONF_KEY, CONF_PIN}
 # What tells one device, or its owner, from another.
+_MAC_ADDRESS: Final = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", re.IGNORECASE)
 _IDENTIFIES: Final = {row.id for name in (Name.SERIAL_NUMBER, Name.CUSTOM_NAME) for row in named(name)}
 
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> dict[str, Any]:
-    """Return what is known of the device and of the way to it."""
-    coordinator = entry.runtime_data.instant_readout
-    return {
+    """Return what is known of the device and of the way to it, also while the entry is not loaded."""
+    always = {
+        "state": entry.state.value,
         "data": async_redact_data(entry.data, TO_REDACT),
         "options": dict(entry.options),
-        "instant_readout": {
-            "available": coordinator.available,
-            "accepted": coordinator.accepted,
-            "dropped": dict(coordinator.dropped),
-            "last_record": _record(coordinator.latest),
-            "last_advertisement": _last_advertisement(hass, coordinator),
-            "codes": [str(code) for code in coordinator.codes.active or ()],
-            "energy": asdict(coordinator.meter.energy),
-        },
-        "pages": _pages(entry.runtime_data.pages),
-        "bluetooth": _bluetooth(hass, coordinator.address),
+        "last_advertisement": _last_advertisement(hass, entry.data[CONF_ADDRESS]),
+        "bluetooth": _bluetooth(hass, entry.data[CONF_ADDRESS]),
     }
+    return always | _loaded(entry.runtime_data) if entry.state is ConfigEntryState.LOADED else always
+
+
+def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
+    coordinator = runtime.instant_readout
+    readout = {
+        "available": coordinator.available,
+        "accepted": coordinator.accepted,
+        "dropped": dict(coordinator.dropped),
+        "last_record": _record(coordinator.latest),
+        "codes": [str(code) for code in coordinator.codes.active or ()],
+        "energy": asdict(coordinator.meter.energy),
+    }
+    return {"instant_readout": readout, "pages": _pages(runtime.pages)}
 
 
 def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
@@ -55,9 +64,9 @@ def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
     return asdict(reading) | {"record": reading.record_bytes.hex(), "codes": codes}
 
 
-def _last_advertisement(hass: HomeAssistant, coordinator: InstantReadoutCoordinator) -> str | None:
+def _last_advertisement(hass: HomeAssistant, address: str) -> str | None:
     """Return the last manufacturer data, encrypted, without the byte of the key."""
-    info = async_last_service_info(hass, coordinator.address, connectable=False)
+    info = async_last_service_info(hass, address, connectable=False)
     if info is None or COMPANY_ID not in info.manufacturer_data:
         return None
     data = info.manufacturer_data[COMPANY_ID]
@@ -102,9 +111,16 @@ def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any]:
     intent = BluetoothReachabilityIntent.ACTIVE_ADVERTISEMENT
     reachability = async_address_reachability_diagnostics(hass, address, intent)
     return {
-        "reachability": reachability.replace(address, REDACTED),
+        "reachability": _anonymous(hass, reachability),
         "learned_advertising_interval": async_get_learned_advertising_interval(hass, address),
         "signal_strengths": [
             device.advertisement.rssi for device in async_scanner_devices_by_address(hass, address, connectable=False)
         ],
     }
+
+
+def _anonymous(hass: HomeAssistant, text: str) -> str:
+    """Return a text without Bluetooth addresses and names of scanners, which people name after rooms."""
+    for scanner in async_current_scanners(hass):
+        text = text.replace(scanner.name, REDACTED)
+    return _MAC_ADDRESS.sub(REDACTED, text)

@@ -6,8 +6,8 @@ from functools import partial
 from typing import Final, override
 
 from homeassistant.components.sensor import (
+    RestoreSensor,
     SensorDeviceClass,
-    SensorEntity,
     SensorEntityDescription,
     SensorStateClass,
 )
@@ -23,6 +23,7 @@ class EnergySensorDescription(SensorEntityDescription):
     """One sensor of the meter, in Wh."""
 
     value_fn: Callable[[EnergyMeter], int]
+    restore_fn: Callable[[EnergyMeter, float], None]
 
 
 _energy = partial(
@@ -35,17 +36,36 @@ _energy = partial(
 )
 
 ENERGY_SENSORS: Final = (
-    _energy(key="energy_charged", value_fn=lambda meter: meter.shown[0]),
-    _energy(key="energy_discharged", value_fn=lambda meter: meter.shown[1]),
+    _energy(
+        key="energy_charged",
+        value_fn=lambda meter: meter.shown[0],
+        restore_fn=lambda meter, before: meter.go_on_from(charged=before),
+    ),
+    _energy(
+        key="energy_discharged",
+        value_fn=lambda meter: meter.shown[1],
+        restore_fn=lambda meter, before: meter.go_on_from(discharged=before),
+    ),
 )
 
 
-class SmallBmsEnergySensor(ReadingEntity, SensorEntity):
+class SmallBmsEnergySensor(ReadingEntity, RestoreSensor):
     """What was counted of the energy in one direction."""
 
     entity_description: EnergySensorDescription
+    _before = 0
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        """Go on from what was shown. After a crash that may be newer than what the meter kept."""
+        kept = await self.async_get_last_sensor_data()
+        if kept and isinstance(kept.native_value, int | float):
+            self._before = int(kept.native_value)
+            self.entity_description.restore_fn(self.coordinator.meter, self._before)
+        await super().async_added_to_hass()
 
     @override
     def _take(self, reading: BatteryReading) -> object:
-        self._attr_native_value = self.entity_description.value_fn(self.coordinator.meter)
+        """Show nothing less than before: the meter makes up for what it lost, as it bridges that time."""
+        self._attr_native_value = max(self._before, self.entity_description.value_fn(self.coordinator.meter))
         return self._attr_native_value

@@ -23,6 +23,11 @@ class NotHeard(Exception):
     """No record of the device was received."""
 
 
+def data_of(service_info: BluetoothServiceInfoBleak) -> bytes:
+    """Return the manufacturer data of Victron in an advertisement; none where there is none."""
+    return service_info.manufacturer_data.get(COMPANY_ID, b"")
+
+
 class _Verdict:
     """What different records say about a key. The latest counts: an old one may be from before the key changed."""
 
@@ -32,7 +37,7 @@ class _Verdict:
 
     def hear(self, service_info: BluetoothServiceInfoBleak) -> bool:
         """Take one advertisement; return whether there are enough records that agree."""
-        data = service_info.manufacturer_data.get(COMPANY_ID, b"")
+        data = data_of(service_info)
         try:
             self._decoder.decode(data)
         except (WrongKey, ImplausibleRecord) as error:

@@ -25,9 +25,11 @@ class StoredReading(TypedDict):
 
 
 class Stored(TypedDict, total=False):
-    """What is kept of what a device sends."""
+    """What is kept of what a device sends, and whether and when (POSIX time) it was heard last."""
 
     reading: StoredReading
+    heard_at: float
+    lost: bool
     codes: list[str]
     energy: StoredEnergy
 
@@ -102,20 +104,20 @@ def pages_store(hass: HomeAssistant, entry_id: str) -> Store[StoredPages]:
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.pages")
 
 
-def to_store(reading: BatteryReading | None) -> Stored:
+def to_store(reading: BatteryReading | None, *, heard_at: float, lost: bool) -> Stored:
     """Return what to keep."""
     if reading is None:
         return Stored()
     record = reading.record_bytes.hex()
-    return Stored(reading=StoredReading(record=record, product_id=reading.product_id, nonce=reading.nonce))
+    kept = StoredReading(record=record, product_id=reading.product_id, nonce=reading.nonce)
+    return Stored(reading=kept, heard_at=heard_at, lost=lost)
 
 
-def from_store(stored: Stored | None) -> BatteryReading | None:
-    """Return the reading that was kept; None when there is none, or none that this version would accept."""
-    if not stored or not (kept := stored.get("reading")):
-        return None
-    record = int.from_bytes(bytes.fromhex(kept["record"]), "little")
+def from_store(stored: Stored) -> BatteryReading | None:
+    """Return the reading that was kept; None when there is none, or none that this version understands."""
     try:
+        kept = stored["reading"]
+        record = int.from_bytes(bytes.fromhex(kept["record"]), "little")
         return read_record(record, product_id=kept["product_id"], nonce=kept["nonce"])
-    except ImplausibleRecord:
+    except ImplausibleRecord, KeyError, TypeError, ValueError:
         return None

@@ -32,11 +32,14 @@ def energy_to_store(meter: EnergyMeter) -> StoredEnergy:
 
 
 def energy_from_store(stored: StoredEnergy | None) -> EnergyMeter:
-    """Return a meter that goes on from what was kept."""
+    """Return a meter that goes on from what was kept; a new one when that is nothing, or not understood."""
     if stored is None:
         return EnergyMeter()
-    last = stored["last"]
-    return EnergyMeter(Energy(**stored["counted"]), _from_store(last) if last else None)
+    try:
+        last = stored["last"]
+        return EnergyMeter(Energy(**stored["counted"]), _from_store(last) if last else None)
+    except KeyError, TypeError:
+        return EnergyMeter()
 
 
 def _wall_minus_monotonic() -> float:

@@ -156,6 +156,7 @@ class Monitor:
         """Set the state of charge by hand (M-S3). Raises ValueError outside 0 to 100 %."""
         if not 0 <= percent <= FULL:
             raise ValueError(f"The state of charge must be 0 to 100 %, not {percent}.")
+        # Assumed: what was drawn since the last full charge stays what was counted.
         self._state.counted = round(self._capacity * percent / 100)
 
     def battery_added(self) -> None:

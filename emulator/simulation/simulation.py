@@ -32,6 +32,8 @@ SHORTEST_WAIT: Final = 0.001
 # How far the current may change over a step: by this share of it, or by this share of the capacity in Ah.
 CURRENT_STEP: Final = 0.1
 SMALL_CURRENT: Final = 0.002
+# What a saved simulation may have lived, in s: a hundred years. The calendar ends some time after.
+LONGEST_LIFE: Final = 100 * 365.25 * 24 * 3600
 
 
 class Simulation:
@@ -158,12 +160,15 @@ class Simulation:
 
         The scenario may have changed since, but for its bank.
         """
-        simulation = cls(scenario, get_int(data, "seed"), device=get_int(data, "device"))
+        device = get_int(data, "device")
+        if not 0 <= device < len(scenario.devices):
+            raise StateError(f"The saved state is damaged: device should be 0 to {len(scenario.devices) - 1}.")
+        simulation = cls(scenario, get_int(data, "seed"), device=device)
         bms = SmallBms.load(get_object(data, "bms"))
         if bms.bank.layout != scenario.bank.layout:
             raise StateError(f"The bank is not that of the scenario {scenario.name}.")
         simulation.bms = bms
-        simulation.elapsed = get_float(data, "elapsed")
+        simulation.elapsed = get_float(data, "elapsed", lowest=0.0, highest=LONGEST_LIFE)
         simulation.world.load(get_object(data, "world"))
         return simulation
 

@@ -178,6 +178,11 @@ class Direct(Switch):
         self.output = wiring.output
 
     @override
+    def load(self, data: JsonObject) -> None:
+        # It never waits, so it could not tell how long.
+        self.state = SwitchState(closed=get_bool(data, "closed"))
+
+    @override
     def settle(self, situation: Situation) -> None:
         if self.state.closed is not situation.signal:
             self.state = SwitchState(closed=situation.signal)

@@ -6,11 +6,13 @@ from dataclasses import replace
 import json
 from math import inf
 from pathlib import Path
+import re
 
 import pytest
 
 from emulator.bms.leds import Led
 from emulator.bms.settings import SettingKey
+from emulator.bms.state import JsonValue
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS
 from emulator.gatt import AttError
 from emulator.rig import CannotStartError, Rig, cannot_use_port
@@ -239,6 +241,74 @@ async def test_a_state_file_that_does_not_fit(damage: Damage, said: str, tmp_pat
     with pytest.raises(CannotStartError, match=f"^The state file .*state.json cannot be used: .*{said}"):
         make(path)
     assert path.read_bytes() == before
+
+
+type Place = tuple[str | int, ...]
+JUNK: tuple[JsonValue, ...] = (None, True, -5, 7, 1e15, 1e300, "x", [], [1], {}, {"x": 1})
+
+
+def places(value: object, place: Place = ()) -> list[Place]:
+    """Return where something is in a state, but for what the tests of the BMS damage."""
+    if "bms" in place:
+        return [place]
+    parts: list[tuple[str | int, object]] = []
+    if isinstance(value, dict):
+        parts = list(value.items())
+    elif isinstance(value, list):
+        parts = list(enumerate(value))
+    return [place, *(found for key, part in parts for found in places(part, (*place, key)))]
+
+
+def replaced(value: JsonValue, place: Place, new: JsonValue) -> JsonValue:
+    """Return a copy of a state with something else in a place."""
+    if not place:
+        return new
+    if isinstance(value, dict):
+        return {key: replaced(part, place[1:], new) if key == place[0] else part for key, part in value.items()}
+    assert isinstance(value, list)
+    return [replaced(part, place[1:], new) if key == place[0] else part for key, part in enumerate(value)]
+
+
+async def test_whatever_is_damaged_is_refused_in_one_sentence_or_still_makes_sense(tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    rig = make(path)
+    rig.stations[0].device.peripheral.bonds.add("phone")
+    rig.stations[0].simulation.world.force("Lamp", on=True)
+    rig.save()
+    whole = json.loads(path.read_text(encoding="utf-8"))["state"]
+    # The second device is no other than the first.
+    tried = [place for place in places(whole) if place and place[:2] != ("devices", 1)]
+    assert len(tried) > 15
+    for place in tried:
+        for junk in JUNK:
+            state = replaced(whole, place, junk)
+            assert isinstance(state, dict)
+            write_state(path, state)
+            _load_or_complain(path)
+
+
+def _load_or_complain(path: Path) -> None:
+    try:
+        rig = make(path)
+    except CannotStartError as error:
+        assert re.fullmatch(r"The state file .*state\.json .*\.", str(error))  # noqa: PT017 -- no error is good too
+        return
+    for station in rig.stations:
+        station.simulation.advance(1)
+        assert station.simulation.now.year < 3000
+        assert station.device.readout()
+
+
+@pytest.mark.parametrize(("key", "value"), [("elapsed", 1e15), ("elapsed", -5.0), ("device", 7), ("device", 1)])
+async def test_a_time_and_a_device_that_cannot_be_are_refused(key: str, value: float, tmp_path: Path) -> None:
+    path = tmp_path / "state.json"
+    make(path).save()
+    state = json.loads(path.read_text(encoding="utf-8"))["state"]
+    for device in state["devices"]:
+        device["simulation"][key] = value
+    write_state(path, state)
+    with pytest.raises(CannotStartError, match=r"^The state file .*state.json cannot be used: .*\.$"):
+        make(path)
 
 
 async def test_another_seed_than_the_saved_one(tmp_path: Path) -> None:

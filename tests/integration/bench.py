@@ -143,7 +143,7 @@ class Bench:
     async def wait(self, duration: timedelta) -> None:
         """Let time pass, during which the device advertises now and then if it can."""
         self.radio.scanner.advertise()
-        await self.run(self.radio.wait(duration))
+        await self.run(self.radio.jump(duration))
 
     async def call(self, platform: str, action: str, key: str, **data: object) -> None:
         """Do something with an entity, as a user does."""

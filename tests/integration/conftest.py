@@ -31,6 +31,8 @@ ADDRESS: Final = DEFAULT_ADDRESS
 KEY: Final = DEFAULT_KEY.hex()
 PRODUCT_ID: Final = 0xA3EC
 
+LONGEST_STEP: Final = timedelta(seconds=90)
+
 FIRST_SNAPSHOT: Final = Snapshot(
     voltage=13.28,
     current=-4.2,
@@ -113,11 +115,18 @@ class Radio:
         """Let Home Assistant finish; discovery runs in the background."""
         await self.hass.async_block_till_done(wait_background_tasks=True)
 
-    async def wait(self, duration: timedelta) -> None:
-        """Let time pass."""
+    async def jump(self, duration: timedelta) -> None:
+        """Let time pass at one go: each timer has one turn."""
         self.freezer.tick(duration)
         async_fire_time_changed(self.hass)
         await self.settle()
+
+    async def wait(self, duration: timedelta) -> None:
+        """Let time pass, in steps small enough for every timer to have all its turns."""
+        while duration > timedelta():
+            step = min(duration, LONGEST_STEP)
+            await self.jump(step)
+            duration -= step
 
 
 @pytest.fixture

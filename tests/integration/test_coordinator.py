@@ -5,15 +5,18 @@ from random import Random
 from time import monotonic
 from unittest.mock import patch
 
+from homeassistant.components.bluetooth import BluetoothScanningMode
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState
-from homeassistant.const import STATE_UNAVAILABLE
+from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smallbms_ng.coordinator import (
+    RESTORED_FOR,
     SILENCE_CHECK,
+    UNLEARNED_PATIENCE,
     Drop,
     InstantReadoutCoordinator,
     SmallBmsConfigEntry,
@@ -27,7 +30,7 @@ from .conftest import ADDRESS, Radio, flows, make_entry, state_of
 OTHER_KEY = bytes(reversed(DEFAULT_KEY))
 # The same first byte, so the check passes and the record becomes nonsense.
 NEAR_KEY = DEFAULT_KEY[:1] + bytes(15)
-UNTIL_SILENT = SILENCE_CHECK * 2
+UNTIL_SILENT = SILENCE_CHECK * (UNLEARNED_PATIENCE + 1)
 OTHER_ADDRESS = "C0:3A:5E:00:00:02"
 
 
@@ -85,7 +88,7 @@ async def test_heard_now_and_then_is_not_silent(hass: HomeAssistant, radio: Radi
 @pytest.mark.usefixtures("entry")
 async def test_a_quiet_battery_that_repeats_itself_is_not_silent(hass: HomeAssistant, radio: Radio) -> None:
     radio.device.faults.repeated = True
-    for _ in range(4):
+    for _ in range(UNLEARNED_PATIENCE + 2):
         await radio.send()
         await radio.wait(SILENCE_CHECK)
     assert voltage(hass) == "13.28"
@@ -95,7 +98,7 @@ async def test_a_quiet_battery_that_repeats_itself_is_not_silent(hass: HomeAssis
 async def test_unreadable_for_long_is_unavailable(hass: HomeAssistant, radio: Radio) -> None:
     """That something is heard does not make an old value true."""
     radio.device.faults.changed_key = True
-    for tenths in range(3):
+    for tenths in range(UNLEARNED_PATIENCE + 1):
         await radio.send(current=tenths / 10)
         await radio.wait(SILENCE_CHECK)
     assert voltage(hass) == STATE_UNAVAILABLE
@@ -114,19 +117,68 @@ async def test_bluetooth_says_it_is_gone(hass: HomeAssistant, radio: Radio, entr
     assert voltage(hass) == STATE_UNAVAILABLE
 
 
-async def test_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
-    """After a restart the last reading is shown until the device is heard, or found silent."""
-    radio.snapshot = radio.snapshot
-    await radio.send(voltage=13.31, error=5)
+async def restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """Set the entry up anew, without what Bluetooth remembers."""
     assert await hass.config_entries.async_unload(entry.entry_id)
     radio.forget()
     assert await hass.config_entries.async_setup(entry.entry_id)
+
+
+async def test_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """After a restart the last reading is shown until the device is heard, or found silent."""
+    await radio.send(voltage=13.31, error=5)
+    await restart(hass, radio, entry)
     assert voltage(hass) == "13.31"
     assert state_of(hass, "sensor", "error").state == "e_b05"
     await radio.wait(UNTIL_SILENT)
     assert voltage(hass) == STATE_UNAVAILABLE
     await radio.send(voltage=13.32)
     assert voltage(hass) == "13.32"
+
+
+async def test_restart_writes_the_last_reading(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, dict[str, object]]
+) -> None:
+    """Home Assistant does not unload entries when it stops."""
+    await radio.send(voltage=13.33, error=5)
+    hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
+    await radio.settle()
+    assert "reading" in hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]  # type: ignore[operator]
+
+
+async def test_old_values_are_not_shown_after_a_restart(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    radio.forget()
+    radio.freezer.tick(RESTORED_FOR)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    assert voltage(hass) == STATE_UNAVAILABLE
+
+
+async def test_a_silent_device_stays_silent_over_a_reload(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, caplog: pytest.LogCaptureFixture
+) -> None:
+    await radio.wait(UNTIL_SILENT)
+    await restart(hass, radio, entry)
+    assert voltage(hass) == STATE_UNAVAILABLE
+    await radio.wait(UNTIL_SILENT)
+    assert caplog.text.count("is silent") == 1
+    await radio.send(voltage=13.0)
+    assert voltage(hass) == "13.0"
+    assert caplog.text.count("is heard again") == 1
+
+
+async def test_what_bluetooth_remembers_may_be_too_old(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    """It is told to whoever begins to listen, however long ago it was heard."""
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    later = monotonic() + 2 * SILENCE_CHECK.total_seconds()
+    with patch("custom_components.smallbms_ng.coordinator.monotonic_time_coarse", return_value=later):
+        assert await hass.config_entries.async_setup(entry.entry_id)
+        await radio.settle()
+    assert coordinator_of(entry).dropped == {Drop.STALE: 1}
 
 
 async def test_the_reading_is_kept_now_and_then(
@@ -143,8 +195,14 @@ async def test_the_reading_is_kept_now_and_then(
 
 @pytest.mark.parametrize(
     "stored",
-    [{}, {"reading": {"record": "00" * 16, "product_id": 1, "nonce": 1}}],
-    ids=["nothing", "implausible"],
+    [
+        {},
+        {"reading": {"record": "00" * 16, "product_id": 1, "nonce": 1}},
+        {"reading": {"record": "zz", "product_id": 1, "nonce": 1}},
+        {"reading": {"record": "00" * 16}},
+        {"reading": 7},
+    ],
+    ids=["nothing", "implausible", "no record", "incomplete", "something else"],
 )
 async def test_nothing_usable_was_kept(
     hass: HomeAssistant, radio: Radio, hass_storage: dict[str, object], stored: dict[str, object]
@@ -179,7 +237,8 @@ async def test_removed_and_found_again(
     assert f"smallbms_ng.{entry.entry_id}" in hass_storage
     await hass.config_entries.async_remove(entry.entry_id)
     assert f"smallbms_ng.{entry.entry_id}" not in hass_storage
-    await radio.send(voltage=13.0)
+    radio.device.faults.repeated = True
+    await radio.send()
     assert [flow["context"]["unique_id"] for flow in flows(hass)] == [ADDRESS]
 
 
@@ -338,15 +397,43 @@ async def test_the_question_for_a_key_is_withdrawn(hass: HomeAssistant, radio: R
     assert voltage(hass) == "13.0"
 
 
+@pytest.mark.parametrize("repeated", [True, False])
 async def test_after_silence_the_return_is_shown_at_once(
-    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, repeated: bool
 ) -> None:
+    """Also with the very bytes that were heard last, which Bluetooth tells to nobody else."""
     await radio.wait(UNTIL_SILENT)
+    assert voltage(hass) == STATE_UNAVAILABLE
+    radio.device.faults.repeated = repeated
     await radio.send(voltage=13.0)
-    assert voltage(hass) == "13.0"
-    await radio.wait(UNTIL_SILENT)
-    await radio.send()
-    assert voltage(hass) == "13.0"
+    assert voltage(hass) == ("13.28" if repeated else "13.0")
+
+
+@pytest.mark.usefixtures("entry")
+async def test_a_device_that_is_heard_seldom_does_not_flap(hass: HomeAssistant, radio: Radio) -> None:
+    """A radio that sleeps may wake up every five minutes."""
+    for tenths in range(6):
+        await radio.wait(timedelta(minutes=5))
+        assert voltage(hass) == "13.28"
+        await radio.send(current=tenths / 10)
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(("interval", "patience"), [(1.0, 1), (60.0, 2), (300.0, 10)])
+async def test_patience_follows_the_usual_interval(
+    hass: HomeAssistant, radio: Radio, interval: float, patience: int
+) -> None:
+    learned = "custom_components.smallbms_ng.coordinator.async_get_learned_advertising_interval"
+    with patch(learned, return_value=interval):
+        await radio.wait(SILENCE_CHECK * patience)
+        assert voltage(hass) == "13.28"
+        await radio.wait(SILENCE_CHECK)
+        assert voltage(hass) == STATE_UNAVAILABLE
+
+
+async def test_it_asks_for_active_scans(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """The name, and perhaps the record, travel in the scan response."""
+    assert coordinator_of(entry).mode is BluetoothScanningMode.ACTIVE
 
 
 async def test_other_companies_data_is_none_of_ours(hass: HomeAssistant, radio: Radio) -> None:
@@ -367,7 +454,7 @@ async def test_old_records_sent_again_do_not_pass_for_life(
     recorded = radio.device.manufacturer_data()
     for step in range(3):
         await radio.send(error=step + 1)
-    for _ in range(3):
+    for _ in range(UNLEARNED_PATIENCE + 1):
         await radio.wait(SILENCE_CHECK)
         await radio.send_bytes(recorded)
         await radio.send_bytes(b"\x11")

@@ -67,7 +67,7 @@ async def test_never_heard(hass: HomeAssistant, radio: Radio, hass_client: Clien
     assert await hass.config_entries.async_setup(entry.entry_id)
     found = await diagnostics_of(hass, hass_client, entry)
     assert found["instant_readout"]["last_record"] is None
-    assert found["instant_readout"]["last_advertisement"] is None
+    assert found["last_advertisement"] is None
     assert found["bluetooth"]["signal_strengths"] == []
     assert await hass.config_entries.async_unload(entry.entry_id)
 
@@ -157,3 +157,22 @@ async def test_what_is_not_understood_is_told(
         pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
     assert pages["last_error"].startswith("BadAnswer: ")
     assert len(pages["last_error"]) > len("BadAnswer: ")
+
+
+async def test_nothing_that_identifies_the_radios(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_client: ClientSessionGenerator
+) -> None:
+    """People name their proxies after rooms."""
+    text = json.dumps(await diagnostics_of(hass, hass_client, entry))
+    assert radio.scanner.source not in text
+    assert radio.scanner.name not in text
+
+
+async def test_not_loaded(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_client: ClientSessionGenerator
+) -> None:
+    """This is when an owner wants them."""
+    assert await hass.config_entries.async_unload(entry.entry_id)
+    found = await diagnostics_of(hass, hass_client, entry)
+    assert (found["state"], "instant_readout" in found) == ("not_loaded", False)
+    assert found["bluetooth"]["reachability"]

@@ -5,11 +5,11 @@ from datetime import timedelta
 from time import monotonic
 from unittest.mock import patch
 
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util.dt import utcnow
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, mock_restore_cache_with_extra_data
 
 from custom_components.smallbms_ng.const import DEFAULT_UPDATE_INTERVAL
 from custom_components.smallbms_ng.protocol.registers import Name
@@ -44,7 +44,7 @@ def clock(radio: Radio) -> Iterator[Clock]:
     clock = Clock(radio)
     with (
         patch("emulator.radio.in_process.monotonic_time_coarse", clock),
-        patch("custom_components.smallbms_ng.coordinator.MONOTONIC_TIME", clock),
+        patch("custom_components.smallbms_ng.coordinator.monotonic_time_coarse", clock),
         patch("custom_components.smallbms_ng.stored_energy.MONOTONIC_TIME", clock),
     ):
         yield clock
@@ -134,13 +134,63 @@ async def test_a_restart_goes_on(
     await hear(radio, clock, HOUR, drawn_amphours=40.0)
     assert await hass.config_entries.async_unload(steady.entry_id)
     radio.forget()
-    await clock.wait(HOUR)
+    await clock.wait(5 * MINUTE)
     clock.now = uptime or clock.now
     assert await hass.config_entries.async_setup(steady.entry_id)
     assert energy(hass) == (100, 0)
     await radio.send(drawn_amphours=30.0, error=1)
     assert energy(hass) == (200, 0)
-    assert steady.runtime_data.instant_readout.meter.energy.bridged_time == pytest.approx(2 * 3600, abs=60)
+    assert steady.runtime_data.instant_readout.meter.energy.bridged_time == pytest.approx(3600 + 300, abs=60)
+
+
+def restore(hass: HomeAssistant, charged: int, discharged: int) -> None:
+    """Make these Wh what Home Assistant says was shown last."""
+    shown = {"energy_charged": charged, "energy_discharged": discharged}
+    kept = [
+        (State(entity_id(hass, "sensor", key), str(value)), {"native_value": value, "native_unit_of_measurement": "Wh"})
+        for key, value in shown.items()
+    ]
+    mock_restore_cache_with_extra_data(hass, kept)
+
+
+async def test_after_a_crash_nothing_goes_back(
+    hass: HomeAssistant, radio: Radio, clock: Clock, steady: MockConfigEntry
+) -> None:
+    """What was shown last may be newer than what the meter kept, which bridges the time since."""
+    await hear(radio, clock, HOUR, drawn_amphours=40.0)
+    assert await hass.config_entries.async_unload(steady.entry_id)
+    radio.forget()
+    restore(hass, 150, 20)
+    await clock.wait(5 * MINUTE)
+    assert await hass.config_entries.async_setup(steady.entry_id)
+    assert energy(hass) == (150, 20)
+    await radio.send(drawn_amphours=37.0, error=1)
+    assert energy(hass) == (150, 20)
+    await hear(radio, clock, 5 * MINUTE, drawn_amphours=30.0, error=0)
+    assert energy(hass) == (200, 20)
+
+
+@pytest.mark.parametrize("damage", [None, {}, {"energy": {"counted": {"of": 1.0}, "last": None}, "codes": [7]}])
+async def test_without_what_the_meter_kept_it_goes_on_from_what_was_shown(
+    hass: HomeAssistant,
+    radio: Radio,
+    clock: Clock,
+    steady: MockConfigEntry,
+    hass_storage: dict[str, dict[str, object]],
+    damage: dict[str, object] | None,
+) -> None:
+    assert await hass.config_entries.async_unload(steady.entry_id)
+    radio.forget()
+    if damage is None:
+        del hass_storage[f"smallbms_ng.{steady.entry_id}"]
+    else:
+        hass_storage[f"smallbms_ng.{steady.entry_id}"]["data"] = damage
+    restore(hass, 150, 20)
+    assert await hass.config_entries.async_setup(steady.entry_id)
+    await radio.send(error=1)
+    assert energy(hass) == (150, 20)
+    await hear(radio, clock, MINUTE, error=0)
+    assert energy(hass) == (156, 20)
 
 
 async def test_a_clock_that_was_put_back_stops_nothing(

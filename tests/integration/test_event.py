@@ -10,7 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
 from custom_components.smallbms_ng.const import DOMAIN
-from custom_components.smallbms_ng.coordinator import REPEAT_CHECK, SILENCE_CHECK
+from custom_components.smallbms_ng.coordinator import REPEAT_CHECK, SILENCE_CHECK, UNLEARNED_PATIENCE
 from custom_components.smallbms_ng.event import CODE
 from custom_components.smallbms_ng.protocol import codes as decoded
 from custom_components.smallbms_ng.protocol.registers import Name
@@ -22,6 +22,7 @@ ALARM = {LevelField.LOW_CELL_VOLTAGE: Level.ALARM}
 WARNING = {LevelField.LOW_CELL_VOLTAGE: Level.WARNING}
 BEGUN = {"event_type": "a_b01", "code": "A-B01"}
 CLEARED = {"event_type": "cleared", "code": "A-B01"}
+UNTIL_SILENT = SILENCE_CHECK * (UNLEARNED_PATIENCE + 1)
 ALL_OK = dict.fromkeys(LevelField, Level.OK)
 FINE = dict.fromkeys((condition.name for condition in decoded.CONDITIONS), decoded.Level.OK)
 
@@ -110,8 +111,7 @@ async def test_what_is_not_confirmed_ends_with_the_entry(
 async def test_an_unconfirmed_record_before_silence_is_not_told(radio: Radio, told: Told) -> None:
     await send(radio, {})
     await send(radio, ALARM, times=1)
-    for _ in range(3):
-        await radio.wait(SILENCE_CHECK)
+    await radio.wait(UNTIL_SILENT)
     await radio.wait(REPEAT_CHECK)
     assert told.events == []
 
@@ -232,8 +232,7 @@ async def test_a_read_of_something_else_proves_no_code(radio: Radio, entry: Mock
 async def test_the_return_of_a_silent_device_is_no_event(hass: HomeAssistant, radio: Radio) -> None:
     await send(radio, ALARM)
     before = state_of(hass, "event", "code")
-    for _ in range(3):
-        await radio.wait(SILENCE_CHECK)
+    await radio.wait(UNTIL_SILENT)
     assert state_of(hass, "binary_sensor", "problem").state == STATE_UNAVAILABLE
     await send(radio, ALARM)
     await radio.wait(timedelta(minutes=1))

@@ -49,9 +49,17 @@ async def test_what_the_device_does_not_give_is_unknown(hass: HomeAssistant, rad
     await radio.send()
     for key in ("battery_level", "voltage", "current", "power", "time_to_go", "temperature", "consumed_amphours"):
         assert state_of(hass, "sensor", key).state == STATE_UNKNOWN
-    for key in LEVEL_KEYS.values():
+    for key in (*LEVEL_KEYS.values(), "status"):
         assert state_of(hass, "sensor", key).state == STATE_UNKNOWN
-    for key in ("allowed_to_charge", "allowed_to_discharge", "pre_alarm", "charging", "battery_low", "remote_on"):
+    for key in (
+        "allowed_to_charge",
+        "allowed_to_discharge",
+        "pre_alarm",
+        "charging",
+        "battery_low",
+        "problem",
+        "remote_on",
+    ):
         assert state_of(hass, "binary_sensor", key).state == STATE_UNKNOWN
 
 

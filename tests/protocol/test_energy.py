@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.energy import HIGHEST_MEAN_CURRENT, LONGEST_STEP, EnergyMeter
+from custom_components.smallbms_ng.protocol.energy import (
+    HIGHEST_MEAN_CURRENT,
+    LONGEST_STEP,
+    Energy,
+    EnergyMeter,
+    Sample,
+)
 
 HOUR = 3600.0
 
@@ -138,3 +144,16 @@ def test_nothing_ever_goes_backwards(readings: list[tuple[float, Measured]]) -> 
         after = asdict(meter.energy)
         assert all(after[name] >= value for name, value in before.items())
         before = after
+
+
+def test_it_goes_on_from_what_was_counted_before() -> None:
+    meter = EnergyMeter()
+    meter.go_on_from(charged=150.0)
+    meter.go_on_from(discharged=20.0)
+    assert meter.shown == (150, 20)
+
+
+def test_it_goes_on_from_its_own_when_it_has_counted() -> None:
+    meter = EnergyMeter(Energy(charged=100.0), Sample(at=0.0, voltage=10.0, current=1.0))
+    meter.go_on_from(charged=150.0)
+    assert meter.shown == (100, 0)

@@ -75,6 +75,12 @@ class EnergyMeter:
         """What was charged and discharged, in whole Wh: what is worth showing."""
         return int(self.energy.charged), int(self.energy.discharged)
 
+    def go_on_from(self, *, charged: float = 0.0, discharged: float = 0.0) -> None:
+        """Go on from Wh that were counted before, unless this meter has counted since."""
+        if self.last is None:
+            self.energy.charged = max(self.energy.charged, charged)
+            self.energy.discharged = max(self.energy.discharged, discharged)
+
     def take(self, measured: Measured, at: float) -> None:
         """Count up to a reading that was received at a time, in s. One that comes late counts as if it came now."""
         if measured.voltage is None or measured.current is None:

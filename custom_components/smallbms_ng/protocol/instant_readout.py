@@ -207,9 +207,16 @@ class BatteryReading:
         return active_codes(self.error, {name: getattr(self, name) for name in LEVEL_FIELDS})
 
     @property
-    def severity(self) -> Severity:
-        """The worst of the active codes."""
-        return next((code.severity for code in self.codes), Severity.OK)
+    def severity(self) -> Severity | None:
+        """The worst of the active codes; None when there is none, but no condition is supported either."""
+        if codes := self.codes:
+            return codes[0].severity
+        return Severity.OK if any(getattr(self, name) for name in LEVEL_FIELDS) else None
+
+    @property
+    def problem(self) -> bool | None:
+        """Whether any code is active."""
+        return None if self.severity is None else self.severity is not Severity.OK
 
     @property
     def pre_alarm(self) -> bool | None:
