@@ -17,16 +17,18 @@ _LIMIT: Final = 20.0
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """One emulated smallBMS NG: address in capitals with colons, key as 32 hex digits."""
+    """One emulated smallBMS NG: address in capitals with colons, key as 32 hex digits, PIN as six."""
 
     address: str
     name: str
     key: str
+    pin: str
 
     @classmethod
     def from_json(cls, source: JsonObject) -> Self:
         """Read what the emulator tells about it."""
-        return cls(address=text(source, "address").upper(), name=text(source, "name"), key=text(source, "key"))
+        words = {word: text(source, word) for word in ("name", "key", "pin")}
+        return cls(address=text(source, "address").upper(), **words)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,17 +12,24 @@ from .waiting import until
 
 _FLOW: Final = "/api/config/config_entries/flow"
 _DISCOVERY_LIMIT: Final = 30.0
+_PROGRESS_LIMIT: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class KeyFlow:
-    """A flow which starts by itself when a device is heard, and asks for its key only."""
+    """A flow which starts by itself when a device is heard, and asks for its key, and for its PIN if it has a field."""
 
     domain: str
     field: str
+    pin_field: str | None = None
+
+    def answers(self, device: Device) -> JsonObject:
+        """Return what is entered for a device."""
+        key: JsonObject = {self.field: device.key}
+        return key | {self.pin_field: device.pin} if self.pin_field else key
 
 
-OURS: Final = KeyFlow(domain=INTEGRATION, field="key")
+OURS: Final = KeyFlow(domain=INTEGRATION, field="key", pin_field="pin")
 HOME_ASSISTANTS_OWN: Final = KeyFlow(domain="victron_ble", field="access_token")
 
 
@@ -41,7 +48,7 @@ async def add_device(hass: HomeAssistant, kind: KeyFlow, device: Device) -> None
 
     flow_id = await until(discovered, limit=_DISCOVERY_LIMIT, otherwise=lambda: _not_discovered(kind, device))
     flow = as_object(await hass.get(f"{_FLOW}/{flow_id}"))
-    await _answer(hass, kind.domain, flow, {kind.field: device.key})
+    await _answer(hass, kind.domain, flow, kind.answers(device))
 
 
 def _is_for(flow: JsonObject, kind: KeyFlow, device: Device) -> bool:
@@ -60,9 +67,19 @@ async def _answer(hass: HomeAssistant, domain: str, flow: JsonObject, values: Js
     required = {text(field, "name") for field in fields if field.get("required")}
     if not required <= set(values) <= names:
         raise DemoError(f"The form of {domain} asks for {sorted(names)}; the demo has {sorted(values)}.")
-    result = as_object(await hass.post(f"{_FLOW}/{text(flow, 'flow_id')}", values))
+    result = await _outcome(hass, domain, as_object(await hass.post(f"{_FLOW}/{text(flow, 'flow_id')}", values)))
     if result.get("type") != "create_entry":
         raise DemoError(f"{domain} could not be set up: {_reason(result)}.")
+
+
+async def _outcome(hass: HomeAssistant, domain: str, result: JsonObject) -> JsonObject:
+    """Wait until a flow that shows progress has something to say."""
+
+    async def told() -> JsonObject | None:
+        now = result if result.get("type") != "progress" else as_object(await hass.get(f"{_FLOW}/{result['flow_id']}"))
+        return None if now.get("type") == "progress" else now
+
+    return await until(told, limit=_PROGRESS_LIMIT, otherwise=lambda: f"{domain} is not done after a minute.")
 
 
 def _reason(result: JsonObject) -> Json:

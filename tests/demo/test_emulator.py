@@ -17,7 +17,7 @@ def test_a_ready_emulator() -> None:
         host="127.0.0.1",
         port=4321,
         control="http://127.0.0.1:4322",
-        devices=(Device(address="C0:3A:5E:00:00:01", name="a BMS", key="ab" * 16),),
+        devices=(Device(address="C0:3A:5E:00:00:01", name="a BMS", key="ab" * 16, pin="000000"),),
     )
 
 

@@ -13,7 +13,7 @@ from .conftest import StandIn
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 FLOWS = "/api/config/config_entries/flow"
-DEVICE = Device(address="C0:3A:5E:00:00:01", name="a BMS", key="ab" * 16)
+DEVICE = Device(address="C0:3A:5E:00:00:01", name="a BMS", key="ab" * 16, pin="014916")
 EMULATOR = Emulator(host="127.0.0.1", port=4321, control="http://127.0.0.1:2", devices=(DEVICE,))
 DONE: JsonObject = {"type": "create_entry"}
 
@@ -44,13 +44,22 @@ async def test_the_proxy_is_added_by_its_address(stand_in: StandIn, hass: HomeAs
 
 
 @pytest.mark.parametrize("unique_id", [DEVICE.address, DEVICE.address.lower()])
-async def test_a_discovered_device_is_added_with_its_key(
+async def test_a_discovered_device_is_added_with_its_key_and_pin(
     stand_in: StandIn, hass: HomeAssistant, unique_id: str
 ) -> None:
-    discover(stand_in, OURS.domain, form("key"), unique_id=unique_id)
+    discover(stand_in, OURS.domain, form(optional=("key", "pin")), unique_id=unique_id)
     stand_in.answers["POST", f"{FLOWS}/f1"] = DONE
     await add_device(hass, OURS, DEVICE)
-    assert stand_in.sent[-1] == (f"{FLOWS}/f1", {"key": DEVICE.key})
+    assert stand_in.sent[-1] == (f"{FLOWS}/f1", {"key": DEVICE.key, "pin": DEVICE.pin})
+
+
+async def test_a_flow_that_shows_progress_is_waited_for(stand_in: StandIn, hass: HomeAssistant) -> None:
+    """It connects to the device, which takes its time."""
+    discover(stand_in, OURS.domain, form("key", "pin"))
+    stand_in.answers["POST", f"{FLOWS}/f1"] = {"type": "progress", "flow_id": "f2"}
+    stand_in.answers["GET", f"{FLOWS}/f2"] = {"type": "abort", "reason": "already_configured"}
+    with pytest.raises(DemoError, match="already_configured"):
+        await add_device(hass, OURS, DEVICE)
 
 
 async def test_home_assistants_own_calls_the_key_otherwise(stand_in: StandIn, hass: HomeAssistant) -> None:
@@ -60,12 +69,12 @@ async def test_home_assistants_own_calls_the_key_otherwise(stand_in: StandIn, ha
     assert stand_in.sent[-1] == (f"{FLOWS}/f1", {"access_token": DEVICE.key})
 
 
-@pytest.mark.parametrize("shown", [form("pin"), form("key", "pin"), {"type": "abort", "flow_id": "f1"}])
+@pytest.mark.parametrize("shown", [form("pin"), form("key", "pin", "serial"), {"type": "abort", "flow_id": "f1"}])
 async def test_a_form_that_asks_for_something_else_is_a_sentence(
     stand_in: StandIn, hass: HomeAssistant, shown: JsonObject
 ) -> None:
     discover(stand_in, OURS.domain, shown)
-    with pytest.raises(DemoError, match=r"The form of smallbms_ng asks for .*; the demo has \['key'\]\."):
+    with pytest.raises(DemoError, match=r"The form of smallbms_ng asks for .*; the demo has \['key', 'pin'\]\."):
         await add_device(hass, OURS, DEVICE)
 
 
@@ -80,7 +89,7 @@ async def test_a_form_that_asks_for_something_else_is_a_sentence(
 async def test_a_flow_that_does_not_finish_is_a_sentence(
     stand_in: StandIn, hass: HomeAssistant, result: JsonObject, reason: str
 ) -> None:
-    discover(stand_in, OURS.domain, form("key"))
+    discover(stand_in, OURS.domain, form("key", "pin"))
     stand_in.answers["POST", f"{FLOWS}/f1"] = result
     with pytest.raises(DemoError, match=f"smallbms_ng could not be set up: .*{reason}"):
         await add_device(hass, OURS, DEVICE)

@@ -11,6 +11,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
+from custom_components.smallbms_ng.pages import HOLD
 from emulator.battery.layout import BankLayout
 from emulator.bms.settings import SettingKey
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
@@ -212,7 +213,8 @@ async def test_an_ignored_and_late_write(hass: HomeAssistant, radio: Radio) -> N
         assert raised.value.translation_key == "refused"
         assert bench.state("number", "tail_current").state == "4.0"
         box.catch_up()
-        await bench.wait(MINUTE + timedelta(seconds=2))
+        await bench.wait(HOLD + timedelta(seconds=1))
+        await bench.wait(MINUTE)
         assert bench.state("number", "tail_current").state == "7.0"
 
 
