@@ -43,14 +43,15 @@ class CodeEvents:
 
     @callback
     def async_take(self, codes: Iterable[Code], *, sure: bool = False) -> bool:
-        """Take the codes of a new reading, sure: over a connection; return whether any have begun or ended.
+        """Take the codes of a new reading, sure: over a connection; return whether others stand than before.
 
         What has ended is told first, so that the last that is told of a warning which becomes an alarm is the alarm.
         """
+        before = self._watch.active
         changes = self._watch.take(codes, sure=sure)
         self._tell(changes.ended, begun=False)
         self._tell(changes.begun, begun=True)
-        return bool(changes)
+        return self._watch.active != before
 
     @callback
     def _tell(self, codes: Iterable[Code], *, begun: bool) -> None:

@@ -19,7 +19,7 @@ from homeassistant.config_entries import (
     OptionsFlow,
     OptionsFlowWithReload,
 )
-from homeassistant.const import CONF_ADDRESS, CONF_PIN, UnitOfTime
+from homeassistant.const import CONF_ADDRESS, CONF_PIN, UnitOfElectricCurrent, UnitOfTime
 from homeassistant.core import callback
 from homeassistant.helpers.selector import (
     BooleanSelector,
@@ -35,16 +35,25 @@ import voluptuous as vol
 
 from .client import BadAnswer, Lost, NoAnswer, NoSlot, NotPaired, NotReachable, Refused, VeSmartError, WrongPin
 from .const import (
+    AMPERE_HOURS,
+    CONF_CAPACITY,
     CONF_KEY,
     CONF_PAGES_INTERVAL,
     CONF_PRODUCT_ID,
+    CONF_REPAIRS_FOR_WARNINGS,
+    CONF_RESIDUAL_CURRENT,
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
+    DEFAULT_REPAIRS_FOR_WARNINGS,
     DEFAULT_UPDATE_INTERVAL,
     DOMAIN,
+    MAX_CAPACITY,
     MAX_PAGES_INTERVAL,
+    MAX_RESIDUAL_CURRENT,
     MAX_UPDATE_INTERVAL,
+    MIN_CAPACITY,
     MIN_PAGES_INTERVAL,
+    MIN_RESIDUAL_CURRENT,
     MIN_UPDATE_INTERVAL,
 )
 from .coordinator import SmallBmsConfigEntry
@@ -67,9 +76,14 @@ CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): TextSelector(), 
 SWITCH_ON_SCHEMA: Final = vol.Schema({vol.Required(CONF_SWITCH_ON, default=True): BooleanSelector()})
 
 
-def _whole_number(low: int, high: int, unit: UnitOfTime) -> vol.All[object]:
-    selector = NumberSelectorConfig(min=low, max=high, step=1, mode=NumberSelectorMode.BOX, unit_of_measurement=unit)
-    return vol.All(NumberSelector(selector), vol.Coerce(int))
+def _number(low: float, high: float, unit: str, step: float = 1) -> NumberSelector:
+    return NumberSelector(
+        NumberSelectorConfig(min=low, max=high, step=step, mode=NumberSelectorMode.BOX, unit_of_measurement=unit)
+    )
+
+
+def _whole_number(low: int, high: int, unit: str) -> vol.All[object]:
+    return vol.All(_number(low, high, unit), vol.Coerce(int))
 
 
 OPTIONS_SCHEMA: Final = vol.Schema(
@@ -80,6 +94,11 @@ OPTIONS_SCHEMA: Final = vol.Schema(
         vol.Required(CONF_PAGES_INTERVAL, default=DEFAULT_PAGES_INTERVAL): _whole_number(
             MIN_PAGES_INTERVAL, MAX_PAGES_INTERVAL, UnitOfTime.MINUTES
         ),
+        vol.Required(CONF_REPAIRS_FOR_WARNINGS, default=DEFAULT_REPAIRS_FOR_WARNINGS): BooleanSelector(),
+        vol.Optional(CONF_RESIDUAL_CURRENT): _number(
+            MIN_RESIDUAL_CURRENT, MAX_RESIDUAL_CURRENT, UnitOfElectricCurrent.MILLIAMPERE, step=0.1
+        ),
+        vol.Optional(CONF_CAPACITY): _number(MIN_CAPACITY, MAX_CAPACITY, AMPERE_HOURS),
     }
 )
 
@@ -374,9 +393,9 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
 
 class SmallBmsOptionsFlow(OptionsFlowWithReload):
-    """Changes how often measurements are written, and how often the device is connected to."""
+    """Changes how often something is done, what shows up under Repairs, and what is known of the installation."""
 
-    async def async_step_init(self, user_input: dict[str, int] | None = None) -> ConfigFlowResult:
+    async def async_step_init(self, user_input: dict[str, float] | None = None) -> ConfigFlowResult:
         """Ask for the options."""
         if user_input is not None:
             return self.async_create_entry(data=user_input)

@@ -5,9 +5,15 @@ from typing import Final
 DOMAIN: Final = "smallbms_ng"
 MANUFACTURER: Final = "Victron Energy"
 
+# Home Assistant has no unit constant for it.
+AMPERE_HOURS: Final = "Ah"
+
+CONF_CAPACITY: Final = "capacity"
 CONF_KEY: Final = "key"
 CONF_PAGES_INTERVAL: Final = "pages_interval"
 CONF_PRODUCT_ID: Final = "product_id"
+CONF_REPAIRS_FOR_WARNINGS: Final = "repairs_for_warnings"
+CONF_RESIDUAL_CURRENT: Final = "residual_current"
 CONF_UPDATE_INTERVAL: Final = "update_interval"
 
 # Seconds between two writes of measurements. Codes and what is allowed are written at once.
@@ -19,3 +25,11 @@ MAX_UPDATE_INTERVAL: Final = 300
 DEFAULT_PAGES_INTERVAL: Final = 5
 MIN_PAGES_INTERVAL: Final = 0
 MAX_PAGES_INTERVAL: Final = 1440
+
+DEFAULT_REPAIRS_FOR_WARNINGS: Final = True
+
+# mA that still flow when the loads are off; and Ah of the largest bank, 192 kWh of 12 V (M-B4).
+MIN_RESIDUAL_CURRENT: Final = 0.1
+MAX_RESIDUAL_CURRENT: Final = 10_000.0
+MIN_CAPACITY: Final = 1
+MAX_CAPACITY: Final = 15_000

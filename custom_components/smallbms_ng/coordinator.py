@@ -30,12 +30,14 @@ from .const import (
     CONF_KEY,
     CONF_PAGES_INTERVAL,
     CONF_PRODUCT_ID,
+    CONF_RESIDUAL_CURRENT,
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
     DEFAULT_UPDATE_INTERVAL,
 )
 from .key_trust import KeyTrust
 from .pages import PagesCoordinator
+from .protocol.codes import LOW_CELL_SHUTDOWN
 from .protocol.energy import EnergyMeter
 from .protocol.instant_readout import (
     COMPANY_ID,
@@ -53,8 +55,17 @@ from .protocol.instant_readout import (
 from .protocol.nonces import NonceOrder, Order
 from .protocol.payloads import Value
 from .protocol.registers import Name
+from .protocol.reserve import ReserveCountdown
 from .protocol.status_page import with_status
-from .storage import SeldomStore, Stored, from_store, reading_store, to_store
+from .storage import (
+    SeldomStore,
+    Stored,
+    from_store,
+    reading_store,
+    reserve_from_store,
+    reserve_to_store,
+    to_store,
+)
 from .stored_energy import energy_from_store, energy_to_store
 
 _LOGGER = logging.getLogger(__name__)
@@ -69,6 +80,7 @@ UNLEARNED_PATIENCE: Final = 4
 RESTORED_FOR: Final = timedelta(minutes=10)
 # A quiet battery repeats its record. Heard again after so long, it counts as two: in 2 s at one a second.
 REPEAT_CHECK: Final = timedelta(seconds=1.5)
+_MILLIAMPERES: Final = 1000
 # Without a key nothing but a connection tells that it is there: this many connections may fail.
 _MISSED_CONNECTIONS: Final = 2
 
@@ -126,6 +138,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.dropped: Counter[Drop] = Counter()
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
+        self.reserve = ReserveCountdown(entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES)
         key: str | None = entry.data.get(CONF_KEY)
         self._decoder = InstantReadout(parse_key(key)) if key else None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
@@ -149,6 +162,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.reading = from_store(stored)
         self.codes.restore(stored.get("codes"))
         self.meter = energy_from_store(stored.get("energy"))
+        self.reserve.drawn = reserve_from_store(stored.get("reserve"))
         self._heard_at = stored.get("heard_at", 0.0)
         self._lost = stored.get("lost", False)
         age = utcnow().timestamp() - self._heard_at
@@ -164,6 +178,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         stored["energy"] = energy_to_store(self.meter)
         if (codes := self.codes.active) is not None:
             stored["codes"] = [str(code) for code in codes]
+        if self.reserve.drawn:
+            stored["reserve"] = reserve_to_store(self.reserve.drawn)
         return stored
 
     @callback
@@ -272,8 +288,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_take_codes(self, reading: BatteryReading, *, sure: bool = False) -> None:
         """Tell which codes have begun and ended, and keep that at once: nothing is to be told again after a crash."""
-        if self.codes.async_take(reading.codes, sure=sure):
+        changed = self.codes.async_take(reading.codes, sure=sure)
+        shut_down = LOW_CELL_SHUTDOWN in (self.codes.active or ())
+        self.reserve.take(shut_down=shut_down, current=reading.current, at=utcnow().timestamp())
+        if changed:
             self.entry.async_create_task(self.hass, self._store.async_save())
+            self.async_update_listeners()
         self._async_end_repeat_check()
         if self.codes.pending:
             self._end_repeat_check = async_call_later(self.hass, REPEAT_CHECK, self._async_check_repeat)

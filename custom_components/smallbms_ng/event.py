@@ -9,7 +9,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import SmallBmsConfigEntry
 from .entity import ReadingEntity
-from .protocol.codes import CONDITIONS, KNOWN_ERRORS, Code, Severity
+from .protocol.codes import CODES, Code
 from .protocol.instant_readout import BatteryReading
 
 PARALLEL_UPDATES: Final = 0
@@ -18,26 +18,12 @@ CLEARED: Final = "cleared"
 UNKNOWN_ERROR: Final = "unknown_error"
 
 
-def _slug(code: Code) -> str:
-    return str(code).lower().replace("-", "_")
-
-
-_CODES: Final = (
-    *(
-        Code(severity=severity, number=condition.number)
-        for severity in (Severity.WARNING, Severity.ALARM)
-        for condition in CONDITIONS
-    ),
-    *(Code(severity=Severity.ERROR, number=number) for number in KNOWN_ERRORS),
-)
-
-
 @dataclass(frozen=True, kw_only=True)
 class CodeEventDescription(EventEntityDescription):
     """The event of the codes."""
 
 
-CODE: Final = CodeEventDescription(key="code", event_types=[*map(_slug, _CODES), UNKNOWN_ERROR, CLEARED])
+CODE: Final = CodeEventDescription(key="code", event_types=[*(code.slug for code in CODES), UNKNOWN_ERROR, CLEARED])
 
 
 async def async_setup_entry(
@@ -78,7 +64,7 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
 
     @callback
     def _async_fire_begun(self, code: Code) -> None:
-        if code in _CODES:
-            self._trigger_event(_slug(code), {"code": str(code)})
+        if code in CODES:
+            self._trigger_event(code.slug, {"code": str(code)})
         else:
             self._trigger_event(UNKNOWN_ERROR, {"code": str(code), "number": code.number})

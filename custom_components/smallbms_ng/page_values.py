@@ -61,6 +61,8 @@ class Want:
 class _Kept:
     reading: Reading
     at: datetime
+    since: datetime
+    """When it was read first with this value."""
 
     @property
     def value(self) -> Value:
@@ -139,6 +141,11 @@ class PageValues:
         """Return when a value was read."""
         kept = self._best(want)
         return None if kept is None else kept.at
+
+    def since(self, want: Want) -> datetime | None:
+        """Return when a value was read first as it is."""
+        kept = self._best(want)
+        return None if kept is None else kept.since
 
     def shown(self, want: Want, now: datetime, *, lost: bool) -> bool:
         """Return whether a value is to be shown. Settings do not change by themselves."""
@@ -220,6 +227,7 @@ class PageValues:
                     register=register,
                     payloads=[payload.hex() for payload in kept.reading.payloads],
                     at=kept.at.timestamp(),
+                    since=kept.since.timestamp(),
                 )
                 for (battery, register), kept in self._kept.items()
             ],
@@ -231,8 +239,7 @@ class PageValues:
         """Take what was kept, as far as this version has such registers."""
         for row in stored.get("registers", ()):
             if row["register"] in BY_ID:
-                reading = Reading(register=row["register"], payloads=tuple(map(bytes.fromhex, row["payloads"])))
-                self._kept[row["battery"], row["register"]] = _Kept(reading=reading, at=utc_from_timestamp(row["at"]))
+                self._kept[row["battery"], row["register"]] = _from_store(row)
         self._refused = {(row["battery"], row["register"]) for row in stored.get("refused", ())}
         self._seen = {row["number"]: utc_from_timestamp(row["seen"]) for row in stored.get("batteries", ())}
 
@@ -257,7 +264,7 @@ class PageValues:
     def _take(self, battery: int | None, register: int, answer: Answer, now: datetime) -> None:
         key = (battery, register)
         if isinstance(answer, Reading):
-            self._kept[key] = _Kept(reading=answer, at=now)
+            self._keep(key, answer, now)
             self._refused.discard(key)
         elif isinstance(answer, Refusal) and answer.transient:
             return
@@ -265,7 +272,21 @@ class PageValues:
             self._refused.add(key)
         elif isinstance(answer, Refusal):
             # It had it before: its value is not known now.
-            self._kept[key] = _Kept(reading=Reading(register=register, payloads=()), at=now)
+            self._keep(key, Reading(register=register, payloads=()), now)
+
+    def _keep(self, key: Key, reading: Reading, now: datetime) -> None:
+        before = self._kept.get(key)
+        since = before.since if before and before.reading.payloads == reading.payloads else now
+        self._kept[key] = _Kept(reading=reading, at=now, since=since)
+
+
+def _from_store(row: StoredRegister) -> _Kept:
+    """Return what was kept; an earlier version kept no time of the first reading."""
+    return _Kept(
+        reading=Reading(register=row["register"], payloads=tuple(map(bytes.fromhex, row["payloads"]))),
+        at=utc_from_timestamp(row["at"]),
+        since=utc_from_timestamp(row.get("since", row["at"])),
+    )
 
 
 def _text(answer: Answer | None) -> str | None:

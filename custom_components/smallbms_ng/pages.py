@@ -58,10 +58,7 @@ _ALWAYS: Final = (
     Name.INSTANT_READOUT_ON,
 )
 # Settings that go together (M-S5).
-_LEVELS: Final = {
-    Name.LOW_SOC_WARNING: Name.DISCHARGE_FLOOR,
-    Name.DISCHARGE_FLOOR: Name.LOW_SOC_WARNING,
-}
+LEVELS: Final = (Name.LOW_SOC_WARNING, Name.DISCHARGE_FLOOR)
 
 _ERROR_KEYS: Final[Mapping[type[VeSmartError], str]] = {
     NoSlot: "no_slot",
@@ -100,7 +97,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self.values.to_store)
         self._lock = asyncio.Lock()
         self._end: CALLBACK_TYPE | None = None
-        self._failures = 0
+        self.failures = 0
         self._places: dict[int, int] = {}
 
     @property
@@ -186,14 +183,17 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         Raises ServiceValidationError when it makes no sense, before anything is sent, and HomeAssistantError when the
         device does not take it.
         """
-        register = self.values.register(name)
-        self._check_levels(name, value)
+        await self.async_write_all({name: value})
+
+    async def async_write_all(self, values: Mapping[Name, Value]) -> None:
+        """Write several values, none of them if they make no sense together. Raises as for one."""
+        self._check_levels(values)
         async with self._writing_turn() as client:
-            if name in _LEVELS:
-                await self._read_registers(client, (self.values.register(_LEVELS[name]).id,))
-                self._check_levels(name, value)
-            reading = await client.write(client.main_instance, register, value, system_voltage=self.system_voltage)
-            self.values.take(None, {register.id: reading}, utcnow())
+            if not values.keys().isdisjoint(LEVELS):
+                await self._read_registers(client, [self.values.register(name).id for name in LEVELS])
+                self._check_levels(values)
+            for name in self._in_order(values):
+                await self._write(client, name, values[name])
             await self._read_after_writing(client, Page.SETTINGS)
         self.async_set_updated_data(self.values.all())
 
@@ -274,6 +274,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self._regain()
         self._store.async_save_later()
 
+    async def _write(self, client: VeSmartClient, name: Name, value: Value) -> None:
+        register = self.values.register(name)
+        reading = await client.write(client.main_instance, register, value, system_voltage=self.system_voltage)
+        self.values.take(None, {register.id: reading}, utcnow())
+
     async def _read_registers(self, client: VeSmartClient, registers: Iterable[int]) -> None:
         self.values.take(None, await client.read(client.main_instance, registers), utcnow())
 
@@ -334,11 +339,17 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         read_at = self.values.read_at(want)
         return read_at is not None and read_at >= now
 
-    def _check_levels(self, name: Name, value: Value) -> None:
+    def _in_order(self, values: Mapping[Name, Value]) -> list[Name]:
+        """Return what to write when: the warning is to be above the discharge floor in between, too."""
+        floor, now = values.get(Name.DISCHARGE_FLOOR), self.values.value(Want(name=Name.DISCHARGE_FLOOR))
+        lowered = isinstance(floor, int | float) and isinstance(now, int | float) and floor < now
+        return sorted(values, key=lambda name: (name is Name.DISCHARGE_FLOOR) is not lowered)
+
+    def _check_levels(self, values: Mapping[Name, Value]) -> None:
         """Refuse a warning that would come no sooner than the discharge floor (M-S5). A floor of 0 is none (M-S6)."""
-        if name not in _LEVELS:
+        if values.keys().isdisjoint(LEVELS):
             return
-        levels = {one: self.values.value(Want(name=one)) for one in _LEVELS} | {name: value}
+        levels = {name: values.get(name, self.values.value(Want(name=name))) for name in LEVELS}
         warning, floor = levels[Name.LOW_SOC_WARNING], levels[Name.DISCHARGE_FLOOR]
         if not isinstance(warning, int | float) or not isinstance(floor, int | float):
             return
@@ -372,15 +383,15 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     def _regain(self) -> None:
         self.last_error = None
-        self._failures = 0
+        self.failures = 0
         self.update_interval = self._interval
         if self.lost:
             self.lost = False
             _LOGGER.info("%s can be read over a connection again", self.config_entry.title)
 
     def _back_off(self) -> None:
-        self.update_interval = BACK_OFF[min(self._failures, len(BACK_OFF) - 1)]
-        self._failures += 1
+        self.update_interval = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
+        self.failures += 1
 
     @callback
     def _doubt_what_was_written(self) -> None:

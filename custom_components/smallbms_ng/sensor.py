@@ -26,20 +26,19 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 
+from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .energy_sensor import ENERGY_SENSORS, SmallBmsEnergySensor
 from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
 from .page_values import Want
 from .pages import PagesCoordinator
-from .protocol.codes import CONDITIONS, KNOWN_ERRORS, Code, Level, Severity, error_code
+from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
 from .protocol.instant_readout import BatteryReading
 from .protocol.payloads import Value
 from .protocol.registers import BalancerStatus, Name, NotAllowedReason
+from .reserve_sensor import RESERVE_TIME, SmallBmsReserveSensor, async_remove_reserve
 
 PARALLEL_UPDATES: Final = 0
-
-# Home Assistant has no unit constant for it.
-AMPERE_HOURS: Final = "Ah"
 
 NO_ERROR: Final = "none"
 
@@ -52,11 +51,7 @@ class SmallBmsSensorDescription(SensorEntityDescription):
     attributes_fn: Callable[[BatteryReading], Mapping[str, object]] | None = None
 
 
-def _slug(code: Code) -> str:
-    return str(code).lower().replace("-", "_")
-
-
-KNOWN_ERROR_STATES: Final = tuple(_slug(Code(severity=Severity.ERROR, number=number)) for number in KNOWN_ERRORS)
+KNOWN_ERROR_STATES: Final = tuple(code.slug for code in CODES if code.severity is Severity.ERROR)
 
 
 def _error_state(reading: BatteryReading) -> str:
@@ -64,7 +59,7 @@ def _error_state(reading: BatteryReading) -> str:
     code = error_code(reading.error)
     if code is None:
         return NO_ERROR
-    return _slug(code) if code.number in KNOWN_ERRORS else str(code)
+    return code.slug if code in CODES else str(code)
 
 
 def _measurement(
@@ -295,12 +290,16 @@ CELL: Final = _voltage(key="cell", source=Name.CELL)
 
 
 async def async_setup_entry(
-    _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+    hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the sensors of one device, and of its batteries."""
     coordinator = entry.runtime_data.instant_readout
     async_add_entities(SmallBmsSensor(coordinator, description) for description in SENSORS)
     async_add_entities(SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
+    if CONF_RESIDUAL_CURRENT in entry.options:
+        async_add_entities([SmallBmsReserveSensor(coordinator, RESERVE_TIME)])
+    else:
+        async_remove_reserve(hass, coordinator)
     async_add_offered(entry, async_add_entities, _offers)
 
 

@@ -1,13 +1,14 @@
 """What is kept of a device over a restart: its last reading, and what was read over a connection."""
 
 from collections.abc import Callable, Mapping
-from typing import Final, TypedDict
+from typing import Final, NotRequired, TypedDict
 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers.storage import Store
 
 from .const import DOMAIN
 from .protocol.instant_readout import BatteryReading, ImplausibleRecord, read_record
+from .protocol.reserve import Drawn
 from .stored_energy import StoredEnergy
 
 STORAGE_VERSION: Final = 1
@@ -24,6 +25,13 @@ class StoredReading(TypedDict):
     nonce: int
 
 
+class StoredReserve(TypedDict):
+    """How many Ah were drawn since a shutdown, up to a time in s since 1970."""
+
+    amphours: float
+    at: float
+
+
 class Stored(TypedDict, total=False):
     """What is kept of what a device sends, and whether and when (POSIX time) it was heard last."""
 
@@ -32,15 +40,20 @@ class Stored(TypedDict, total=False):
     lost: bool
     codes: list[str]
     energy: StoredEnergy
+    reserve: StoredReserve
 
 
 class StoredRegister(TypedDict):
-    """A register, as it is kept: of the device as a whole or of a battery, with its payloads and when they came."""
+    """A register, as it is kept: of the device as a whole or of a battery, with its payloads and when they came.
+
+    since: when they came first.
+    """
 
     battery: int | None
     register: int
     payloads: list[str]
     at: float
+    since: NotRequired[float]
 
 
 class StoredRefusal(TypedDict):
@@ -111,6 +124,19 @@ def to_store(reading: BatteryReading | None, *, heard_at: float, lost: bool) -> 
     record = reading.record_bytes.hex()
     kept = StoredReading(record=record, product_id=reading.product_id, nonce=reading.nonce)
     return Stored(reading=kept, heard_at=heard_at, lost=lost)
+
+
+def reserve_to_store(drawn: Drawn) -> StoredReserve:
+    """Return what to keep of the countdown after a shutdown."""
+    return StoredReserve(amphours=drawn.amphours, at=drawn.at)
+
+
+def reserve_from_store(stored: StoredReserve | None) -> Drawn | None:
+    """Return what was kept of a countdown; None when there is none, or none that is understood."""
+    try:
+        return None if stored is None else Drawn(amphours=float(stored["amphours"]), at=float(stored["at"]))
+    except KeyError, TypeError, ValueError:
+        return None
 
 
 def from_store(stored: Stored) -> BatteryReading | None:

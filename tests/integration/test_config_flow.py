@@ -18,9 +18,12 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
 from custom_components.smallbms_ng.const import (
+    CONF_CAPACITY,
     CONF_KEY,
     CONF_PAGES_INTERVAL,
     CONF_PRODUCT_ID,
+    CONF_REPAIRS_FOR_WARNINGS,
+    CONF_RESIDUAL_CURRENT,
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
     DOMAIN,
@@ -357,7 +360,11 @@ async def test_options(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
     assert (flow["type"], flow["step_id"]) == (FlowResultType.FORM, "init")
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: 60})
     assert result["type"] is FlowResultType.CREATE_ENTRY
-    assert entry.options == {CONF_UPDATE_INTERVAL: 60, CONF_PAGES_INTERVAL: DEFAULT_PAGES_INTERVAL}
+    assert entry.options == {
+        CONF_UPDATE_INTERVAL: 60,
+        CONF_PAGES_INTERVAL: DEFAULT_PAGES_INTERVAL,
+        CONF_REPAIRS_FOR_WARNINGS: True,
+    }
     await radio.settle()
     await radio.send(voltage=13.2, error=1)
     await radio.send(voltage=13.1)
@@ -368,19 +375,19 @@ async def test_options(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
 
 
 @pytest.mark.parametrize(
-    ("option", "interval"),
+    ("option", "value"),
     [
         *((CONF_UPDATE_INTERVAL, interval) for interval in (0, 301, -5, "often", None)),
         *((CONF_PAGES_INTERVAL, interval) for interval in (1441, -1, "often", None)),
+        *((CONF_RESIDUAL_CURRENT, current) for current in (0, -1, 10_001, "little", None)),
+        *((CONF_CAPACITY, capacity) for capacity in (0, 15_001, "large", None)),
     ],
 )
-async def test_options_out_of_bounds(
-    hass: HomeAssistant, entry: MockConfigEntry, option: str, interval: object
-) -> None:
+async def test_options_out_of_bounds(hass: HomeAssistant, entry: MockConfigEntry, option: str, value: object) -> None:
     flow = await hass.config_entries.options.async_init(entry.entry_id)
     with pytest.raises(InvalidData):
         await hass.config_entries.options.async_configure(
-            flow["flow_id"], {CONF_UPDATE_INTERVAL: 5, CONF_PAGES_INTERVAL: 5, option: interval}
+            flow["flow_id"], {CONF_UPDATE_INTERVAL: 5, CONF_PAGES_INTERVAL: 5, option: value}
         )
     assert entry.options == {}
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: 300})

@@ -49,6 +49,11 @@ class Code:
         return cls(severity=severity, number=int(number))
 
     @property
+    def slug(self) -> str:
+        """Return the code as keys have it: w_b01."""
+        return str(self).lower().replace("-", "_")
+
+    @property
     def rank(self) -> tuple[int, int]:
         """What to sort codes by, to have the worst first."""
         return _WORST_FIRST.index(self.severity), self.number
@@ -80,6 +85,19 @@ CONDITIONS: Final = (
 
 # The error numbers that the manual explains (M-C9 … M-C12). Others are shown by their number.
 KNOWN_ERRORS: Final = (1, 5, 9, 11)
+
+# Every code that has a name, of the conditions and of the known errors.
+CODES: Final = (
+    *(
+        Code(severity=severity, number=condition.number)
+        for severity in (Severity.WARNING, Severity.ALARM)
+        for condition in CONDITIONS
+    ),
+    *(Code(severity=Severity.ERROR, number=number) for number in KNOWN_ERRORS),
+)
+
+# The last resort of the BMS (M-D2), after which little is left.
+LOW_CELL_SHUTDOWN: Final = Code(severity=Severity.ALARM, number=1)
 
 _SEVERITY_OF_LEVEL: Final = {Level.WARNING: Severity.WARNING, Level.ALARM: Severity.ALARM}
 _WORST_FIRST: Final = tuple(reversed(Severity))

@@ -1,0 +1,81 @@
+"""What is left after a shutdown for low cell voltage (M-D1)."""
+
+import pytest
+
+from custom_components.smallbms_ng.protocol.reserve import Drawn, ReserveCountdown
+
+HOUR = 3600
+RESIDUAL = 0.01
+CAPACITY = 200
+
+
+@pytest.fixture
+def countdown() -> ReserveCountdown:
+    """Return one that has just begun."""
+    countdown = ReserveCountdown(RESIDUAL)
+    countdown.take(shut_down=True, current=None, at=0)
+    return countdown
+
+
+def test_m_d1_10_milliamperes_ruin_200_amphours_in_200_hours(countdown: ReserveCountdown) -> None:
+    assert countdown.left(CAPACITY, 0) == pytest.approx(2)
+    assert countdown.time_left(CAPACITY, 0) == pytest.approx(200)
+    assert countdown.time_left(CAPACITY, 50 * HOUR) == pytest.approx(150)
+
+
+def test_nothing_is_left_in_the_end(countdown: ReserveCountdown) -> None:
+    assert countdown.left(CAPACITY, 300 * HOUR) == 0
+    assert countdown.time_left(CAPACITY, 300 * HOUR) == 0
+
+
+def test_while_there_is_no_shutdown_nothing_is_counted(countdown: ReserveCountdown) -> None:
+    countdown.take(shut_down=False, current=None, at=HOUR)
+    assert countdown.left(CAPACITY, HOUR) is None
+    assert countdown.time_left(CAPACITY, HOUR) is None
+
+
+def test_the_next_shutdown_begins_anew(countdown: ReserveCountdown) -> None:
+    countdown.take(shut_down=False, current=None, at=HOUR)
+    countdown.take(shut_down=True, current=-5, at=2 * HOUR)
+    assert countdown.left(CAPACITY, 2 * HOUR) == pytest.approx(2)
+
+
+def test_without_a_residual_current_nobody_knows_how_long() -> None:
+    countdown = ReserveCountdown(0)
+    countdown.take(shut_down=True, current=None, at=0)
+    assert countdown.left(CAPACITY, 0) == pytest.approx(2)
+    assert countdown.time_left(CAPACITY, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("current", "drawn"),
+    [
+        (None, RESIDUAL / 60),
+        (0.0, RESIDUAL / 60),
+        (-0.6, 0.6 / 60),  # more than the residual current flows
+    ],
+)
+def test_what_is_measured_counts(countdown: ReserveCountdown, current: float | None, drawn: float) -> None:
+    countdown.take(shut_down=True, current=current, at=60)
+    assert countdown.left(CAPACITY, 60) == pytest.approx(2 - drawn)
+
+
+def test_what_is_charged_is_given_back_but_no_more(countdown: ReserveCountdown) -> None:
+    countdown.take(shut_down=True, current=-60, at=60)
+    assert countdown.left(CAPACITY, 60) == pytest.approx(1)
+    countdown.take(shut_down=True, current=30, at=120)
+    assert countdown.left(CAPACITY, 120) == pytest.approx(1.5)
+    countdown.take(shut_down=True, current=60, at=180)
+    assert countdown.left(CAPACITY, 180) == pytest.approx(2)
+
+
+def test_what_was_measured_is_not_taken_for_all_of_a_silence(countdown: ReserveCountdown) -> None:
+    """The first two minutes of it are; after that, the residual current is."""
+    countdown.take(shut_down=True, current=-3, at=HOUR)
+    assert countdown.left(CAPACITY, HOUR) == pytest.approx(2 - 0.1 - RESIDUAL * 58 / 60)
+
+
+def test_a_clock_that_is_put_back_gives_nothing_back() -> None:
+    countdown = ReserveCountdown(RESIDUAL, Drawn(amphours=1, at=HOUR))
+    countdown.take(shut_down=True, current=None, at=0)
+    assert countdown.left(CAPACITY, 0) == pytest.approx(1)
