@@ -13,8 +13,8 @@ from .actions import async_setup_actions
 from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import battery_of
+from .issues import async_forget, async_watch
 from .pages import PagesCoordinator
-from .repairs import async_forget, async_watch
 from .storage import pages_store, reading_store
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
@@ -54,10 +54,12 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
-    """Stop listening to the device."""
+    """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
         await entry.runtime_data.instant_readout.async_end()
+    if entry.disabled_by:
+        async_forget(hass, entry)
     return unloaded
 
 

@@ -1,91 +1,28 @@
-"""What an owner can put right: the default PIN, a bond that is missing, Instant Readout that is off."""
+"""What leads an owner through a repair."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Mapping
+from typing import Final, override
 
 from homeassistant.components.repairs import FlowType, RepairsFlow, RepairsFlowResult
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.const import UnitOfRatio
+from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
-from homeassistant.helpers import issue_registry as ir
+from homeassistant.helpers.selector import NumberSelector, NumberSelectorConfig, NumberSelectorMode
+from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
-from .client import NoAnswer, NotPaired
+from .code_issues import BANK_KEYS, LEVEL_KEYS, NOT_KNOWN, code_of, placeholders, stands
 from .const import DOMAIN
 from .coordinator import SmallBmsConfigEntry
+from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
 from .page_values import Want
-from .pages import PagesCoordinator
-from .protocol.registers import Name
+from .pages import LEVELS, PagesCoordinator
+from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, Name, named
 
-type Present = bool | None
-"""Whether there is something to put right. None: not known, as before."""
+type UserInput = Mapping[str, float]
 
-
-@dataclass(frozen=True, kw_only=True)
-class Issue:
-    """Something an owner can put right; key is that of its words."""
-
-    key: str
-    severity: ir.IssueSeverity
-    is_fixable: bool
-    present: Callable[[PagesCoordinator], Present]
-
-
-def _is_not_paired(pages: PagesCoordinator) -> Present:
-    """Return whether the bond is missing. A device that is out of reach says nothing about that."""
-    if pages.last_error is None:
-        return False
-    return True if isinstance(pages.last_error, NotPaired) and not isinstance(pages.last_error, NoAnswer) else None
-
-
-def _is_off(name: Name) -> Callable[[PagesCoordinator], Present]:
-    """Return what tells whether the device said no to something. A device that does not know it is in order."""
-    return lambda pages: pages.data.get(Want(name=name)) is False
-
-
-DEFAULT_PIN: Final = Issue(
-    key="default_pin",
-    severity=ir.IssueSeverity.WARNING,
-    is_fixable=False,
-    present=_is_off(Name.PIN_CHANGED),
-)
-NOT_PAIRED: Final = Issue(
-    key="not_paired",
-    severity=ir.IssueSeverity.ERROR,
-    is_fixable=True,
-    present=_is_not_paired,
-)
-INSTANT_READOUT_OFF: Final = Issue(
-    key="instant_readout_off",
-    severity=ir.IssueSeverity.WARNING,
-    is_fixable=True,
-    present=_is_off(Name.INSTANT_READOUT_ON),
-)
-ISSUES: Final = (DEFAULT_PIN, NOT_PAIRED, INSTANT_READOUT_OFF)
-
-
-@callback
-def async_watch(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Keep the issues of a device up to date while its entry is loaded."""
-    if (pages := entry.runtime_data.pages) is None:
-        async_forget(hass, entry)
-        return
-
-    @callback
-    def update() -> None:
-        for issue in ISSUES:
-            _async_manage(hass, entry, issue, issue.present(pages))
-
-    entry.async_on_unload(pages.async_add_listener(update))
-    update()
-
-
-@callback
-def async_forget(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Delete the issues of a device that is gone, or that is not connected to any more."""
-    for issue in ISSUES:
-        ir.async_delete_issue(hass, DOMAIN, _issue_id(issue, entry))
+_CONF_BASE: Final = "base"
 
 
 async def async_create_fix_flow(
@@ -94,72 +31,205 @@ async def async_create_fix_flow(
     """Return what leads a user through a repair."""
     key, _, entry_id = issue_id.partition(".")
     entry: SmallBmsConfigEntry = hass.config_entries.async_get_known_entry(entry_id)
-    return (PairAgain if key == NOT_PAIRED.key else SwitchInstantReadoutOn)(entry)
+    return _FLOWS[key](entry, key)
 
 
-class _ConfirmedRepair(RepairsFlow):
-    """A repair that a user confirms."""
+class _Repair(RepairsFlow):
+    """A repair in one step; key is that of its words."""
 
-    def __init__(self, entry: SmallBmsConfigEntry) -> None:
+    def __init__(self, entry: SmallBmsConfigEntry, key: str) -> None:
         self._entry = entry
+        self._key = key
+        self._error = ""
 
-    async def async_step_init(self, _user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+    async def async_step_init(self, _user_input: UserInput | None = None) -> RepairsFlowResult:
         """Begin."""
         return await self.async_step_confirm()
 
-    async def async_step_confirm(self, user_input: dict[str, str] | None = None) -> RepairsFlowResult:
+    async def async_step_confirm(self, user_input: UserInput | None = None) -> RepairsFlowResult:
         """Ask, and repair."""
-        if user_input is not None:
-            return await self._async_repair()
-        placeholders = {"name": self._entry.title}
+        if user_input is None:
+            return self._show_form()
+        return await self._async_repair(user_input)
+
+    @property
+    def _is_loaded(self) -> bool:
+        return self._entry.state is ConfigEntryState.LOADED
+
+    @property
+    def _pages(self) -> PagesCoordinator | None:
+        return self._entry.runtime_data.pages if self._is_loaded else None
+
+    def _show_form(self, error: str | None = None) -> RepairsFlowResult:
         return self.async_show_form(
-            step_id="confirm", data_schema=vol.Schema({}), description_placeholders=placeholders
+            step_id="confirm",
+            data_schema=self._schema(),
+            description_placeholders={"name": self._entry.title, "error": self._error, **self._placeholders()},
+            errors={_CONF_BASE: error} if error else None,
         )
 
-    async def _async_repair(self) -> RepairsFlowResult:
+    def _schema(self) -> vol.Schema:
+        """Return what to ask for: nothing but to go on."""
+        return vol.Schema({})
+
+    def _placeholders(self) -> Mapping[str, str]:
+        """Return what the words of this repair name."""
+        return {}
+
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
         raise NotImplementedError
 
+    async def _async_keep(self, error: HomeAssistantError) -> None:
+        """Keep what went wrong, in the language of the user, as far as it has words."""
+        words = await async_get_translations(self.hass, self.hass.config.language, "exceptions", [DOMAIN])
+        message = words.get(f"component.{DOMAIN}.exceptions.{error.translation_key}.message")
+        self._error = message.format(**error.translation_placeholders or {}) if message else str(error)
 
-class PairAgain(_ConfirmedRepair):
+
+class PairAgain(_Repair):
     """Has the PIN entered once more, which makes a bond."""
 
-    async def _async_repair(self) -> RepairsFlowResult:
+    @override
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
         flow = await self.hass.config_entries.flow.async_init(
             DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": self._entry.entry_id}
         )
         return self.async_create_entry(data={}, next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
 
 
-class SwitchInstantReadoutOn(_ConfirmedRepair):
+class SwitchInstantReadoutOn(_Repair):
     """Lets the device advertise its readings."""
 
-    async def _async_repair(self) -> RepairsFlowResult:
-        pages = self._entry.runtime_data.pages if self._entry.state is ConfigEntryState.LOADED else None
-        if pages is None:
+    @override
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
+        if self._pages is None:
             return self.async_abort(reason="not_loaded")
         try:
-            await pages.async_write(Name.INSTANT_READOUT_ON, value=True)
+            await self._pages.async_write(Name.INSTANT_READOUT_ON, value=True)
         except HomeAssistantError as error:
-            return self.async_abort(reason="failed", description_placeholders={"error": str(error)})
+            await self._async_keep(error)
+            return self.async_abort(reason="failed", description_placeholders={"error": self._error})
         return self.async_create_entry(data={})
 
 
-@callback
-def _async_manage(hass: HomeAssistant, entry: SmallBmsConfigEntry, issue: Issue, present: Present) -> None:
-    """Create an issue, or delete it."""
-    if present is False:
-        ir.async_delete_issue(hass, DOMAIN, _issue_id(issue, entry))
-    elif present:
-        ir.async_create_issue(
-            hass,
-            DOMAIN,
-            _issue_id(issue, entry),
-            is_fixable=issue.is_fixable,
-            severity=issue.severity,
-            translation_key=issue.key,
-            translation_placeholders={"name": entry.title},
+class _CodeRepair(_Repair):
+    """Something that can be done about a code. The issue ends with the code, not with the flow."""
+
+    @override
+    async def async_step_confirm(self, user_input: UserInput | None = None) -> RepairsFlowResult:
+        """Ask, and repair."""
+        if not self._is_loaded:
+            return self.async_abort(reason="not_loaded")
+        return await super().async_step_confirm(user_input)
+
+    @property
+    def _stands(self) -> bool:
+        return stands(self._entry, code_of(self._key))
+
+    @override
+    def _placeholders(self) -> Mapping[str, str]:
+        return placeholders(self._entry, code_of(self._key))
+
+    def _finish_or_show(self, error: str) -> RepairsFlowResult:
+        return self._show_form(error) if self._stands else self.async_create_entry(data={})
+
+
+class LookAtBank(_CodeRepair):
+    """Shows the bank as the BMS finds it, and which battery is missing; looks again."""
+
+    @override
+    def _placeholders(self) -> Mapping[str, str]:
+        return {**super()._placeholders(), **_bank(self._pages), "missing": _missing(self._pages)}
+
+    @override
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
+        if self._pages is None:
+            return self._finish_or_show("still_there")
+        try:
+            await self._pages.async_read_now()
+        except HomeAssistantError as error:
+            await self._async_keep(error)
+            return self._show_form("failed")
+        return self._finish_or_show("still_there")
+
+
+class ChangeLevels(_CodeRepair):
+    """Lets the user change at which state of charge the BMS warns, and switches the loads off."""
+
+    @override
+    def _schema(self) -> vol.Schema:
+        return vol.Schema(
+            {vol.Required(name, default=value): _level_selector(name) for name, value in self._levels().items()}
         )
 
+    def _levels(self) -> dict[Name, float]:
+        """Return the levels that the device has."""
+        if self._pages is None:
+            return {}
+        values = {name: self._pages.values.value(Want(name=name)) for name in LEVELS}
+        return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
-def _issue_id(issue: Issue, entry: SmallBmsConfigEntry) -> str:
-    return f"{issue.key}.{entry.entry_id}"
+    @override
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
+        levels = self._levels()
+        changed = {name: user_input[name] for name in levels if user_input[name] != levels[name]}
+        if self._pages is None or not changed:
+            return self._finish_or_show("still_there")
+        try:
+            await self._pages.async_write_all(changed)
+        except HomeAssistantError as error:
+            await self._async_keep(error)
+            return self._show_form("failed")
+        return self.async_abort(reason="changed", description_placeholders=dict(self._placeholders()))
+
+
+_FLOWS: Final[Mapping[str, type[_Repair]]] = {
+    NOT_PAIRED.key: PairAgain,
+    INSTANT_READOUT_OFF.key: SwitchInstantReadoutOn,
+    **dict.fromkeys(BANK_KEYS, LookAtBank),
+    **dict.fromkeys(LEVEL_KEYS, ChangeLevels),
+}
+
+
+def _level_selector(name: Name) -> NumberSelector:
+    row = named(name)[0]
+    if row.limits is None:
+        raise ValueError(f"{name} is never written")
+    limits = row.limits.at(SMALLEST_SYSTEM_VOLTAGE)
+    return NumberSelector(
+        NumberSelectorConfig(
+            min=limits.low,
+            max=limits.high,
+            step=limits.step,
+            mode=NumberSelectorMode.BOX,
+            unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        )
+    )
+
+
+_BANK_PARTS: Final = ("batteries", "series", "parallel", "cells")
+
+
+def _bank(pages: PagesCoordinator | None) -> Mapping[str, str]:
+    """Return the bank as the BMS finds it."""
+    bank = pages.values.value(Want(name=Name.BANK)) if pages else None
+    known = bank if isinstance(bank, Mapping) else {}
+    return {part: str(known.get(part, NOT_KNOWN)) for part in _BANK_PARTS}
+
+
+def _missing(pages: PagesCoordinator | None) -> str:
+    """Return the numbers, and the serial numbers, of the batteries that were there and do not answer."""
+    if pages is None:
+        return NOT_KNOWN
+    return ", ".join(_numbered(pages, one) for one in pages.batteries if not _answers(pages, one)) or NOT_KNOWN
+
+
+def _answers(pages: PagesCoordinator, battery: int) -> bool:
+    """Return whether a battery is there. One that was lost while the BMS runs is still listed, without a voltage."""
+    voltage = Want(name=Name.VOLTAGE, battery=battery)
+    return pages.values.present(battery) and (voltage not in pages.data or pages.data[voltage] is not None)
+
+
+def _numbered(pages: PagesCoordinator, battery: int) -> str:
+    serial_number = pages.values.value(Want(name=Name.SERIAL_NUMBER, battery=battery))
+    return f"{battery} ({serial_number})" if isinstance(serial_number, str) else str(battery)

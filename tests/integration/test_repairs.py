@@ -1,28 +1,27 @@
 """What an owner is told to put right, and how it goes away."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
-from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, override
 
 from homeassistant.const import CONF_PIN
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.client import NoAnswer
-from custom_components.smallbms_ng.const import DOMAIN
+from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.quirks import Quirks
+from emulator.ve_smart.register_box import Refusal
 
-from .bench import Bench, a_bench
+from .bench import Bench, CountingBox, a_bench
 from .conftest import Radio, flows, state_of
 from .connected import Mute, without_bluez
+from .repairs_client import Repair, issues
 
 OLD_DEFAULT_PIN: Final = "000000"
-FLOWS: Final = "/api/repairs/issues/fix"
 
 
 @pytest.fixture
@@ -31,28 +30,13 @@ async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
         yield bench
 
 
-def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
-    """Return what is to be put right, by the key of its words."""
-    found = ir.async_get(hass).issues.values()
-    return {str(issue.translation_key): issue for issue in found if issue.domain == DOMAIN and issue.active}
-
-
-async def post(hass: HomeAssistant, hass_client: ClientSessionGenerator, path: str, data: dict[str, Any]) -> Any:  # noqa: ANN401
-    """Do what the user interface does, and return the answer."""
-    client = await hass_client()
-    response = await client.post(path, json=data)
-    assert response.status == HTTPStatus.OK
-    answer = await response.json()
-    await hass.async_block_till_done()
-    return answer
-
-
 async def fix(hass: HomeAssistant, hass_client: ClientSessionGenerator, key: str) -> Any:  # noqa: ANN401
     """Confirm the repair of an issue, and return what comes of it."""
-    assert await async_setup_component(hass, "repairs", {})
-    form = await post(hass, hass_client, FLOWS, {"handler": DOMAIN, "issue_id": issues(hass)[key].issue_id})
-    assert (form["type"], form["step_id"]) == ("form", "confirm")
-    return await post(hass, hass_client, f"{FLOWS}/{form['flow_id']}", {})
+    repair = Repair(hass, hass_client)
+    await repair.begin(key)
+    assert (repair.answer["type"], repair.answer["step_id"]) == ("form", "confirm")
+    await repair.submit()
+    return repair.answer
 
 
 async def test_all_is_well(bench: Bench) -> None:
@@ -178,6 +162,104 @@ async def test_instant_readout_of_a_device_that_is_not_set_up(
     await bench.unload()
     result = await fix(bench.hass, hass_client, "instant_readout_off")
     assert (result["type"], result["reason"]) == ("abort", "not_loaded")
+
+
+# No way to connect
+
+
+async def replace_radio(bench: Bench, *, connectable: bool) -> None:
+    """Let another radio hear the device in place of the present one."""
+    bench.radio.undo.pop()()
+    scanner = EmulatedScanner(bench.device, connectable=connectable)
+    scanner.pin = bench.device.pin
+    bench.radio.scanner = bench.radio.add(scanner)
+
+
+async def test_no_radio_that_hears_it_can_connect(bench: Bench) -> None:
+    """That is said when it has been so for a while, and taken back when there is one."""
+    await bench.load()
+    await replace_radio(bench, connectable=False)
+    await bench.wait(timedelta(minutes=5))
+    assert bench.pages.lost
+    assert not issues(bench.hass)
+    for _ in range(10):
+        await bench.wait(timedelta(minutes=1))
+    (issue,) = issues(bench.hass).values()
+    assert (issue.translation_key, issue.is_fixable) == ("no_connection_path", False)
+    assert issue.translation_placeholders == {"name": bench.entry.title, "radios": bench.radio.scanner.name}
+    assert state_of(bench.hass, "sensor", "voltage").state != "unavailable"
+    await replace_radio(bench, connectable=True)
+    await bench.wait(timedelta(hours=1))
+    assert not issues(bench.hass)
+
+
+async def test_a_device_that_is_not_heard_lacks_no_radio(bench: Bench) -> None:
+    await bench.load()
+    bench.radio.undo.pop()()
+    for _ in range(30):
+        await bench.run(bench.radio.jump(timedelta(minutes=1)))
+    assert bench.pages.lost
+    assert not issues(bench.hass)
+    bench.radio.scanner = bench.radio.add(EmulatedScanner(bench.device))
+
+
+# The balance of the cells
+
+
+BALANCER_STATUS: Final = 0xEA15
+SINCE_FULL_CHARGE: Final = 0x0308
+DAY: Final = timedelta(days=1)
+
+
+class NeverFull(CountingBox):
+    """A bank that was not fully charged for some time, so that its balance is not known (M-V3)."""
+
+    days = 31.0
+
+    @override
+    def read(self, instance: int, register: int) -> Sequence[bytes] | Refusal:
+        answers = {
+            BALANCER_STATUS: bytes(1),
+            SINCE_FULL_CHARGE: round(self.days * DAY.total_seconds()).to_bytes(4, "little"),
+        }
+        if register in answers and instance == 0 and not isinstance(found := super().read(instance, register), Refusal):
+            return (answers[register],) if found else found
+        return super().read(instance, register)
+
+
+@pytest.fixture
+def never_full(bench: Bench) -> NeverFull:
+    box = NeverFull(bench.bms, bench.device)
+    box.forget()
+    bench.box = bench.service._box = box
+    return box
+
+
+@pytest.mark.parametrize(("days", "told"), [(29.9, False), (30.1, True)])
+async def test_m_v3_a_full_charge_is_needed(bench: Bench, never_full: NeverFull, days: float, told: bool) -> None:
+    never_full.days = days
+    await bench.load()
+    assert set(issues(bench.hass)) == ({"balancer_unknown"} if told else set())
+    bench.box = bench.service._box = CountingBox(bench.bms, bench.device)
+    bench.box.forget()
+    bench.bms.synchronize()
+    await bench.press("read_now")
+    assert not issues(bench.hass)
+
+
+async def test_how_long_the_balance_is_unknown_where_the_device_does_not_tell(
+    bench: Bench, never_full: NeverFull
+) -> None:
+    """Counted from when it was first seen so, over restarts."""
+    await bench.load(Quirks(missing={SINCE_FULL_CHARGE}))
+    for _ in range(2):
+        bench.radio.freezer.tick(DAY * 14.9)
+        await bench.reload()
+        assert not issues(bench.hass)
+        await bench.press("read_now")
+    bench.radio.freezer.tick(DAY)
+    await bench.press("read_now")
+    assert set(issues(bench.hass)) == {"balancer_unknown"}
 
 
 async def test_without_a_pin_there_is_nothing_to_put_right(bench: Bench) -> None:

@@ -1,0 +1,161 @@
+"""Every code that stands, as an issue with the advice of the manual."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final
+
+from homeassistant.const import UnitOfElectricCurrent, UnitOfElectricPotential, UnitOfRatio, UnitOfTemperature
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.util.dt import utcnow
+
+from .const import (
+    AMPERE_HOURS,
+    CONF_REPAIRS_FOR_WARNINGS,
+    CONF_RESIDUAL_CURRENT,
+    DEFAULT_REPAIRS_FOR_WARNINGS,
+    DOMAIN,
+)
+from .coordinator import SmallBmsConfigEntry
+from .protocol.codes import CODES, LOW_CELL_SHUTDOWN, Code, Severity
+from .protocol.instant_readout import BatteryReading
+from .reserve import reserve_hours, reserve_left
+
+# How often the values in the text of an issue follow the battery.
+RENEWED_EVERY: Final = timedelta(minutes=2)
+NOT_KNOWN: Final = "\u2013"
+_HOURS_PER_DAY: Final = 24
+
+# What is said of a code. Of those that can be repaired, repairs.py knows how.
+BANK_KEYS: Final = frozenset({"w_b05", "a_b05", "e_b01", "e_b05"})
+LEVEL_KEYS: Final = frozenset({"w_b07", "a_b07"})
+_PLAIN_KEYS: Final = frozenset({"w_b01", "a_b01", "w_b08", "a_b08", "w_b09", "a_b09", "e_b09", "e_b11"})
+_ADVICE_KEYS: Final = BANK_KEYS | LEVEL_KEYS | _PLAIN_KEYS
+_WITHOUT_ADVICE: Final = "other_code"
+_WITH_COUNTDOWN: Final = "a_b01_countdown"
+
+_SEVERITIES: Final = {
+    Severity.WARNING: ir.IssueSeverity.WARNING,
+    Severity.ALARM: ir.IssueSeverity.ERROR,
+    Severity.ERROR: ir.IssueSeverity.ERROR,
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Shown:
+    """A quantity in the text of an issue: field, format and unit, as every language writes them."""
+
+    field: str
+    form: str
+    unit: str
+
+
+_SHOWN: Final = (
+    _Shown(field="state_of_charge", form=".0f", unit=UnitOfRatio.PERCENTAGE),
+    _Shown(field="voltage", form=".1f", unit=UnitOfElectricPotential.VOLT),
+    _Shown(field="current", form=".0f", unit=UnitOfElectricCurrent.AMPERE),
+    _Shown(field="temperature", form=".0f", unit=UnitOfTemperature.CELSIUS),
+)
+
+
+def values_now(reading: BatteryReading | None) -> str:
+    """Return what the battery measures, in numbers and units that need no language."""
+    found = ((row, getattr(reading, row.field, None)) for row in _SHOWN)
+    return ", ".join(f"{value:{row.form}} {row.unit}" for row, value in found if value is not None) or NOT_KNOWN
+
+
+def stands(entry: SmallBmsConfigEntry, code: Code) -> bool:
+    """Return whether a code is active, as far as is known."""
+    return code in (entry.runtime_data.instant_readout.codes.active or ())
+
+
+def code_of(slug: str) -> Code:
+    """Return the code of a known slug."""
+    return next(code for code in CODES if code.slug == slug)
+
+
+def placeholders(entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
+    """Return what the words of a code name."""
+    now = values_now(entry.runtime_data.instant_readout.reading)
+    return {"name": entry.title, "code": str(code), "now": now}
+
+
+@callback
+def async_watch_codes(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    """Keep an issue for every code that stands, while the entry is loaded."""
+    issues = _CodeIssues(hass, entry)
+    entry.async_on_unload(entry.runtime_data.instant_readout.async_add_listener(issues.async_update))
+    issues.async_update()
+
+
+class _CodeIssues:
+    """The issues of the codes of one device."""
+
+    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+        self._hass = hass
+        self._entry = entry
+        self._with_warnings: bool = entry.options.get(CONF_REPAIRS_FOR_WARNINGS, DEFAULT_REPAIRS_FOR_WARNINGS)
+        self._told: frozenset[Code] | None = None
+        self._renewed = datetime.min.replace(tzinfo=utcnow().tzinfo)
+
+    @callback
+    def async_update(self) -> None:
+        """Create and delete what has changed; renew the values in the texts now and then."""
+        codes = frozenset(self._wanted())
+        if codes == self._told and utcnow() - self._renewed < RENEWED_EVERY:
+            return
+        self._told, self._renewed = codes, utcnow()
+        for code in codes:
+            self._async_create(code)
+        for issue_id in self._issue_ids() - {self._issue_id(code) for code in codes}:
+            ir.async_delete_issue(self._hass, DOMAIN, issue_id)
+
+    def _wanted(self) -> Iterator[Code]:
+        for code in self._entry.runtime_data.instant_readout.codes.active or ():
+            if self._with_warnings or code.severity is not Severity.WARNING:
+                yield code
+
+    def _issue_ids(self) -> set[str]:
+        """Return the issues of codes that there are, also those of an earlier run."""
+        end = f".{self._entry.entry_id}"
+        issue_ids = (issue_id for domain, issue_id in ir.async_get(self._hass).issues if domain == DOMAIN)
+        return {one for one in issue_ids if one.endswith(end) and _is_slug(one.removesuffix(end))}
+
+    def _issue_id(self, code: Code) -> str:
+        return f"{code.slug}.{self._entry.entry_id}"
+
+    @callback
+    def _async_create(self, code: Code) -> None:
+        countdown = self._countdown() if code == LOW_CELL_SHUTDOWN else {}
+        known = code.slug if code.slug in _ADVICE_KEYS else _WITHOUT_ADVICE
+        ir.async_create_issue(
+            self._hass,
+            DOMAIN,
+            self._issue_id(code),
+            is_fixable=code.slug in BANK_KEYS | LEVEL_KEYS,
+            severity=_SEVERITIES[code.severity],
+            translation_key=_WITH_COUNTDOWN if countdown else known,
+            translation_placeholders={**placeholders(self._entry, code), **countdown},
+        )
+
+    def _countdown(self) -> Mapping[str, str]:
+        """Return how much is left, and how long it lasts; nothing where that is not known."""
+        left, hours = reserve_left(self._entry), reserve_hours(self._entry)
+        if left is None or hours is None:
+            return {}
+        days, rest = divmod(int(hours), _HOURS_PER_DAY)
+        current: float = self._entry.options[CONF_RESIDUAL_CURRENT]
+        return {
+            "reserve": f"{left:.1f} {AMPERE_HOURS}",
+            "residual_current": f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}",
+            "reserve_time": f"{days} d {rest} h",
+        }
+
+
+def _is_slug(text: str) -> bool:
+    """Return whether something is the slug of a code."""
+    try:
+        return Code.parse(text.upper().replace("_", "-")).slug == text
+    except ValueError:
+        return False

@@ -1,0 +1,157 @@
+"""What an owner can put right beside the codes: PIN, bond, Instant Readout, a radio that connects, a full charge."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from homeassistant.components.bluetooth import async_ble_device_from_address, async_scanner_devices_by_address
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.util.dt import utcnow
+
+from .client import NoAnswer, NotPaired, NotReachable
+from .code_issues import async_watch_codes
+from .const import DOMAIN
+from .coordinator import SmallBmsConfigEntry
+from .page_values import Want
+from .pages import PagesCoordinator
+from .protocol.registers import BalancerStatus, Name
+
+# The BMS gives up knowing whether the cells are balanced after so long without a full charge (M-V3).
+BALANCE_UNKNOWN_AFTER: Final = timedelta(days=30)
+# So many failures in a row before a radio is missing: it may have missed the device for a moment.
+_NO_PATH_AFTER: Final = 3
+
+type Present = bool | None
+"""Whether there is something to put right. None: not known, as before."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Issue:
+    """Something an owner can put right; key is that of its words."""
+
+    key: str
+    severity: ir.IssueSeverity
+    is_fixable: bool
+    present: Callable[[PagesCoordinator], Present]
+    placeholders: Callable[[PagesCoordinator], Mapping[str, str]] = lambda _pages: {}
+
+
+def _is_not_paired(pages: PagesCoordinator) -> Present:
+    """Return whether the bond is missing. A device that is out of reach says nothing about that."""
+    if pages.last_error is None:
+        return False
+    return True if isinstance(pages.last_error, NotPaired) and not isinstance(pages.last_error, NoAnswer) else None
+
+
+def _is_off(name: Name) -> Callable[[PagesCoordinator], Present]:
+    """Return what tells whether the device said no to something. A device that does not know it is in order."""
+    return lambda pages: pages.data.get(Want(name=name)) is False
+
+
+def _needs_full_charge(pages: PagesCoordinator) -> Present:
+    """Return whether the balance has been unknown for so long. A new battery, or an unknown charge, is no reason."""
+    if pages.data.get(Want(name=Name.BALANCER_STATUS)) != BalancerStatus.UNKNOWN:
+        return False
+    since_full = pages.data.get(Want(name=Name.SINCE_FULL_CHARGE))
+    if isinstance(since_full, int | float):
+        return since_full > BALANCE_UNKNOWN_AFTER.total_seconds()
+    since = pages.values.since(Want(name=Name.BALANCER_STATUS))
+    return since is not None and utcnow() - since > BALANCE_UNKNOWN_AFTER
+
+
+def _has_no_path(pages: PagesCoordinator) -> Present:
+    """Return whether the device is heard, but by nothing that can connect. One that is not heard is only away."""
+    if pages.last_error is None or async_ble_device_from_address(pages.hass, pages.address, connectable=True):
+        return False
+    heard = isinstance(pages.last_error, NotReachable) and _radios(pages) and pages.failures >= _NO_PATH_AFTER
+    return True if heard else None
+
+
+def _radios(pages: PagesCoordinator) -> list[str]:
+    """Return the names of the radios that hear the device."""
+    found = async_scanner_devices_by_address(pages.hass, pages.address, connectable=False)
+    return sorted(one.scanner.name for one in found)
+
+
+DEFAULT_PIN: Final = Issue(
+    key="default_pin",
+    severity=ir.IssueSeverity.WARNING,
+    is_fixable=False,
+    present=_is_off(Name.PIN_CHANGED),
+)
+NOT_PAIRED: Final = Issue(
+    key="not_paired",
+    severity=ir.IssueSeverity.ERROR,
+    is_fixable=True,
+    present=_is_not_paired,
+)
+INSTANT_READOUT_OFF: Final = Issue(
+    key="instant_readout_off",
+    severity=ir.IssueSeverity.WARNING,
+    is_fixable=True,
+    present=_is_off(Name.INSTANT_READOUT_ON),
+)
+NO_CONNECTION_PATH: Final = Issue(
+    key="no_connection_path",
+    severity=ir.IssueSeverity.WARNING,
+    is_fixable=False,
+    present=_has_no_path,
+    placeholders=lambda pages: {"radios": ", ".join(_radios(pages))},
+)
+BALANCER_UNKNOWN: Final = Issue(
+    key="balancer_unknown",
+    severity=ir.IssueSeverity.WARNING,
+    is_fixable=False,
+    present=_needs_full_charge,
+)
+ISSUES: Final = (DEFAULT_PIN, NOT_PAIRED, INSTANT_READOUT_OFF, NO_CONNECTION_PATH, BALANCER_UNKNOWN)
+
+
+@callback
+def async_watch(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    """Keep the issues of a device up to date while its entry is loaded."""
+    async_watch_codes(hass, entry)
+    if (pages := entry.runtime_data.pages) is None:
+        for issue in ISSUES:
+            ir.async_delete_issue(hass, DOMAIN, _issue_id(issue, entry))
+        return
+
+    @callback
+    def update() -> None:
+        for issue in ISSUES:
+            _async_manage(pages, entry, issue)
+
+    entry.async_on_unload(pages.async_add_listener(update))
+    update()
+
+
+@callback
+def async_forget(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    """Delete the issues of a device that nobody watches any more."""
+    for domain, issue_id in list(ir.async_get(hass).issues):
+        if domain == DOMAIN and issue_id.endswith(f".{entry.entry_id}"):
+            ir.async_delete_issue(hass, DOMAIN, issue_id)
+
+
+@callback
+def _async_manage(pages: PagesCoordinator, entry: SmallBmsConfigEntry, issue: Issue) -> None:
+    """Create an issue, or delete it."""
+    present = issue.present(pages)
+    if present is False:
+        ir.async_delete_issue(pages.hass, DOMAIN, _issue_id(issue, entry))
+    elif present:
+        ir.async_create_issue(
+            pages.hass,
+            DOMAIN,
+            _issue_id(issue, entry),
+            is_fixable=issue.is_fixable,
+            severity=issue.severity,
+            translation_key=issue.key,
+            translation_placeholders={"name": entry.title, **issue.placeholders(pages)},
+        )
+
+
+def _issue_id(issue: Issue, entry: SmallBmsConfigEntry) -> str:
+    return f"{issue.key}.{entry.entry_id}"

@@ -1,0 +1,45 @@
+"""Repairs as the user interface does them."""
+
+from http import HTTPStatus
+from typing import Any, Final
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import issue_registry as ir
+from homeassistant.setup import async_setup_component
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
+
+from custom_components.smallbms_ng.const import DOMAIN
+
+FLOWS: Final = "/api/repairs/issues/fix"
+
+
+def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
+    """Return what is to be put right, by the key of its words."""
+    found = ir.async_get(hass).issues.values()
+    return {str(issue.translation_key): issue for issue in found if issue.domain == DOMAIN and issue.active}
+
+
+class Repair:
+    """One repair that is under way; answer is what it shows."""
+
+    def __init__(self, hass: HomeAssistant, hass_client: ClientSessionGenerator) -> None:
+        self._hass = hass
+        self._hass_client = hass_client
+        self.answer: Any = None
+
+    async def begin(self, key: str) -> None:
+        """Open the repair of an issue."""
+        assert await async_setup_component(self._hass, "repairs", {})
+        await self._post(FLOWS, {"handler": DOMAIN, "issue_id": issues(self._hass)[key].issue_id})
+
+    async def submit(self, **entered: float) -> None:
+        """Submit the form that is shown."""
+        assert self.answer["type"] == "form"
+        await self._post(f"{FLOWS}/{self.answer['flow_id']}", entered)
+
+    async def _post(self, path: str, data: dict[str, Any]) -> None:
+        client = await self._hass_client()
+        response = await client.post(path, json=data)
+        assert response.status == HTTPStatus.OK, await response.text()
+        self.answer = await response.json()
+        await self._hass.async_block_till_done()
