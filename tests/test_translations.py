@@ -24,6 +24,7 @@ from custom_components.smallbms_ng import PLATFORMS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 
 from .sources import (
+    ENGLISH,
     FOLDER,
     Words,
     all_syntax,
@@ -31,6 +32,7 @@ from .sources import (
     descriptions,
     device_class,
     keywords,
+    languages,
     last_name,
     module,
     part,
@@ -43,8 +45,7 @@ from .sources import (
     words_key,
 )
 
-ENGLISH: Final = "en"
-LANGUAGES: Final = {path.stem: read_words(path) for path in sorted((FOLDER / "translations").glob("*.json"))}
+LANGUAGES: Final = languages()
 WORDS: Final = LANGUAGES[ENGLISH]
 ICONS: Final = read_words(FOLDER / "icons.json")
 CORE: Final = Path(homeassistant.__path__[0]) / "components"
