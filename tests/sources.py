@@ -20,6 +20,8 @@ ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "custom_components" / DOMAIN
 PACKAGE: Final = f"custom_components.{DOMAIN}"
 
+ENGLISH: Final = "en"
+
 type Words = dict[str, str | Words]
 
 
@@ -33,6 +35,12 @@ def read_words(path: Path) -> Words:
     """Return the content of a file of translations or icons: objects all the way down to texts."""
     words: Words = json.loads(path.read_text(encoding="utf-8"))
     return words
+
+
+@cache
+def languages() -> dict[str, Words]:
+    """Return the words of every language that the integration speaks."""
+    return {path.stem: read_words(path) for path in sorted((FOLDER / "translations").glob("*.json"))}
 
 
 def part(words: Words, *path: str) -> Words:

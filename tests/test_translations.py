@@ -24,6 +24,7 @@ from custom_components.smallbms_ng import PLATFORMS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 
 from .sources import (
+    ENGLISH,
     FOLDER,
     Words,
     all_syntax,
@@ -31,6 +32,7 @@ from .sources import (
     descriptions,
     device_class,
     keywords,
+    languages,
     last_name,
     module,
     part,
@@ -43,8 +45,7 @@ from .sources import (
     words_key,
 )
 
-ENGLISH: Final = "en"
-LANGUAGES: Final = {path.stem: read_words(path) for path in sorted((FOLDER / "translations").glob("*.json"))}
+LANGUAGES: Final = languages()
 WORDS: Final = LANGUAGES[ENGLISH]
 ICONS: Final = read_words(FOLDER / "icons.json")
 CORE: Final = Path(homeassistant.__path__[0]) / "components"
@@ -55,7 +56,8 @@ ICON: Final = re.compile(r"mdi:([a-z0-9]+(?:-[a-z0-9]+)*)")
 FLAWS: Final = (
     re.compile(r"<[a-z/!]", re.IGNORECASE),
     re.compile(r"\b[a-z]+://|\bwww\.", re.IGNORECASE),
-    re.compile(r"'\{\w+\}'"),
+    # To the frontend, an apostrophe right before a brace starts a quotation: l'{name} would stay as it is.
+    re.compile(r"'[{}]"),
     re.compile(r"\[%"),
     re.compile(r"^\s|\s$"),
     re.compile(r"^$"),
@@ -181,7 +183,8 @@ def test_placeholders(language: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "text", ["<b>bold</b>", "see https://example.org", "www.example.org", "'{name}'", "[%key:x%]", " blank", ""]
+    "text",
+    ["<b>bold</b>", "see https://example.org", "www.example.org", "'{name}'", "l'{name}", "[%key:x%]", " blank", ""],
 )
 def test_flaws_are_noticed(text: str) -> None:
     assert any(flaw.search(text) for flaw in FLAWS)
