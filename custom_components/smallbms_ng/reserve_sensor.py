@@ -1,5 +1,7 @@
 """The sensor of how long the rest lasts after a shutdown for low cell voltage (M-D1)."""
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, override
 
@@ -11,15 +13,24 @@ from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.event import async_track_time_interval
 
 from .const import DOMAIN
-from .coordinator import InstantReadoutCoordinator
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .entity import ReadingEntity
 from .protocol.instant_readout import BatteryReading
 from .reserve import reserve_hours
 
 RENEWED_EVERY: Final = timedelta(minutes=5)
 
-RESERVE_TIME: Final = SensorEntityDescription(
+
+@dataclass(frozen=True, kw_only=True)
+class ReserveSensorDescription(SensorEntityDescription):
+    """One sensor of what is left, in hours."""
+
+    value_fn: Callable[[SmallBmsConfigEntry], float | None]
+
+
+RESERVE_TIME: Final = ReserveSensorDescription(
     key="reserve_time",
+    value_fn=reserve_hours,
     device_class=SensorDeviceClass.DURATION,
     native_unit_of_measurement=UnitOfTime.HOURS,
     suggested_unit_of_measurement=UnitOfTime.DAYS,
@@ -39,6 +50,8 @@ def async_remove_reserve(hass: HomeAssistant, coordinator: InstantReadoutCoordin
 class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
     """How long the rest lasts at the residual current."""
 
+    entity_description: ReserveSensorDescription
+
     @property
     @override
     def available(self) -> bool:
@@ -56,6 +69,6 @@ class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
 
     @override
     def _take(self, reading: BatteryReading) -> object:
-        hours = reserve_hours(self.coordinator.entry)
+        hours = self.entity_description.value_fn(self.coordinator.entry)
         self._attr_native_value = None if hours is None else round(hours, 1)
         return self._attr_native_value
