@@ -1,6 +1,7 @@
 """What leads an owner through a repair."""
 
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Final, override
 
 from homeassistant.components.repairs import FlowType, RepairsFlow, RepairsFlowResult
@@ -156,11 +157,12 @@ class LookAtBank(_CodeRepair):
 class ChangeLevels(_CodeRepair):
     """Lets the user change at which state of charge the BMS warns, and switches the loads off."""
 
+    _entered: UserInput = MappingProxyType({})
+
     @override
     def _schema(self) -> vol.Schema:
-        return vol.Schema(
-            {vol.Required(name, default=value): _level_selector(name) for name, value in self._levels().items()}
-        )
+        shown = {name: self._entered.get(name, value) for name, value in self._levels().items()}
+        return vol.Schema({vol.Required(name, default=value): _level_selector(name) for name, value in shown.items()})
 
     def _levels(self) -> dict[Name, float]:
         """Return the levels that the device has."""
@@ -171,8 +173,8 @@ class ChangeLevels(_CodeRepair):
 
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
-        levels = self._levels()
-        changed = {name: user_input[name] for name in levels if user_input[name] != levels[name]}
+        self._entered = user_input
+        changed = {name: user_input[name] for name, level in self._levels().items() if user_input[name] != level}
         if self._pages is None or not changed:
             return self._finish_or_show("still_there")
         try:

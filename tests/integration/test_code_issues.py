@@ -370,6 +370,7 @@ async def test_levels_that_make_no_sense(bench: Bench, repair: Repair) -> None:
     await bench.run(repair.submit(low_soc_warning=20, discharge_floor=25))
     assert repair.answer["errors"] == {"base": "failed"}
     assert "20" in repair.answer["description_placeholders"]["error"]
+    assert defaults(repair) == {"low_soc_warning": 20, "discharge_floor": 25}, "what was entered is not lost"
     assert bench.box.writes == []
     await bench.run(repair.submit(low_soc_warning=15, discharge_floor=10))
     assert repair.answer["errors"] == {"base": "still_there"}
