@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -117,6 +117,12 @@ class Bench:
             self.radio.freezer.tick(0.01)
             await asyncio.sleep(0)
         return task.result()
+
+    async def until(self, come: Callable[[], bool]) -> None:
+        """Let things go on until something has come."""
+        while not come():
+            self.radio.freezer.tick(0.01)
+            await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Let Home Assistant finish."""
