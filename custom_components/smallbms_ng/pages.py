@@ -39,6 +39,7 @@ from .protocol.payloads import PayloadError, Value
 from .protocol.registers import BY_ID, BatterySource, Name, Page, named
 from .protocol.status_page import STATUS_OF_READING
 from .protocol.ve_smart_records import ReceivedValue
+from .radios import Radios
 from .storage import SeldomStore, StoredPages, pages_store
 
 _LOGGER = logging.getLogger(__name__)
@@ -101,8 +102,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
-        self._client = VeSmartClient(self._get_device, name=entry.title, timing=TIMING, on_value=self._received)
-        self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self.values.to_store)
+        self._radios = Radios()
+        self._client = VeSmartClient(
+            self._get_device, name=entry.title, timing=TIMING, on_value=self._received, radios=self._radios
+        )
+        self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self._to_store)
         self._lock = asyncio.Lock()
         self._end: CALLBACK_TYPE | None = None
         self._failures = 0
@@ -137,9 +141,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def async_restore(self) -> None:
         """Show what an earlier run read."""
-        self.values.restore(await self._store.async_load() or StoredPages())
+        stored = await self._store.async_load() or StoredPages()
+        self.values.restore(stored)
+        self._radios.unpaired.update(stored.get("unpaired", ()))
         self.data = self.values.all()
         self._update_device()
+
+    def _to_store(self) -> StoredPages:
+        return StoredPages(**self.values.to_store(), unpaired=sorted(self._radios.unpaired))
 
     @callback
     def async_start(self) -> None:
