@@ -36,6 +36,7 @@ from .protocol.registers import (
     named,
 )
 from .protocol.ve_smart_records import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
+from .radios import Radios
 
 __all__ = [
     "Answer",
@@ -69,7 +70,8 @@ class VeSmartClient:
 
     get_device returns the freshest way to the device, or None. Without a client class, what bleak_retry_connector has
     at the time is taken. on_value is told of every value that comes, asked for or not. With pair, connecting pairs,
-    which takes an agent that knows the PIN. Operations may be called from several tasks: they take turns.
+    which takes an agent that knows the PIN. radios remembers which have no bond; another one is tried then. Operations
+    may be called from several tasks: they take turns.
 
     All raise a VeSmartError.
     """
@@ -83,6 +85,7 @@ class VeSmartClient:
         timing: Timing | None = None,
         on_value: OnValue | None = None,
         pair: bool = False,
+        radios: Radios | None = None,
     ) -> None:
         self._get_device = get_device
         self._name = name
@@ -90,6 +93,7 @@ class VeSmartClient:
         self._timing = timing or Timing()
         self._on_value = on_value
         self._pair = pair
+        self._radios = radios or Radios()
         self._lock = asyncio.Lock()
         self._client: BleakClient | None = None
         self._link: Link | None = None
@@ -125,11 +129,10 @@ class VeSmartClient:
             if self.connected:
                 return
             await self._end()
-            try:
-                await self._connect()
-            except BaseException:
-                await self._end()
-                raise
+            self._radios.begin()
+            done = False
+            while not done:
+                done = await self._connect_by_next_radio()
 
     async def disconnect(self) -> None:
         """End the connection, if there is one. Raises nothing."""
@@ -174,6 +177,19 @@ class VeSmartClient:
                 raise Refused(action.id, code)
             return code == OK
 
+    async def _connect_by_next_radio(self) -> bool:
+        """Connect; return False if the radio has no bond but another one may."""
+        try:
+            await self._connect()
+        except BaseException as error:
+            await self._end()
+            # A PIN that was refused is as wrong by another radio.
+            if isinstance(error, NotPaired) and not isinstance(error, WrongPin) and self._radios.not_paired():
+                return False
+            raise
+        self._radios.paired()
+        return True
+
     async def _connect(self) -> None:
         with connecting(pair=self._pair):
             async with asyncio.timeout(self._timing.connect):
@@ -188,7 +204,7 @@ class VeSmartClient:
         # Looked up now, because Home Assistant puts its own class in that place.
         client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
         return await bleak_retry_connector.establish_connection(
-            client_class,
+            self._radios.steered(client_class),
             device,
             self._name,
             disconnected_callback=self._disconnected,

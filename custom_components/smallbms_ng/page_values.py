@@ -23,8 +23,9 @@ from .protocol.registers import (
 )
 from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister
 
-# Home Assistant begins an interval up to a second early, and a page must not miss its turn by that.
-_EARLY: Final = timedelta(seconds=10)
+# Home Assistant begins an interval up to a second early, and what came by itself while a connection was held came later
+# than what was read. A page must not miss its turn by that.
+_EARLY: Final = timedelta(seconds=20)
 
 SETTINGS_AGE: Final = timedelta(hours=1)
 HISTORY_AGE: Final = timedelta(minutes=30)
@@ -171,6 +172,18 @@ class PageValues:
         for register, answer in answers.items():
             if register in BY_ID:
                 self._take(battery, register, answer, now)
+
+    def renew(self, battery: int | None, register: int, payload: bytes, now: datetime) -> bool:
+        """Take a payload that came by itself, of a register that is known; return whether it says anything new."""
+        if (kept := self._kept.get((battery, register))) is None:
+            return False
+        old = kept.reading.payloads
+        size = BY_ID[register].key_size
+        # One of several makes the others no fresher, and one that was not read is of something else.
+        new = tuple(payload if one[:size] == payload[:size] else one for one in old) if size else (payload,)
+        reading = Reading(register=register, payloads=new)
+        self._kept[battery, register] = _Kept(reading=reading, at=kept.at if size else now)
+        return new != old
 
     def take_batteries(self, numbers: Iterable[int], now: datetime) -> None:
         """Take which batteries are there."""

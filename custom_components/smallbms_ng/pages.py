@@ -33,10 +33,13 @@ from .client import (
 )
 from .const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL, DOMAIN
 from .devices import async_remove_battery, async_update_identity
+from .news import News
 from .page_values import OFFERED, PageValues, Want
 from .protocol.payloads import PayloadError, Value
-from .protocol.registers import BatterySource, Name, Page, named
+from .protocol.registers import BY_ID, BatterySource, Name, Page, named
 from .protocol.status_page import STATUS_OF_READING
+from .protocol.ve_smart_records import ReceivedValue
+from .radios import Radios
 from .storage import SeldomStore, StoredPages, pages_store
 
 _LOGGER = logging.getLogger(__name__)
@@ -60,6 +63,8 @@ _ALWAYS: Final = (
 # Settings that go together (M-S5).
 LEVELS: Final = (Name.LOW_SOC_WARNING, Name.DISCHARGE_FLOOR)
 
+_OF_READING: Final = frozenset(Want(name=name) for name in STATUS_OF_READING)
+
 _ERROR_KEYS: Final[Mapping[type[VeSmartError], str]] = {
     NoSlot: "no_slot",
     NotReachable: "not_reachable",
@@ -75,8 +80,9 @@ _ERROR_KEYS: Final[Mapping[type[VeSmartError], str]] = {
 class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     """Reads the pages of one device now and then, in one short connection, and writes on demand.
 
-    feed is given what concerns the Instant Readout, which the device does not send meanwhile. A failure is no failure
-    of the coordinator: it shows what it has, tries again, and says for how long that holds.
+    feed is given what concerns the Instant Readout, which the device does not send meanwhile. What the device says by
+    itself while it is connected is shown too. A failure is no failure of the coordinator: it shows what it has, tries
+    again, and says for how long that holds.
     """
 
     config_entry: ConfigEntry
@@ -93,12 +99,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
-        self._client = VeSmartClient(self._get_device, name=entry.title, timing=TIMING)
-        self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self.values.to_store)
+        self._radios = Radios()
+        self._client = VeSmartClient(
+            self._get_device, name=entry.title, timing=TIMING, on_value=self._received, radios=self._radios
+        )
+        self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self._to_store)
         self._lock = asyncio.Lock()
         self._end: CALLBACK_TYPE | None = None
         self.failures = 0
         self._places: dict[int, int] = {}
+        self._news = News(hass, self._tell)
+        self._connected_at = utcnow()
+        # Whose values the instances of the present connection give, as far as that is sure.
+        self._owners: dict[int, int | None] = {}
 
     @property
     def batteries(self) -> tuple[int, ...]:
@@ -125,9 +138,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def async_restore(self) -> None:
         """Show what an earlier run read."""
-        self.values.restore(await self._store.async_load() or StoredPages())
+        stored = await self._store.async_load() or StoredPages()
+        self.values.restore(stored)
+        self._radios.unpaired.update(stored.get("unpaired", ()))
         self.data = self.values.all()
         self._update_device()
+
+    def _to_store(self) -> StoredPages:
+        return StoredPages(**self.values.to_store(), unpaired=sorted(self._radios.unpaired))
 
     @callback
     def async_start(self) -> None:
@@ -142,6 +160,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     async def async_shutdown(self) -> None:
         await super().async_shutdown()
         self._let_hold_go_on()
+        self._news.async_forget()
         async with self._lock:
             await self._client.disconnect()
         await self._store.async_save()
@@ -151,7 +170,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         """Leave the device to somebody else for a while: it takes one connection only."""
         async with self._lock:
             self._let_hold_go_on()
-            await self._client.disconnect()
+            await self._disconnect()
             yield
 
     @callback
@@ -222,7 +241,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._let_hold_go_on()
             keep = False
             try:
-                await self._client.connect()
+                await self._connect()
                 yield self._client
                 keep = hold
             except Refused:
@@ -268,6 +287,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         unknown = (name for name in OFFERED if not self.offered(name))
         due = self.values.due(None, (*_ALWAYS, *self._listened(None), *unknown), now, forced)
         await self._read_registers(client, due)
+        self._news.async_forget()
         self._feed_readings(now)
         await self._read_batteries(client, now, forced)
         self.values.renewed()
@@ -291,6 +311,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         for source in sources:
             places[source.instance] = await self._read_battery(client, source, now, forced, places.values())
         self._places = places
+        self._owners |= places
         self.values.take_batteries(places.values(), now)
         for number in self.values.forget_gone(now):
             async_remove_battery(self.hass, self.config_entry, number)
@@ -329,15 +350,32 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         wants = (want for want in self.async_contexts() if isinstance(want, Want))
         return {want.name for want in wants if want.battery == battery}
 
-    def _feed_readings(self, now: datetime) -> None:
-        wants = (Want(name=name) for name in STATUS_OF_READING)
-        fresh = {want.name: self.values.value(want) for want in wants if self._is_fresh(want, now)}
+    def _feed_readings(self, since: datetime) -> None:
+        fresh = {want.name: self.values.value(want) for want in _OF_READING if self._is_fresh(want, since)}
         if fresh:
             self._feed(fresh)
 
-    def _is_fresh(self, want: Want, now: datetime) -> bool:
+    def _is_fresh(self, want: Want, since: datetime) -> bool:
         read_at = self.values.read_at(want)
-        return read_at is not None and read_at >= now
+        return read_at is not None and read_at >= since
+
+    @callback
+    def _received(self, value: ReceivedValue) -> None:
+        """Take what the device says, asked or not. An answer is taken twice, which does no harm."""
+        if self._shutdown_requested or value.instance not in self._owners:
+            return
+        battery = self._owners[value.instance]
+        if self.values.renew(battery, value.register, value.payload, utcnow()):
+            self._news.async_add(Want(name=BY_ID[value.register].name, battery=battery))
+
+    @callback
+    def _tell(self, wants: frozenset[Want]) -> None:
+        """Show what the device said by itself. The readings are what it said last, unless it advertises again."""
+        if self._client.connected and wants & _OF_READING:
+            self._feed_readings(self._connected_at)
+        self.data = self.values.all()
+        self.async_update_listeners()
+        self._store.async_save_later()
 
     def _in_order(self, values: Mapping[Name, Value]) -> list[Name]:
         """Return what to write when: the warning is to be above the discharge floor in between, too."""
@@ -408,11 +446,26 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._end()
             self._end = None
 
+    async def _connect(self) -> None:
+        """Connect, unless a connection is held."""
+        if self._client.connected:
+            return
+        # Nothing that comes is known to be of a battery until it was looked who is where.
+        self._owners = {}
+        self._connected_at = utcnow()
+        await self._client.connect()
+        self._owners = {self._client.main_instance: None}
+
+    async def _disconnect(self) -> None:
+        """End the connection, and show what it gave before the device advertises what is newer."""
+        self._news.async_tell()
+        await self._client.disconnect()
+
     async def _end_turn(self, *, keep: bool) -> None:
         if keep and self._client.connected and not self._shutdown_requested:
             self._end = async_call_later(self.hass, HOLD, self._async_hold_over)
         else:
-            await self._client.disconnect()
+            await self._disconnect()
 
     @callback
     def _async_hold_over(self, _now: datetime) -> None:
@@ -421,7 +474,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def _async_end_hold(self) -> None:
         async with self._lock:
-            await self._client.disconnect()
+            await self._disconnect()
 
     async def _async_stopped(self, _event: Event) -> None:
         await self.async_shutdown()

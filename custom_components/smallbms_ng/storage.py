@@ -71,11 +71,12 @@ class StoredBattery(TypedDict):
 
 
 class StoredPages(TypedDict, total=False):
-    """What is kept of what was read over a connection."""
+    """What is kept of what was read over a connection, and which radios have no bond for one."""
 
     registers: list[StoredRegister]
     refused: list[StoredRefusal]
     batteries: list[StoredBattery]
+    unpaired: list[str]
 
 
 class SeldomStore[Content: Mapping[str, object]]:

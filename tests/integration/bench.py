@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -44,9 +44,10 @@ QUICK: Final = Timing(
 class CountingBox(BmsRegisters):
     """Counts what is read, by instance and register, and lists what is written.
 
-    Nothing is sent unasked, as the device would look at it all the time to see whether it changed.
+    Unless it is to announce, nothing is sent unasked: the device looks at that all the time to see whether it changed.
     """
 
+    announces: bool = False
     reads: Counter[tuple[int, int]]
     writes: list[tuple[int, bytes]]
 
@@ -62,7 +63,7 @@ class CountingBox(BmsRegisters):
 
     @override
     def announced(self, instance: int) -> Iterable[int]:
-        return ()
+        return super().announced(instance) if self.announces else ()
 
     def forget(self) -> None:
         """Begin to count anew."""
@@ -117,6 +118,12 @@ class Bench:
             self.radio.freezer.tick(0.01)
             await asyncio.sleep(0)
         return task.result()
+
+    async def until(self, come: Callable[[], bool]) -> None:
+        """Let things go on until something has come."""
+        while not come():
+            self.radio.freezer.tick(0.01)
+            await asyncio.sleep(0)
 
     async def settle(self) -> None:
         """Let Home Assistant finish."""

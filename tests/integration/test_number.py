@@ -1,11 +1,9 @@
 """Settings as numbers: what they take, and what is shown once the device has taken it, or has not."""
 
 from collections.abc import AsyncGenerator
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
@@ -22,6 +20,7 @@ from .bench import Bench, CountingBox, a_bench, is_lost
 from .conftest import Radio
 
 KEEP_ALIVE: Final = 0x0093
+TAIL_CURRENT: Final = 0x1002
 MINUTE: Final = timedelta(minutes=1)
 
 
@@ -235,6 +234,47 @@ async def test_no_slot(bench: Bench) -> None:
     assert raised.value.translation_key == "no_slot"
 
 
+@pytest.mark.parametrize("pin", ["000000", None])
+async def test_a_wrong_pin_or_a_lost_bond(bench: Bench, pin: str | None) -> None:
+    right = bench.radio.scanner.pin
+    bench.radio.scanner.pin = pin
+    bench.device.peripheral.bonds.clear()
+    with pytest.raises(HomeAssistantError) as raised:
+        await bench.set("tail_current", 7)
+    assert raised.value.translation_key == "not_paired"
+    assert bench.idle
+    assert bench.state("number", "tail_current").state == "4.0"
+    assert bench.bms.settings.tail_current == 4
+    bench.radio.scanner.pin = right
+    await bench.set("tail_current", 7)
+    assert bench.state("number", "tail_current").state == "7.0"
+
+
+async def test_while_the_phone_has_it(bench: Bench) -> None:
+    """It is told at once, as often as it is tried, and works as soon as the phone lets go."""
+    bench.service.quirks = Quirks(keep_alive=timedelta(days=1).total_seconds())
+    phone = bench.device.peripheral.connect("phone", on_notify=lambda *_: None, on_lost=lambda: None)
+    for _ in range(3):
+        await bench.radio.wait(20 * MINUTE)
+        with pytest.raises(HomeAssistantError) as raised:
+            await bench.set("tail_current", 7)
+        assert raised.value.translation_key == "not_reachable"
+        assert bench.state("number", "tail_current").state == "4.0"
+    phone.close()
+    await bench.set("tail_current", 7)
+    assert bench.state("number", "tail_current").state == "7.0"
+    assert bench.bms.settings.tail_current == 7
+
+
+async def test_a_device_that_answers_only_what_is_written(hass: HomeAssistant, radio: Radio) -> None:
+    """Of four batteries with all they have, there is one setting; it can be changed nevertheless."""
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(missing=set(EVERY_REGISTER) - {TAIL_CURRENT}))
+        await bench.set("tail_current", 7)
+        assert bench.state("number", "tail_current").state == "7.0"
+        assert bench.bms.settings.tail_current == 7
+
+
 async def test_a_write_ends_the_waiting_after_failures(bench: Bench) -> None:
     """A user who tries need not wait until it would have been tried again."""
     bench.device.faults.refuse_connections = True
@@ -245,18 +285,3 @@ async def test_a_write_ends_the_waiting_after_failures(bench: Bench) -> None:
     await bench.set("tail_current", 7)
     assert not is_lost(bench)
     assert bench.state("number", "tail_current").state == "7.0"
-
-
-@pytest.mark.parametrize("operations", range(0, 40, 2))
-async def test_the_link_is_lost_in_the_middle_of_a_write(bench: Bench, operations: int) -> None:
-    """Whether it was written or not: before long the number shows what the device has."""
-    bench.device.faults.lose_link_after = operations
-    with suppress(HomeAssistantError):
-        await bench.set("tail_current", 7)
-    bench.device.faults.lose_link_after = None
-    assert bench.state("sensor", "voltage").state != STATE_UNAVAILABLE
-    await bench.wait(MINUTE + timedelta(seconds=2))
-    await bench.wait(timedelta(seconds=11))
-    assert float(bench.state("number", "tail_current").state) == bench.bms.settings.tail_current
-    assert bench.state("sensor", "voltage").state != STATE_UNAVAILABLE
-    assert bench.idle

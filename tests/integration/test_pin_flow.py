@@ -27,6 +27,7 @@ from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Serve
 
 pytest_plugins = ("tests.bluez_bus",)
 
+PROXY: Final = "02:00:00:00:E5:02"
 WRONG_PIN: Final = "123456"
 NEW_PIN: Final = "271828"
 OTHER_KEY: Final = bytes(reversed(DEFAULT_KEY))
@@ -295,6 +296,19 @@ async def test_an_adapter_pairs(served_locally: Served, flow: ConfigFlowResult, 
     assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
 
 
+async def test_a_nearer_proxy_without_a_bond(
+    radio: Radio, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """The adapter pairs, and is also the one to connect by. A bond that it has already is not made anew for that."""
+    proxy = radio.add(EmulatedScanner(radio.device, source=PROXY, rssi={ADDRESS: -30}))
+    proxy.advertise()
+    await pair(ADDRESS, PIN)
+    served_locally.device.faults.wrong_pin = True
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+    assert proxy.free_slots == proxy.slots
+
+
 async def test_a_wrong_pin(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
     assert_error(await enter(flow, {CONF_PIN: WRONG_PIN}), {CONF_PIN: "wrong_pin"})
     assert not served_locally.device.peripheral.bonds
@@ -343,18 +357,16 @@ async def test_an_adapter_that_does_not_hear_the_device(
     assert adapters_in(result) == "hci0"
 
 
-async def test_home_assistant_goes_by_a_nearer_proxy(
+async def test_home_assistant_has_a_proxy_only(
     hass: HomeAssistant, radio: Radio, served_locally: Served, enter: Enter
 ) -> None:
-    near = radio.add(EmulatedScanner(radio.device, rssi={ADDRESS: -20}))
-    radio.scanner.rssi[ADDRESS] = -90
-    await radio.send()
-    await radio.send(near)
+    """The adapter pairs, but Home Assistant does not use it."""
+    radio.undo.pop()()
+    proxy = radio.add(EmulatedScanner(radio.device, source=PROXY))
+    await radio.send(proxy)
     (flow,) = flows(hass)
     assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "other_way"})
-    radio.scanner.rssi[ADDRESS] = -20
-    near.rssi[ADDRESS] = -90
-    await radio.send(near)
+    radio.scanner = radio.add(radio.scanner)
     await radio.send()
     assert_added(await enter(flow, {CONF_PIN: PIN}))
 

@@ -1,0 +1,176 @@
+"""Several radios near one device, of which not every one has a bond with it."""
+
+from collections import Counter
+from collections.abc import AsyncGenerator, Callable
+from datetime import timedelta
+from typing import Final
+
+from bleak import BleakClient
+from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
+import pytest
+
+from custom_components.smallbms_ng.radios import Radios
+from emulator.gatt import Link
+from emulator.radio.in_process import EmulatedScanner
+
+from .bench import Bench, a_bench, is_lost
+from .conftest import ADDRESS, Radio
+
+NEAR: Final = "02:00:00:00:E5:02"
+FAR: Final = "02:00:00:00:E5:01"
+MINUTE: Final = timedelta(minutes=1)
+
+
+class TwoRadios:
+    """A device with a radio far from it, which has a bond, and one near to it, which has none."""
+
+    def __init__(self, bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.bench = bench
+        self.far = bench.radio.scanner
+        self.near = EmulatedScanner(bench.device, source=NEAR)
+        self.set_signals(near=-40, far=-80)
+        bench.radio.add(self.near)
+        self.connections: Counter[str] = Counter()
+        self._connect = bench.device.peripheral.connect
+        monkeypatch.setattr(bench.device.peripheral, "connect", self._connected)
+
+    def set_signals(self, *, near: int, far: int) -> None:
+        self.near.rssi[ADDRESS], self.far.rssi[ADDRESS] = near, far
+
+    def advertise(self) -> None:
+        """Let each hear the device."""
+        self.near.advertise()
+        self.far.advertise()
+
+    async def read(self) -> Counter[str]:
+        """Read everything now; return by which radios it was connected to."""
+        self.advertise()
+        self.connections.clear()
+        await self.bench.press("read_now")
+        return self.connections
+
+    @property
+    def idle(self) -> bool:
+        return self.bench.idle and self.near.free_slots == self.near.slots
+
+    def _connected(self, central: str, *, on_notify: Callable[[int, bytes], None], on_lost: Callable[[], None]) -> Link:
+        self.connections[central] += 1
+        return self._connect(central, on_notify=on_notify, on_lost=on_lost)
+
+
+@pytest.fixture
+async def radios(hass: HomeAssistant, radio: Radio, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[TwoRadios]:
+    async with a_bench(Bench(hass, radio)) as bench:
+        radios = TwoRadios(bench, monkeypatch)
+        radios.advertise()
+        await bench.load()
+        yield radios
+    assert radios.idle
+
+
+async def test_the_one_with_the_bond_is_found_at_the_first_read(radios: TwoRadios) -> None:
+    assert not is_lost(radios.bench)
+    assert radios.bench.state("number", "discharge_floor").state == "10.0"
+    assert radios.connections == {NEAR: 1, FAR: 1}
+
+
+async def test_it_is_used_from_then_on(radios: TwoRadios) -> None:
+    assert await radios.read() == {FAR: 1}
+    await radios.bench.set("tail_current", 7)
+    assert radios.connections == {FAR: 2}
+    assert radios.bench.bms.settings.tail_current == 7
+
+
+async def test_it_is_used_after_a_restart(radios: TwoRadios, hass_storage: dict[str, dict[str, object]]) -> None:
+    await radios.bench.unload()
+    stored = hass_storage[f"smallbms_ng.{radios.bench.entry.entry_id}.pages"]["data"]
+    assert stored["unpaired"] == [NEAR]  # type: ignore[index]
+    radios.connections.clear()
+    radios.advertise()
+    await radios.bench.load()
+    assert await radios.read() == {FAR: 1}
+
+
+async def test_both_have_a_bond(hass: HomeAssistant, radio: Radio, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then the signal counts, as for every other device."""
+    async with a_bench(Bench(hass, radio)) as bench:
+        radios = TwoRadios(bench, monkeypatch)
+        radios.near.pin = bench.device.pin
+        radios.advertise()
+        await bench.load()
+        assert radios.connections == {NEAR: 1}
+        radios.set_signals(near=-90, far=-50)
+        assert await radios.read() == {FAR: 1}
+
+
+async def test_the_bond_moves(radios: TwoRadios) -> None:
+    """A bond may be made at any time, also by a radio that had none."""
+    radios.far.pin, radios.near.pin = None, radios.bench.device.pin
+    radios.bench.device.peripheral.bonds.clear()
+    assert await radios.read() == {FAR: 1, NEAR: 1}
+    assert await radios.read() == {NEAR: 1}
+
+
+async def test_none_has_a_bond(radios: TwoRadios) -> None:
+    """Each is tried once, and once more the next time."""
+    radios.far.pin = None
+    radios.bench.device.peripheral.bonds.clear()
+    for _ in range(2):
+        with pytest.raises(HomeAssistantError) as raised:
+            await radios.read()
+        assert raised.value.translation_key == "not_paired"
+        assert radios.connections == {NEAR: 1, FAR: 1}
+        assert radios.idle
+    radios.far.pin = radios.bench.device.pin
+    await radios.read()
+    assert not is_lost(radios.bench)
+
+
+async def test_the_one_with_the_bond_hears_nothing(radios: TwoRadios) -> None:
+    """The other one is tried all the same; and once the first one hears again, it is used."""
+    remove_far = radios.bench.radio.undo[0]
+    remove_far()
+    with pytest.raises(HomeAssistantError) as raised:
+        await radios.read()
+    assert raised.value.translation_key == "not_paired"
+    assert radios.connections == {NEAR: 1}
+    radios.bench.radio.undo[0] = radios.far.register(radios.bench.hass)
+    assert await radios.read() == {FAR: 1}
+
+
+async def test_the_one_with_the_bond_has_no_slot(radios: TwoRadios) -> None:
+    """This is told, and not that another radio has no bond."""
+    radios.far.slots = 0
+    with pytest.raises(HomeAssistantError) as raised:
+        await radios.read()
+    assert raised.value.translation_key == "no_slot"
+    assert not radios.connections
+
+
+async def test_the_device_takes_no_connection(radios: TwoRadios) -> None:
+    radios.bench.device.faults.refuse_connections = True
+    with pytest.raises(HomeAssistantError) as raised:
+        await radios.read()
+    assert raised.value.translation_key == "not_reachable"
+    radios.bench.device.faults.refuse_connections = False
+    assert await radios.read() == {FAR: 1}
+
+
+async def test_where_the_choice_is_made_elsewhere(radios: TwoRadios, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Should Home Assistant's client choose in another way some day, it chooses as it does for everybody."""
+    monkeypatch.setattr("custom_components.smallbms_ng.radios._CHOICE", "_no_such_method")
+    with pytest.raises(HomeAssistantError) as raised:
+        await radios.read()
+    assert raised.value.translation_key == "not_paired"
+    assert radios.connections == {NEAR: 1}
+    radios.set_signals(near=-80, far=-40)
+    assert await radios.read() == {FAR: 1}
+    assert not is_lost(radios.bench)
+
+
+def test_a_client_that_does_not_choose() -> None:
+    class OneRadio(BleakClient):
+        pass
+
+    assert Radios().steered(OneRadio) is OneRadio
