@@ -53,6 +53,7 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "last_record": _record(coordinator.latest),
         "codes": [str(code) for code in coordinator.codes.active or ()],
         "energy": asdict(coordinator.meter.energy),
+        "drawn_since_shutdown": asdict(coordinator.reserve.drawn) if coordinator.reserve.drawn else None,
     }
     return {"instant_readout": readout, "pages": _pages(runtime.pages)}
 

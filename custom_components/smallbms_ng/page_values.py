@@ -9,6 +9,7 @@ from typing import Final
 from homeassistant.util.dt import utc_from_timestamp
 
 from .client import Answer, Reading, Refusal
+from .protocol.codes import CONFIGURATION_ERRORS, Level
 from .protocol.payloads import Value
 from .protocol.registers import (
     BY_ID,
@@ -34,6 +35,7 @@ GONE_AFTER: Final = timedelta(days=1)
 # Without a connection, what it gave is shown for so long after it was due.
 SHOWN_FOR: Final = timedelta(hours=2)
 
+_COMMUNICATION: Final = "battery_communication"
 _CELLS_PER_12_VOLTS: Final = 4
 _VOLTS_PER_CELL: Final = 3.2
 # What an entity could show, so that it is asked for once to find out whether the device has it.
@@ -181,8 +183,7 @@ class PageValues:
         size = BY_ID[register].key_size
         # One of several makes the others no fresher, and one that was not read is of something else.
         new = tuple(payload if one[:size] == payload[:size] else one for one in old) if size else (payload,)
-        reading = Reading(register=register, payloads=new)
-        self._kept[battery, register] = _Kept(reading=reading, at=kept.at if size else now)
+        self._keep((battery, register), Reading(register=register, payloads=new), kept.at if size else now)
         return new != old
 
     def take_batteries(self, numbers: Iterable[int], now: datetime) -> None:
@@ -202,7 +203,9 @@ class PageValues:
         return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
     def forget_gone(self, now: datetime) -> list[int]:
-        """Forget the batteries that are gone for good, and return which."""
+        """Forget the batteries that are gone for good, and return which. One that the BMS misses is not."""
+        if self._misses_battery():
+            return []
         gone = [number for number, seen in self._seen.items() if now - seen >= GONE_AFTER]
         for number in gone:
             self.forget(number)
@@ -256,6 +259,12 @@ class PageValues:
         self._refused = {(row["battery"], row["register"]) for row in stored.get("refused", ())}
         self._seen = {row["number"]: utc_from_timestamp(row["seen"]) for row in stored.get("batteries", ())}
 
+    def _misses_battery(self) -> bool:
+        """Return whether the BMS says that a battery is lost, or that those that it finds make no bank."""
+        levels = self.value(Want(name=Name.LEVELS))
+        lost = isinstance(levels, Mapping) and levels.get(_COMMUNICATION) in {Level.WARNING, Level.ALARM}
+        return lost or self.value(Want(name=Name.ERROR)) in CONFIGURATION_ERRORS
+
     def _best(self, want: Want) -> _Kept | None:
         rows = (self._kept.get((want.battery, row.id)) for row in named(want.name))
         return next((kept for kept in rows if kept is not None), None)
@@ -287,10 +296,10 @@ class PageValues:
             # It had it before: its value is not known now.
             self._keep(key, Reading(register=register, payloads=()), now)
 
-    def _keep(self, key: Key, reading: Reading, now: datetime) -> None:
+    def _keep(self, key: Key, reading: Reading, at: datetime) -> None:
         before = self._kept.get(key)
-        since = before.since if before and before.reading.payloads == reading.payloads else now
-        self._kept[key] = _Kept(reading=reading, at=now, since=since)
+        since = before.since if before and before.reading.payloads == reading.payloads else at
+        self._kept[key] = _Kept(reading=reading, at=at, since=since)
 
 
 def _from_store(row: StoredRegister) -> _Kept:

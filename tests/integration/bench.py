@@ -48,8 +48,14 @@ class CountingBox(BmsRegisters):
     """
 
     announces: bool = False
+    left_out: frozenset[int] = frozenset()
+    """Instances of batteries that were taken out of the bank, with which the BMS is content."""
     reads: Counter[tuple[int, int]]
     writes: list[tuple[int, bytes]]
+
+    @override
+    def instances(self) -> Sequence[tuple[int, int]]:
+        return tuple(row for row in super().instances() if row[0] not in self.left_out)
 
     @override
     def read(self, instance: int, register: int) -> Sequence[bytes] | Refusal:

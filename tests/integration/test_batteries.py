@@ -24,6 +24,8 @@ from .conftest import ADDRESS, Radio
 
 SERIAL_NUMBER = 0x010A
 UNPLUGGED = 1
+# The same one, as an instance.
+TAKEN_OUT = frozenset({2})
 
 
 @pytest.fixture
@@ -155,15 +157,29 @@ async def test_a_device_that_counts_its_batteries_anew(hass: HomeAssistant, radi
 
 
 async def test_a_battery_is_gone_for_good(hass: HomeAssistant, bench: Bench) -> None:
-    await unplug(bench, UNPLUGGED)
+    bench.box.left_out = TAKEN_OUT
+    await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4]
     await bench.wait(GONE_AFTER)
     await bench.press("read_now")
     assert present(bench) == [1, 3, 4]
     assert not bench.has("sensor", "battery_2_voltage")
     assert bench.pages.batteries == (1, 3, 4)
-    await unplug(bench, None)
+    bench.box.left_out = frozenset()
+    await bench.press("read_now")
     assert present(bench) == [1, 2, 3, 4]
     assert is_shown(bench, 2)
+
+
+async def test_a_battery_that_the_bms_misses_is_not_gone(hass: HomeAssistant, bench: Bench) -> None:
+    """Whoever looks for it wants to know which one it is, however long that takes."""
+    await unplug(bench, UNPLUGGED)
+    assert bench.state("sensor", "error").state == "e_b05"
+    for _ in range(3):
+        await bench.wait(GONE_AFTER)
+        await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4]
+    assert shown(bench, 2, "voltage") == STATE_UNAVAILABLE
 
 
 async def test_that_nothing_was_read_takes_no_battery_away(bench: Bench) -> None:
@@ -203,7 +219,8 @@ async def test_other_batteries_take_the_place_of_two(bench: Bench, monkeypatch: 
 
 
 async def test_gone_and_known_over_a_restart(bench: Bench) -> None:
-    await unplug(bench, UNPLUGGED)
+    bench.box.left_out = TAKEN_OUT
+    await bench.press("read_now")
     await bench.reload()
     assert present(bench) == [1, 2, 3, 4]
     assert [is_shown(bench, number) for number in (1, 2, 3, 4)] == [True, False, True, True]

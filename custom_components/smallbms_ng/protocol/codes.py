@@ -85,6 +85,8 @@ CONDITIONS: Final = (
 
 # The error numbers that the manual explains (M-C9 … M-C12). Others are shown by their number.
 KNOWN_ERRORS: Final = (1, 5, 9, 11)
+# Of these, those that say that the batteries which are found make no bank (M-C9, M-C10).
+CONFIGURATION_ERRORS: Final = (1, 5)
 
 # Every code that has a name, of the conditions and of the known errors.
 CODES: Final = (
