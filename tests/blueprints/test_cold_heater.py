@@ -1,0 +1,189 @@
+"""The heater of a battery that is too cold to charge."""
+
+from typing import Final
+
+from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
+import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
+
+from emulator.snapshot import IoField
+from tests.integration.conftest import Radio, entity_id
+
+from .owner import Changes, Inputs, Owner
+
+BLUEPRINT: Final = "cold_heater"
+HEATER: Final = "input_boolean.heater"
+PATIENCE: Final = 15
+ENOUGH: Final = 30.0
+
+
+def battery(temperature: float | None, *, allowed: bool = False, state_of_charge: float | None = 60.0) -> Inputs:
+    """Return what the device shows of a battery."""
+    io = {IoField.ALLOWED_TO_CHARGE: allowed, IoField.ALLOWED_TO_DISCHARGE: True, IoField.REMOTE_ON: True}
+    return {"temperature": temperature, "io": io, "state_of_charge": state_of_charge}
+
+
+@pytest.fixture
+def inputs(hass: HomeAssistant, entry: MockConfigEntry) -> dict[str, object]:
+    return {
+        "allowed_to_charge": entity_id(hass, "binary_sensor", "allowed_to_charge"),
+        "temperature": entity_id(hass, "sensor", "temperature"),
+        "state_of_charge": entity_id(hass, "sensor", "battery_level"),
+        "heater": HEATER,
+        "cold": 6,
+        "warm": 10,
+        "enough": ENOUGH,
+        "patience": PATIENCE,
+    }
+
+
+@pytest.fixture
+def changes(hass: HomeAssistant) -> Changes:
+    return Changes(hass, (HEATER,))
+
+
+async def heat(owner: Owner, inputs: Inputs) -> None:
+    """Have the heater on."""
+    await owner.use(BLUEPRINT, inputs)
+    await owner.live(1, **battery(4))
+    assert owner.state(HEATER) == "on"
+
+
+async def test_heats_until_it_is_warm(owner: Owner, inputs: Inputs, changes: Changes) -> None:
+    """Also after the BMS allows charging again, above 6 °C."""
+    await heat(owner, inputs)
+    await owner.live(1, **battery(6))
+    await owner.live(1, **battery(7, allowed=True))
+    await owner.live(1, **battery(9, allowed=True))
+    assert owner.state(HEATER) == "on"
+    await owner.live(1, **battery(10, allowed=True))
+    assert owner.state(HEATER) == "off"
+    assert changes.all == [("heater", "on"), ("heater", "off")]
+
+
+async def test_not_before_it_is_too_cold_again(owner: Owner, inputs: Inputs) -> None:
+    await heat(owner, inputs)
+    await owner.live(1, **battery(10, allowed=True))
+    for temperature in (9, 8, 7, 6, 5):
+        await owner.live(1, **battery(temperature, allowed=True))
+        assert owner.state(HEATER) == "off"
+    await owner.live(1, **battery(4))
+    assert owner.state(HEATER) == "on"
+
+
+@pytest.mark.parametrize(
+    "shown",
+    [
+        battery(4, allowed=True),
+        battery(6),
+        battery(20),
+        battery(None),
+        battery(4, state_of_charge=ENOUGH),
+        battery(4, state_of_charge=ENOUGH + 4.9),
+        battery(4, state_of_charge=None),
+    ],
+)
+async def test_no_reason_to_heat(owner: Owner, inputs: Inputs, changes: Changes, shown: Inputs) -> None:
+    """Charging may be forbidden for other reasons than cold, and the battery may be too empty."""
+    await owner.use(BLUEPRINT, inputs)
+    await owner.live(6, **shown)
+    assert changes.all == []
+
+
+async def test_stops_before_the_battery_is_empty(owner: Owner, inputs: Inputs, changes: Changes) -> None:
+    await heat(owner, inputs)
+    await owner.live(1, **battery(4, state_of_charge=ENOUGH))
+    assert owner.state(HEATER) == "on"
+    for state_of_charge in (ENOUGH - 0.1, ENOUGH + 0.1, ENOUGH - 0.1, ENOUGH + 4.9):
+        await owner.live(6, **battery(4, state_of_charge=state_of_charge))
+        assert owner.state(HEATER) == "off"
+    await owner.live(1, **battery(4, state_of_charge=ENOUGH + 5))
+    assert owner.state(HEATER) == "on"
+    assert changes.all == [("heater", "on"), ("heater", "off"), ("heater", "on")]
+
+
+async def test_without_regard_to_the_state_of_charge(owner: Owner, inputs: Inputs) -> None:
+    await owner.use(BLUEPRINT, {**inputs, "enough": 0})
+    await owner.live(1, **battery(4, state_of_charge=None))
+    assert owner.state(HEATER) == "on"
+    await owner.live(2 * PATIENCE)
+    assert owner.state(HEATER) == "on"
+
+
+async def test_short_silence_changes_nothing(owner: Owner, inputs: Inputs, changes: Changes) -> None:
+    await heat(owner, inputs)
+    await owner.silence(PATIENCE)
+    assert owner.state(str(inputs["temperature"])) == "unavailable"
+    await owner.live(PATIENCE)
+    assert changes.all == [("heater", "on")]
+
+
+async def test_long_silence_ends_heating(owner: Owner, inputs: Inputs, changes: Changes) -> None:
+    await heat(owner, inputs)
+    await owner.silence(60)
+    assert owner.state(HEATER) == "off"
+    await owner.live(1, **battery(4))
+    assert owner.state(HEATER) == "on"
+    assert changes.all == [("heater", "on"), ("heater", "off"), ("heater", "on")]
+
+
+@pytest.mark.parametrize("unknown", [battery(None), battery(4, state_of_charge=None)])
+async def test_so_does_a_value_that_is_not_known(owner: Owner, inputs: Inputs, unknown: Inputs) -> None:
+    await heat(owner, inputs)
+    await owner.live(PATIENCE - 1, **unknown)
+    assert owner.state(HEATER) == "on"
+    await owner.live(6)
+    assert owner.state(HEATER) == "off"
+
+
+async def test_an_entity_that_is_gone_ends_heating(hass: HomeAssistant, owner: Owner, inputs: Inputs) -> None:
+    await heat(owner, inputs)
+    hass.states.async_remove(str(inputs["temperature"]))
+    await owner.silence(5)
+    assert owner.state(HEATER) == "off"
+
+
+async def test_heated_and_warm_while_home_assistant_was_down(
+    owner: Owner, inputs: Inputs, entry: MockConfigEntry
+) -> None:
+    await heat(owner, inputs)
+    await owner.restart(entry, lambda: owner.show(**battery(12, allowed=True)))
+    await owner.started()
+    assert owner.state(HEATER) == "on"
+    await owner.silence(5)
+    assert owner.state(HEATER) == "off"
+
+
+async def test_not_heard_after_a_restart(owner: Owner, inputs: Inputs, radio: Radio, entry: MockConfigEntry) -> None:
+    await heat(owner, inputs)
+    await owner.restart(entry, radio.forget)
+    await owner.started()
+    await owner.silence(60)
+    assert owner.state(HEATER) == "off"
+
+
+async def test_shown_in_fahrenheit(hass: HomeAssistant, owner: Owner, inputs: Inputs) -> None:
+    temperature = str(inputs["temperature"])
+    er.async_get(hass).async_update_entity_options(temperature, "sensor", {"unit_of_measurement": "°F"})
+    await heat(owner, inputs)
+    assert owner.state(temperature) == "39.2"
+    await owner.live(1, **battery(9))
+    assert owner.state(HEATER) == "on"
+    await owner.live(1, **battery(10))
+    assert owner.state(HEATER) == "off"
+
+
+@pytest.mark.parametrize(
+    "bad", [{"cold": 12}, {"cold": "cold"}, {"temperature": "outside"}, {"heater": ["a heater"]}, {"temperature": []}]
+)
+async def test_bad_inputs_are_refused(owner: Owner, inputs: Inputs, bad: Inputs) -> None:
+    assert await owner.save(BLUEPRINT, {**inputs, **bad})
+    assert owner.hass.states.async_entity_ids("automation") == []
+
+
+async def test_equal_levels_never_heat(owner: Owner, inputs: Inputs, changes: Changes) -> None:
+    """Home Assistant does not refuse them."""
+    await owner.use(BLUEPRINT, {**inputs, "cold": 10})
+    await owner.live(6, **battery(4))
+    assert changes.all == []
