@@ -17,6 +17,7 @@ class CodeEvents:
     def __init__(self) -> None:
         self._watch = CodeWatch()
         self._listeners: list[CodeListener] = []
+        self._watchers: list[Callable[[], None]] = []
 
     @property
     def active(self) -> tuple[Code, ...] | None:
@@ -42,6 +43,12 @@ class CodeEvents:
         return lambda: self._listeners.remove(listener)
 
     @callback
+    def async_add_watcher(self, watcher: Callable[[], None]) -> CALLBACK_TYPE:
+        """Call a watcher whenever others stand than before, also when it becomes known which; return what ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    @callback
     def async_take(self, codes: Iterable[Code], *, sure: bool = False) -> bool:
         """Take the codes of a new reading, sure: over a connection; return whether others stand than before.
 
@@ -51,7 +58,11 @@ class CodeEvents:
         changes = self._watch.take(codes, sure=sure)
         self._tell(changes.ended, begun=False)
         self._tell(changes.begun, begun=True)
-        return self._watch.active != before
+        if self._watch.active == before:
+            return False
+        for watcher in self._watchers:
+            watcher()
+        return True
 
     @callback
     def _tell(self, codes: Iterable[Code], *, begun: bool) -> None:

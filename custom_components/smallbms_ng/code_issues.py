@@ -85,7 +85,9 @@ def placeholders(entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
 def async_watch_codes(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Keep an issue for every code that stands, while the entry is loaded."""
     issues = _CodeIssues(hass, entry)
-    entry.async_on_unload(entry.runtime_data.instant_readout.async_add_listener(issues.async_update))
+    coordinator = entry.runtime_data.instant_readout
+    entry.async_on_unload(coordinator.codes.async_add_watcher(issues.async_update))
+    entry.async_on_unload(coordinator.async_add_listener(issues.async_update))
     issues.async_update()
 
 
