@@ -26,6 +26,11 @@ class Control:
         """Let emulated time pass at once."""
         await self._request("POST", "/advance", {"seconds": seconds})
 
+    async def speed(self) -> float:
+        """Return how many times faster than real time it lives."""
+        speed = (await self.state(1)).get("speed")
+        return speed if isinstance(speed, int | float) else 1.0
+
     async def set_speed(self, speed: float) -> None:
         """Let time pass so many times faster than real time; 0 lets it stand still."""
         await self._request("POST", "/speed", {"speed": speed})

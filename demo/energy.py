@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from .answers import Json, JsonObject, as_object
+from .answers import Json, JsonObject, as_object, as_objects, text
 from .errors import DemoError
 from .home_assistant import HomeAssistant, State
 
@@ -34,10 +34,11 @@ def _capacity(entities: Mapping[str, str], states: Mapping[str, State]) -> float
     return amphours * cells * series * _NOMINAL_CELL / 1000
 
 
-async def save_energy(hass: HomeAssistant, batteries: Iterable[JsonObject]) -> None:
-    """Set the Energy dashboard up."""
+async def save_energy(hass: HomeAssistant, batteries: Iterable[JsonObject]) -> list[str]:
+    """Set the Energy dashboard up; return the entity ids of the inverted power that it makes, in the same order."""
     sources: list[Json] = [*batteries]
-    await hass.command("energy/save_prefs", energy_sources=sources)
+    saved = as_object(await hass.command("energy/save_prefs", energy_sources=sources))
+    return [text(source, "stat_rate") for source in as_objects(saved.get("energy_sources"))]
 
 
 async def check_energy(hass: HomeAssistant) -> None:

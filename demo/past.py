@@ -22,21 +22,28 @@ class Hour:
     states: tuple[JsonObject, ...]
 
 
+async def go_back(control: Control, now: datetime) -> None:
+    """Let the emulated clock show the time of day at which the first hour begins, and go on in real time."""
+    await control.set_speed(0)
+    first = full_hours(now)[0].astimezone(now.tzinfo)
+    await control.advance(_until_same_time_of_day(await control.state(1), first))
+    await control.set_speed(1)
+
+
 async def live(control: Control, *, devices: int, now: datetime, speed: float) -> list[tuple[Hour, ...]]:
-    """Live from the midnight before last until now, and go on at this speed; return the full hours of each device.
+    """Live through the full hours until now, and go on at this speed; return those of each device.
 
     The emulated time of day is then that of now. The emulated date stays that of the scenario.
     """
-    starts = _full_hours(now)
     await control.set_speed(0)
-    await control.advance(_until_same_time_of_day(await control.state(1), starts[0].astimezone(now.tzinfo)))
+    starts = full_hours(now)
     hours = [await _live_an_hour(control, devices, start) for start in starts]
     await control.advance((now - starts[-1] - _HOUR).total_seconds())
     await control.set_speed(speed)
     return list(zip(*hours, strict=True))
 
 
-def _full_hours(now: datetime) -> list[datetime]:
+def full_hours(now: datetime) -> list[datetime]:
     """Return when the full hours since the midnight before last began. In UTC, as Home Assistant's statistics."""
     midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) - _DAY
     first = midnight.astimezone(UTC).replace(minute=0)

@@ -1,8 +1,8 @@
 """The course of a demo, and of a check."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 import json
@@ -22,14 +22,15 @@ from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
 from .flows import OURS, add_device, add_proxy
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
-from .past import Hour, live
+from .past import Hour, go_back, live
 from .ports import check_free
 from .progress import detail, say
-from .statistics import COUNTED, MEASURED, add_past
+from .statistics import COUNTED, MEASURED, add_past, add_past_power, counters
 from .waiting import until
 
 DEFAULT_SCENARIO: Final = "solar"
 _ENTITIES_LIMIT: Final = 60.0
+_READ_NOW: Final = "read_now"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,8 +70,6 @@ class Run:
 
 # Gets the address of Home Assistant, and the emulator's control channel.
 type Visitor = Callable[[str, Control], Coroutine[None, None, None]]
-# The hours that a battery lived through before Home Assistant was there.
-type Past = dict[Device, tuple[Hour, ...]]
 
 
 async def demo(run: Run, *, keep: bool) -> None:
@@ -160,27 +159,29 @@ async def _start_home_assistant(children: Children, run: Run) -> Child:
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
-    past = await _live(run, emulator)
-    async with log_in(address_of(run.port), fresh=True) as hass:
-        await _add_everything(hass, emulator, past)
+    async with _prepared(run, emulator) as (hass, control):
+        await _add_everything(run, hass, control, emulator)
     run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
 
 
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
-    past = await _live(run, emulator)
-    async with log_in(address_of(run.port), fresh=True) as hass:
-        for device, entities in (await _add_everything(hass, emulator, past)).items():
+    async with _prepared(run, emulator) as (hass, control):
+        for device, entities in (await _add_everything(run, hass, control, emulator)).items():
             await check_device(hass, device, entities)
         await check_energy(hass)
 
 
-async def _live(run: Run, emulator: Emulator) -> Past:
-    """Let the batteries live through what will be their history, while Home Assistant is starting."""
-    say("Letting the battery live through yesterday and today …")
+@asynccontextmanager
+async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[tuple[HomeAssistant, Control]]:
+    """Yield a fresh Home Assistant, and the emulator at the time of day at which the history is to begin."""
     async with open_control(emulator.control) as control:
-        now = datetime.now().astimezone()
-        hours = await live(control, devices=len(emulator.devices), now=now, speed=run.speed)
-    return dict(zip(emulator.devices, hours, strict=True))
+        await go_back(control, _now())
+        async with log_in(address_of(run.port), fresh=True) as hass:
+            yield hass, control
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 async def _go_on(run: Run) -> None:
@@ -188,17 +189,36 @@ async def _go_on(run: Run) -> None:
         detail("It is as it was left.")
 
 
-async def _add_everything(hass: HomeAssistant, emulator: Emulator, past: Past) -> dict[Device, dict[str, str]]:
+async def _add_everything(
+    run: Run, hass: HomeAssistant, control: Control, emulator: Emulator
+) -> dict[Device, dict[str, str]]:
     """Do by its flows what a user would do, and return the entity ids by key of each device."""
     say("Adding the Bluetooth proxy …")
     await add_proxy(hass, emulator)
     added = {device: await _add_device(hass, device) for device in emulator.devices}
-    for device, entities in added.items():
-        await add_past(hass, entities, past[device])
+    past = await _live(run, hass, control, added)
     await save_dashboard(hass, {device.name: views(entities) for device, entities in added.items()})
     states = await hass.states()
-    await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])
+    powers = await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])
+    for power, hours in zip(powers, past, strict=True):
+        await add_past_power(hass, power, hours)
     return added
+
+
+async def _live(
+    run: Run, hass: HomeAssistant, control: Control, added: Mapping[Device, Mapping[str, str]]
+) -> list[tuple[Hour, ...]]:
+    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that.
+
+    Home Assistant has read the counters before, and reads them after it. So it counts on from where the past ends.
+    """
+    say("Letting the battery live through yesterday and today …")
+    zeros = [await counters(hass, entities) for entities in added.values()]
+    past = await live(control, devices=len(added), now=_now(), speed=run.speed)
+    for entities, hours, zero in zip(added.values(), past, zeros, strict=True):
+        await hass.post("/api/services/button/press", {"entity_id": entities[_READ_NOW]})
+        await add_past(hass, entities, hours, zero)
+    return past
 
 
 async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
@@ -211,7 +231,7 @@ async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
 async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
     """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
     before: dict[str, str] = {}
-    needed = {*MEASURED, *COUNTED, *CAPACITY}
+    needed = {*MEASURED, *COUNTED, *CAPACITY, _READ_NOW}
 
     async def complete() -> dict[str, str] | None:
         nonlocal before
