@@ -1,6 +1,7 @@
 """The dashboard: docs/dashboard.yaml, for the devices of the demo."""
 
-from collections.abc import Mapping, Set as AbstractSet
+from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from pathlib import Path
 import re
 from typing import Final

@@ -75,16 +75,15 @@ def click(*selectors: str) -> Visit:
 
 
 PICTURES: Final = (
-    Picture(name="dashboard", path="/", width=1640, height=1000),
+    Picture(name="dashboard", path="/", width=1640, height=930),
     Picture(name="phone", path="/", width=390, height=844),
-    Picture(name="cells", path="/small-bms/1", width=1640, height=1000),
-    Picture(name="settings", path="/small-bms/2", width=1640, height=1000),
+    Picture(name="cells", path="/small-bms/1", width=1640, height=680),
     # Yesterday is a full day.
     Picture(
         name="energy",
         path="/energy/electricity",
         width=1640,
-        height=860,
+        height=980,
         visit=click("hui-energy-period-selector .overflow > ha-icon-button"),
     ),
     Picture(
@@ -94,7 +93,7 @@ PICTURES: Final = (
         height=1100,
         visit=click("ha-config-entry-device-row"),
     ),
-    Picture(name="pre-alarm", path="/", width=1640, height=1000, prepare=fault("cell-low", 2.85)),
+    Picture(name="pre-alarm", path="/", width=1640, height=930, prepare=fault("cell-low", 2.85)),
 )
 
 
