@@ -35,6 +35,10 @@ class Control:
         """Let time pass so many times faster than real time; 0 lets it stand still."""
         await self._request("POST", "/speed", {"speed": speed})
 
+    async def set_state_of_charge(self, percent: float, device: int) -> None:
+        """Set the state of charge of a device, as the app does."""
+        await self._request("POST", f"/state-of-charge?device={device}", {"percent": percent})
+
     async def raise_fault(self, name: str, argument: float | str | None = None) -> None:
         """Switch a fault of the first device on."""
         await self._request("POST", f"/faults/{name}", {} if argument is None else {"argument": argument})

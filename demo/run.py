@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 import json
 from pathlib import Path
 import shutil
@@ -31,6 +32,7 @@ from .waiting import until
 DEFAULT_SCENARIO: Final = "solar"
 _ENTITIES_LIMIT: Final = 60.0
 _READ_NOW: Final = "read_now"
+_CHECKED_SOC: Final = 50.0  # %
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -166,8 +168,9 @@ async def _set_up(run: Run, emulator: Emulator) -> None:
 
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
     async with _prepared(run, emulator) as (hass, control):
-        for device, entities in (await _add_everything(run, hass, control, emulator)).items():
-            await check_device(hass, device, entities)
+        added = await _add_everything(run, hass, control, emulator)
+        for number, (device, entities) in enumerate(added.items(), start=1):
+            await check_device(hass, device, entities, partial(control.set_state_of_charge, _CHECKED_SOC, number))
         await check_energy(hass)
 
 
