@@ -17,6 +17,7 @@ from .run import DEFAULT_SCENARIO, Run, check, demo
 _PORT: Final = 8127  # not Home Assistant's usual one, which may well be in use
 _SPEED: Final = 60.0  # a day within 24 minutes
 _HIGHEST_PORT: Final = 65535
+_HIGHEST_SPEED: Final = 1e6  # the emulator's
 _ENDING_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _INTERRUPTED: Final = 130  # as shells have it
 
@@ -30,7 +31,7 @@ def _port(value: str) -> int:
 
 def _speed(value: str) -> float:
     speed = float(value)
-    if not 0 < speed < float("inf"):
+    if not 0 < speed <= _HIGHEST_SPEED:
         raise argparse.ArgumentTypeError(f"{value} is not a speed")
     return speed
 

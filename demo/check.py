@@ -1,7 +1,7 @@
 """The check: our entities live, the same numbers as Home Assistant's own integration, nothing in the log."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 import math
 from pathlib import Path
@@ -146,6 +146,11 @@ class SideBySide:
         self._recent: deque[Mapping[str, State]] = deque(maxlen=_REMEMBERED)
         self._first: Mapping[str, State] | None = None
 
+    @property
+    def agreed(self) -> bool:
+        """Return whether both agreed at least once."""
+        return self._first is not None
+
     def look(self, ours: Mapping[str, State], theirs: Mapping[str, State]) -> bool:
         """Return whether both agree, and ours was seen to change."""
         self._recent.appendleft(theirs)
@@ -163,14 +168,18 @@ class SideBySide:
         return f"Nothing that {INTEGRATION} shows changed within {_LIMIT:.0f} seconds."
 
 
-async def check_device(hass: HomeAssistant, device: Device, ours: Mapping[str, str]) -> None:
+# Changes something on the emulated device that both integrations show.
+type Change = Callable[[], Awaitable[None]]
+
+
+async def check_device(hass: HomeAssistant, device: Device, ours: Mapping[str, str], change: Change) -> None:
     """Check the entities of one device (entity ids by key) and print the comparison; DemoError if anything is wrong."""
     say(f"Waiting for live values of {device.name} …")
     await _wait_for_values(hass, device, ours)
     detail(f"{len(LIVE)} entities have values.")
     say(f"Comparing with Home Assistant's own {_OTHER} …")
     await add_device(hass, HOME_ASSISTANTS_OWN, device)
-    await _wait_for_agreement(hass, ours, await hass.entities(_OTHER, f"{device.address}-"))
+    await _wait_for_agreement(hass, ours, await hass.entities(_OTHER, f"{device.address}-"), change)
 
 
 async def _wait_for_values(hass: HomeAssistant, device: Device, ours: Mapping[str, str]) -> None:
@@ -187,12 +196,21 @@ async def _wait_for_values(hass: HomeAssistant, device: Device, ours: Mapping[st
     )
 
 
-async def _wait_for_agreement(hass: HomeAssistant, ours: Mapping[str, str], theirs: Mapping[str, str]) -> None:
+async def _wait_for_agreement(
+    hass: HomeAssistant, ours: Mapping[str, str], theirs: Mapping[str, str], change: Change
+) -> None:
+    """Wait until both agree, and agree again after a change: a battery that is full may have nothing else to tell."""
     side_by_side = SideBySide()
+    changed = False
 
     async def agreed() -> bool | None:
+        nonlocal changed
         states = await hass.states()
-        return side_by_side.look(_shown_by(ours, states), _shown_by(theirs, states)) or None
+        done = side_by_side.look(_shown_by(ours, states), _shown_by(theirs, states))
+        if side_by_side.agreed and not changed:
+            changed = True
+            await change()
+        return done or None
 
     try:
         await until(agreed, limit=_LIMIT, otherwise=side_by_side.failure)

@@ -1,9 +1,11 @@
 """The course of a demo, and of a check."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
+from functools import partial
 import json
 from pathlib import Path
 import shutil
@@ -14,16 +16,23 @@ from .answers import Json, as_object, whole_number
 from .check import check_device, complaints
 from .children import Child, ChildEnded, Children
 from .config import write_config, write_http
-from .dashboard import save_dashboard, view
+from .control import Control, open_control
+from .dashboard import save_dashboard, views
 from .emulator import Device, Emulator, start_emulator
-from .energy import battery, save_energy
+from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
 from .flows import OURS, add_device, add_proxy
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
+from .past import Hour, go_back, live
 from .ports import check_free
 from .progress import detail, say
+from .statistics import COUNTED, MEASURED, add_past, add_past_power, counters
+from .waiting import until
 
 DEFAULT_SCENARIO: Final = "solar"
+_ENTITIES_LIMIT: Final = 60.0
+_READ_NOW: Final = "read_now"
+_CHECKED_SOC: Final = 50.0  # %
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,12 +60,18 @@ class Run:
         return self.folder / "emulator.log"
 
     @property
+    def battery(self) -> Path:
+        """Return the file in which the emulator keeps the battery."""
+        return self.folder / "battery.json"
+
+    @property
     def memory(self) -> Path:
         """Return the file that says how to go on with this run. It exists once everything is set up."""
         return self.folder / "kept.json"
 
 
-type Visitor = Callable[[str], Coroutine[None, None, None]]
+# Gets the address of Home Assistant, and the emulator's control channel.
+type Visitor = Callable[[str, Control], Coroutine[None, None, None]]
 
 
 async def demo(run: Run, *, keep: bool) -> None:
@@ -94,7 +109,8 @@ async def visit(run: Run, visitor: Visitor) -> None:
 
     async def work(run: Run, emulator: Emulator) -> None:
         await _set_up(run, emulator)
-        await visitor(address_of(run.port))
+        async with open_control(emulator.control) as control:
+            await visitor(address_of(run.port), control)
 
     await _start_and_end(run, work)
 
@@ -112,7 +128,7 @@ async def _start_and_end(run: Run, work: Callable[[Run, Emulator], Coroutine[Non
 def _begin_anew(run: Run) -> None:
     """Remove what an earlier run left, and write a fresh configuration."""
     shutil.rmtree(run.config, ignore_errors=True)
-    for file in (run.log, run.emulator_log, run.memory):
+    for file in (run.log, run.emulator_log, run.memory, run.battery):
         file.unlink(missing_ok=True)
     write_config(run.config, port=run.port)
 
@@ -129,7 +145,9 @@ def _kept_port(run: Run) -> int | None:
 
 async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     say("Starting the emulator …")
-    emulator = await start_emulator(children, log=run.emulator_log, port=port, scenario=run.scenario, speed=run.speed)
+    emulator = await start_emulator(
+        children, log=run.emulator_log, battery=run.battery, port=port, scenario=run.scenario, speed=run.speed
+    )
     names = ", ".join(f"{device.name} ({device.address})" for device in emulator.devices)
     detail(f"{names}, living {run.speed:g} times faster than real time")
     detail(f"behind a Bluetooth proxy at {emulator.host}:{emulator.port}")
@@ -143,15 +161,30 @@ async def _start_home_assistant(children: Children, run: Run) -> Child:
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
-    async with log_in(address_of(run.port), fresh=True) as hass:
-        await _add_everything(hass, emulator)
+    async with _prepared(run, emulator) as (hass, control):
+        await _add_everything(run, hass, control, emulator)
     run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
 
 
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
-    async with log_in(address_of(run.port), fresh=True) as hass:
-        for device, entities in (await _add_everything(hass, emulator)).items():
-            await check_device(hass, device, entities)
+    async with _prepared(run, emulator) as (hass, control):
+        added = await _add_everything(run, hass, control, emulator)
+        for number, (device, entities) in enumerate(added.items(), start=1):
+            await check_device(hass, device, entities, partial(control.set_state_of_charge, _CHECKED_SOC, number))
+        await check_energy(hass)
+
+
+@asynccontextmanager
+async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[tuple[HomeAssistant, Control]]:
+    """Yield a fresh Home Assistant, and the emulator at the time of day at which the history is to begin."""
+    async with open_control(emulator.control) as control:
+        await go_back(control, _now())
+        async with log_in(address_of(run.port), fresh=True) as hass:
+            yield hass, control
+
+
+def _now() -> datetime:
+    return datetime.now().astimezone()
 
 
 async def _go_on(run: Run) -> None:
@@ -159,23 +192,60 @@ async def _go_on(run: Run) -> None:
         detail("It is as it was left.")
 
 
-async def _add_everything(hass: HomeAssistant, emulator: Emulator) -> dict[Device, dict[str, str]]:
+async def _add_everything(
+    run: Run, hass: HomeAssistant, control: Control, emulator: Emulator
+) -> dict[Device, dict[str, str]]:
     """Do by its flows what a user would do, and return the entity ids by key of each device."""
     say("Adding the Bluetooth proxy …")
     await add_proxy(hass, emulator)
     added = {device: await _add_device(hass, device) for device in emulator.devices}
-    await save_dashboard(hass, [view(device.name, entities) for device, entities in added.items()])
-    await save_energy(hass, [battery(device.name, entities) for device, entities in added.items()])
+    past = await _live(run, hass, control, added)
+    await save_dashboard(hass, {device.name: views(entities) for device, entities in added.items()})
+    states = await hass.states()
+    powers = await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])
+    for power, hours in zip(powers, past, strict=True):
+        await add_past_power(hass, power, hours)
     return added
+
+
+async def _live(
+    run: Run, hass: HomeAssistant, control: Control, added: Mapping[Device, Mapping[str, str]]
+) -> list[tuple[Hour, ...]]:
+    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that.
+
+    Home Assistant has read the counters before, and reads them after it. So it counts on from where the past ends.
+    """
+    say("Letting the battery live through yesterday and today …")
+    zeros = [await counters(hass, entities) for entities in added.values()]
+    past = await live(control, devices=len(added), now=_now(), speed=run.speed)
+    for entities, hours, zero in zip(added.values(), past, zeros, strict=True):
+        await hass.post("/api/services/button/press", {"entity_id": entities[_READ_NOW]})
+        await add_past(hass, entities, hours, zero)
+    return past
 
 
 async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
     say(f"Waiting for {device.name} to be discovered, and adding it …")
     await add_device(hass, OURS, device)
+    detail("It was added, and is read over a connection for the first time.")
+    return await _entities(hass, device)
 
-    if entities := await hass.entities(OURS.domain, f"{device.address.lower()}_"):
-        return entities
-    raise DemoError(f"{device.name} was added, but has no entities.")
+
+async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
+    """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
+    before: dict[str, str] = {}
+    needed = {*MEASURED, *COUNTED, *CAPACITY, _READ_NOW}
+
+    async def complete() -> dict[str, str] | None:
+        nonlocal before
+        before, now = await hass.entities(OURS.domain, f"{device.address.lower()}_"), before
+        return now if now == before and needed <= now.keys() else None
+
+    return await until(
+        complete,
+        limit=_ENTITIES_LIMIT,
+        otherwise=lambda: f"{device.name} was added, but lacks {', '.join(sorted(needed - before.keys()))}.",
+    )
 
 
 async def _stay(children: Children, run: Run, home_assistant: Child) -> None:

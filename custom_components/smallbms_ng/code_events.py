@@ -44,7 +44,7 @@ class CodeEvents:
 
     @callback
     def async_add_watcher(self, watcher: Callable[[], None]) -> CALLBACK_TYPE:
-        """Call a watcher whenever others stand than before, also when it becomes known which; return what ends that."""
+        """Call a watcher once others stand than before, or it is known which; return what ends that."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
@@ -58,11 +58,13 @@ class CodeEvents:
         changes = self._watch.take(codes, sure=sure)
         self._tell(changes.ended, begun=False)
         self._tell(changes.begun, begun=True)
-        if self._watch.active == before:
-            return False
+        return self._watch.active != before
+
+    @callback
+    def async_tell_watchers(self) -> None:
+        """Tell that others stand, when all that follows from that is known too."""
         for watcher in self._watchers:
             watcher()
-        return True
 
     @callback
     def _tell(self, codes: Iterable[Code], *, begun: bool) -> None:

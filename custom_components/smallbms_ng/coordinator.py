@@ -293,6 +293,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.reserve.take(shut_down=shut_down, current=reading.current, at=utcnow().timestamp())
         if changed:
             self.entry.async_create_task(self.hass, self._store.async_save())
+            self.codes.async_tell_watchers()
         self._async_end_repeat_check()
         if self.codes.pending:
             self._end_repeat_check = async_call_later(self.hass, REPEAT_CHECK, self._async_check_repeat)

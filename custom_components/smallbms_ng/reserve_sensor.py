@@ -61,6 +61,7 @@ class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
+        self.async_on_remove(self.coordinator.codes.async_add_watcher(self._handle_coordinator_update))
         self.async_on_remove(async_track_time_interval(self.hass, self._async_renew, RENEWED_EVERY))
 
     @callback

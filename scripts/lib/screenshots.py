@@ -2,7 +2,8 @@
 
 import argparse
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 import os
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Final
 from PIL import Image
 from playwright.async_api import Browser, Page, async_playwright
 
+from demo.control import Control
 from demo.errors import DemoError
 from demo.folder import temporary_folder
 from demo.ports import free_port
@@ -30,33 +32,68 @@ FLAGS: Final = (
     "--disable-sync",
 )
 LOADED: Final = "document.querySelector('home-assistant')?.shadowRoot?.querySelector('home-assistant-main')"
-SETTLED: Final = 4.0  # seconds until the cards have drawn what they fetch
+SETTLED: Final = 6.0  # seconds until the cards have drawn what they fetch
 PATIENCE: Final = 30_000  # ms
 COLORS: Final = 256
 
 
+# What happens to the emulated device before a picture, and in the page before it is taken.
+type Preparation = Callable[[Control], Coroutine[None, None, None]]
+type Visit = Callable[[Page], Coroutine[None, None, None]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A page, at the size of a screen in CSS pixels; click selects something to open there first."""
+    """A page, at the size of a screen in CSS pixels. What was done to the device is undone after the picture."""
 
     name: str
     path: str
     width: int
     height: int
-    click: str | None = None
+    prepare: Preparation | None = None
+    visit: Visit | None = None
+
+
+def fault(name: str, argument: float | str | None = None) -> Preparation:
+    """Raise a fault, in real time: what the BMS does about it would else be over in no time."""
+
+    async def prepare(control: Control) -> None:
+        await control.set_speed(1)
+        await control.raise_fault(name, argument)
+
+    return prepare
+
+
+def click(*selectors: str) -> Visit:
+    """Click at one thing after the other."""
+
+    async def visit(page: Page) -> None:
+        for selector in selectors:
+            await page.locator(selector).first.click(timeout=PATIENCE)
+
+    return visit
 
 
 PICTURES: Final = (
-    Picture(name="dashboard", path="/", width=1640, height=1000),
+    Picture(name="dashboard", path="/", width=1640, height=930),
     Picture(name="phone", path="/", width=390, height=844),
-    Picture(name="integration", path="/config/integrations/integration/smallbms_ng", width=1100, height=620),
+    Picture(name="cells", path="/small-bms/1", width=1640, height=680),
+    # Yesterday is a full day.
     Picture(
-        name="device",
+        name="energy",
+        path="/energy/electricity",
+        width=1640,
+        height=980,
+        visit=click("hui-energy-period-selector .overflow > ha-icon-button"),
+    ),
+    Picture(
+        name="connection",
         path="/config/integrations/integration/smallbms_ng",
         width=1280,
         height=1100,
-        click="ha-config-entry-device-row",
+        visit=click("ha-config-entry-device-row"),
     ),
+    Picture(name="pre-alarm", path="/", width=1640, height=930, prepare=fault("cell-low", 2.85)),
 )
 
 
@@ -81,20 +118,36 @@ async def open_page(page: Page, base: str, picture: Picture) -> None:
     """Open the page and wait until it shows what it has to show."""
     await page.goto(base + picture.path, wait_until="load")
     await page.wait_for_function(LOADED, timeout=PATIENCE)
-    if picture.click:
-        await page.locator(picture.click).first.click(timeout=PATIENCE)
+    if picture.visit:
+        await picture.visit(page)
     await asyncio.sleep(SETTLED)
 
 
-async def photograph_all(base: str, pictures: Sequence[Picture], after: float) -> None:
-    """Give the graphs some seconds to fill, then save the pictures."""
-    say(f"Waiting {after:.0f} seconds for something to show in the graphs …")
+@asynccontextmanager
+async def prepared(control: Control, picture: Picture) -> AsyncIterator[None]:
+    """Do to the device what a picture shows, and undo it."""
+    if picture.prepare is None:
+        yield
+        return
+    speed = await control.speed()
+    await picture.prepare(control)
+    try:
+        yield
+    finally:
+        await control.clear_faults()
+        await control.set_speed(speed)
+
+
+async def photograph_all(base: str, control: Control, pictures: Sequence[Picture], after: float) -> None:
+    """Give the demo some seconds to settle, then save the pictures."""
+    say(f"Waiting {after:.0f} seconds …")
     await asyncio.sleep(after)
     say("Taking the pictures …")
     async with async_playwright() as playwright:
         browser = await playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=list(FLAGS))
         for picture in pictures:
-            await photograph(browser, base, picture)
+            async with prepared(control, picture):
+                await photograph(browser, base, picture)
         await browser.close()
 
 
@@ -102,8 +155,8 @@ def options() -> argparse.Namespace:
     """Read the command line."""
     parser = argparse.ArgumentParser(prog="scripts/screenshots", description="Make the pictures of docs/images anew.")
     parser.add_argument("names", nargs="*", metavar="NAME", help=", ".join(picture.name for picture in PICTURES))
-    parser.add_argument("--after", type=float, default=200.0, help="seconds of demo before the pictures (default: 200)")
-    parser.add_argument("--speed", type=float, default=60.0, metavar="X", help="as for scripts/demo (default: 60)")
+    parser.add_argument("--after", type=float, default=20.0, help="seconds of demo before the pictures (default: 20)")
+    parser.add_argument("--speed", type=float, default=1.0, metavar="X", help="as for scripts/demo (default: 1)")
     chosen = parser.parse_args()
     if unknown := set(chosen.names) - {picture.name for picture in PICTURES}:
         parser.error(f"there is no picture {', '.join(sorted(unknown))}")
@@ -118,7 +171,7 @@ def main() -> int:
     try:
         with temporary_folder() as folder:
             run = Run(folder=folder, port=free_port(), speed=chosen.speed)
-            asyncio.run(visit(run, lambda base: photograph_all(base, pictures, chosen.after)))
+            asyncio.run(visit(run, lambda base, control: photograph_all(base, control, pictures, chosen.after)))
     except DemoError as error:
         fail(str(error))
         return 1

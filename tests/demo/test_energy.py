@@ -2,30 +2,51 @@
 
 import pytest
 
-from demo.energy import battery, save_energy
-from demo.home_assistant import HomeAssistant
+from demo.energy import battery, check_energy, save_energy
+from demo.errors import DemoError
+from demo.home_assistant import HomeAssistant, State
 
 from .conftest import StandIn
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
-KEYS = ("energy_charged", "energy_discharged", "battery_level", "power", "voltage")
+STATES = {
+    "history_charged_energy": "3.01",
+    "history_discharged_energy": "1.45",
+    "battery_level": "94.2",
+    "power": "294",
+    "capacity": "400",
+    "cells": "4",
+    "batteries_series": "2",
+}
 
 
 def test_what_goes_in_and_out() -> None:
     """Seen from the house: what the battery gives comes from it."""
-    assert battery("A battery", {key: f"sensor.{key}" for key in KEYS}) == {
+    entities = {key: f"sensor.{key}" for key in STATES}
+    states = {entities[key]: State(value=value, unit=None) for key, value in STATES.items()}
+    made = battery("A battery", entities, states)
+    assert made.pop("capacity") == pytest.approx(10.24)
+    assert made == {
         "type": "battery",
         "name": "A battery",
-        "stat_energy_from": "sensor.energy_discharged",
-        "stat_energy_to": "sensor.energy_charged",
+        "stat_energy_from": "sensor.history_discharged_energy",
+        "stat_energy_to": "sensor.history_charged_energy",
         "stat_soc": "sensor.battery_level",
         "power_config": {"stat_rate_inverted": "sensor.power"},
     }
 
 
 async def test_it_is_set_up(stand_in: StandIn, hass: HomeAssistant) -> None:
-    stand_in.results = {"energy/save_prefs": None}
-    await save_energy(hass, [{"type": "battery"}])
+    stand_in.results = {"energy/save_prefs": {"energy_sources": [{"type": "battery", "stat_rate": "sensor.inverted"}]}}
+    assert await save_energy(hass, [{"type": "battery"}]) == ["sensor.inverted"]
     (saved,) = stand_in.commands
     assert saved["energy_sources"] == [{"type": "battery"}]
+
+
+async def test_a_complaint_is_a_sentence(stand_in: StandIn, hass: HomeAssistant) -> None:
+    stand_in.results = {"energy/validate": {"energy_sources": [[]]}}
+    await check_energy(hass)
+    stand_in.results = {"energy/validate": {"energy_sources": [[], [{"type": "statistics_not_defined"}]]}}
+    with pytest.raises(DemoError, match=r"The Energy dashboard complains: .*statistics_not_defined"):
+        await check_energy(hass)

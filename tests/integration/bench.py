@@ -176,6 +176,15 @@ class Bench:
         """Return the state of an entity."""
         return state_of(self.hass, platform, key)
 
+    def entities(self) -> dict[str, str]:
+        """Return the entity ids of the device by key."""
+        entries = er.async_entries_for_config_entry(er.async_get(self.hass), self.entry.entry_id)
+        return {
+            entry.unique_id.removeprefix(f"{ADDRESS.lower()}_"): entry.entity_id
+            for entry in entries
+            if entry.disabled_by is None
+        }
+
     def has(self, platform: str, key: str) -> bool:
         """Return whether there is such an entity."""
         unique_id = f"{ADDRESS.lower()}_{key}"

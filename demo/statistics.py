@@ -1,0 +1,115 @@
+"""Home Assistant's long-term statistics of the hours before it was started."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Final
+
+from .answers import Json, JsonObject, as_object, as_objects
+from .errors import DemoError
+from .home_assistant import HomeAssistant
+from .past import Hour
+from .waiting import until
+
+_LIMIT: Final = 30.0
+_TAKEN: Final = ("statistic_id", "source", "name", "has_sum", "mean_type", "unit_class")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source:
+    """Where the emulator tells a value of ours, and in which unit."""
+
+    part: str
+    name: str
+    unit: str
+    sign: int = 1
+
+    def of(self, states: Iterable[JsonObject]) -> list[float]:
+        """Return the values, as far as they are known."""
+        values = (as_object(state.get(self.part)).get(self.name) for state in states)
+        return [self.sign * value for value in values if isinstance(value, int | float)]
+
+
+# By our keys: what has a mean, and what is counted.
+MEASURED: Final[Mapping[str, Source]] = {
+    "battery_level": Source(part="status", name="state_of_charge", unit="%"),
+    "voltage": Source(part="status", name="voltage", unit="V"),
+    "current": Source(part="status", name="current", unit="A"),
+    "power": Source(part="status", name="power", unit="W"),
+    "temperature": Source(part="bank", name="highest_temperature", unit="°C"),
+    "cell_voltage_min": Source(part="bank", name="lowest_cell", unit="V"),
+    "cell_voltage_max": Source(part="bank", name="highest_cell", unit="V"),
+}
+COUNTED: Final[Mapping[str, Source]] = {
+    "history_charged_energy": Source(part="history", name="charged_energy_kwh", unit="kWh"),
+    "history_discharged_energy": Source(part="history", name="discharged_energy_kwh", unit="kWh"),
+}
+# What the Energy dashboard makes of our power.
+INVERTED_POWER: Final = Source(part="status", name="power", unit="W", sign=-1)
+_REGISTER_DIGITS: Final = 2  # of the counters, as the device tells them
+
+
+def measured(source: Source, hours: Sequence[Hour]) -> list[JsonObject]:
+    """Return the statistics of what has a mean."""
+    known = [(hour.start, values) for hour in hours if (values := source.of(hour.states))]
+    return [
+        {"start": start.isoformat(), "mean": fmean(values), "min": min(values), "max": max(values)}
+        for start, values in known
+    ]
+
+
+def counted(source: Source, hours: Sequence[Hour], zero: float) -> list[JsonObject]:
+    """Return the statistics of a counter. Home Assistant counts its sum from the first state that it knew, the zero."""
+    ends = [(hour.start, values[-1]) for hour in hours if (values := source.of(hour.states))]
+    rounded = [(start, round(end, _REGISTER_DIGITS)) for start, end in ends]
+    return [{"start": start.isoformat(), "state": end, "sum": end - zero} for start, end in rounded]
+
+
+async def counters(hass: HomeAssistant, entities: Mapping[str, str]) -> dict[str, float]:
+    """Return what the counters of a device show, by our keys; entities are the entity ids by key."""
+    return {key: await number_of(hass, entities[key]) for key in COUNTED}
+
+
+async def add_past(
+    hass: HomeAssistant, entities: Mapping[str, str], hours: Sequence[Hour], zeros: Mapping[str, float]
+) -> None:
+    """Give Home Assistant the statistics of these hours; zeros are what the counters showed before, by our keys."""
+    for key, source in MEASURED.items():
+        await _add(hass, entities[key], source, measured(source, hours))
+    for key, source in COUNTED.items():
+        await _add(hass, entities[key], source, counted(source, hours, zeros[key]))
+
+
+async def add_past_power(hass: HomeAssistant, entity: str, hours: Sequence[Hour]) -> None:
+    """Give Home Assistant the statistics of the power that it inverts itself."""
+    await number_of(hass, entity)
+    await _add(hass, entity, INVERTED_POWER, measured(INVERTED_POWER, hours))
+
+
+async def number_of(hass: HomeAssistant, entity: str) -> float:
+    """Return the number that an entity shows, as soon as it does."""
+
+    async def shown() -> float | None:
+        state = (await hass.states()).get(entity)
+        try:
+            return float(state.value) if state else None
+        except ValueError:
+            return None
+
+    return await until(shown, limit=_LIMIT, otherwise=lambda: f"{entity} shows no number after {_LIMIT:.0f} seconds.")
+
+
+async def _add(hass: HomeAssistant, entity: str, source: Source, rows: list[JsonObject]) -> None:
+    known = await _known(hass, entity)
+    unit = known.get("statistics_unit_of_measurement")
+    if unit != source.unit:
+        raise DemoError(f"{entity} is in {unit}, the emulator's {source.name} in {source.unit}.")
+    taken: JsonObject = {name: known.get(name) for name in _TAKEN}
+    stats: list[Json] = [*rows]
+    await hass.command("recorder/import_statistics", metadata={**taken, "unit_of_measurement": unit}, stats=stats)
+
+
+async def _known(hass: HomeAssistant, entity: str) -> JsonObject:
+    """Return what Home Assistant knows of the statistics that it makes of an entity."""
+    items = as_objects(await hass.command("recorder/list_statistic_ids"))
+    return next((item for item in items if item.get("statistic_id") == entity), {})
