@@ -48,7 +48,7 @@ class Proxy:
 
 FAST: Final = Proxy(delays=(0.0, 1.0), loss=0.05)
 SLOW: Final = Proxy(delays=(1.0, 8.0), loss=0.1)
-CONSTELLATIONS: Final = ((FAST,), (SLOW,), (FAST, SLOW), (FAST, SLOW))
+CONSTELLATIONS: Final[tuple[tuple[Proxy, ...], ...]] = ((FAST,), (SLOW,), (FAST, SLOW), (FAST, SLOW))
 
 
 @dataclass(frozen=True)
