@@ -458,8 +458,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def _disconnect(self) -> None:
         """End the connection, and show what it gave before the device advertises what is newer."""
-        self._news.async_tell()
-        await self._client.disconnect()
+        try:
+            self._news.async_tell()
+        finally:
+            await self._client.disconnect()
 
     async def _end_turn(self, *, keep: bool) -> None:
         if keep and self._client.connected and not self._shutdown_requested:

@@ -61,13 +61,13 @@ class Radios:
 
     def steered(self, client_class: type[BleakClient]) -> type[BleakClient]:
         """Return a class of client that asks here which radios to choose from."""
-        choose: Callable[[BleakClient, object], _Path] | None = getattr(client_class, _CHOICE, None)
+        choose: Callable[..., object] | None = getattr(client_class, _CHOICE, None)
         if choose is None:
             return client_class
 
-        def choose_here(client: BleakClient, manager: _Manager) -> _Path:
-            chosen = choose(client, _Selection(manager, self._select))
-            self._used = chosen.scanner.source
+        def choose_here(client: BleakClient, manager: _Manager, *more: object) -> object:
+            chosen = choose(client, _Selection(manager, self._select), *more)
+            self._used = getattr(getattr(chosen, "scanner", None), "source", None)
             return chosen
 
         return type(client_class.__name__, (client_class,), {_CHOICE: choose_here})
