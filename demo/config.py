@@ -2,13 +2,17 @@
 
 import json
 from pathlib import Path
+import shutil
 from typing import Final
 
 from .answers import JsonObject
 from .ports import LOOPBACK
 
 INTEGRATION: Final = "smallbms_ng"
-_SOURCE: Final = Path(__file__).parent.parent / "custom_components" / INTEGRATION
+_ROOT: Final = Path(__file__).parent.parent
+_SOURCE: Final = _ROOT / "custom_components" / INTEGRATION
+# As owners find them in their own folder once they have imported them.
+BLUEPRINTS: Final = Path("blueprints") / "automation" / INTEGRATION
 
 # Not default_config: it wants the network, for the cloud among others, and looks for other devices.
 _CONFIGURATION: Final = f"""\
@@ -49,6 +53,7 @@ def write_config(folder: Path, *, port: int) -> None:
     components = folder / "custom_components"
     components.mkdir(parents=True)
     (components / INTEGRATION).symlink_to(_SOURCE, target_is_directory=True)
+    shutil.copytree(_ROOT / BLUEPRINTS, folder / BLUEPRINTS)
     (folder / "configuration.yaml").write_text(_CONFIGURATION)
     # Where Home Assistant's editor keeps the automations that a visitor makes.
     (folder / "automations.yaml").write_text("[]\n")

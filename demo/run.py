@@ -13,6 +13,7 @@ import time
 from typing import Final
 
 from .answers import Json, as_object, whole_number
+from .automations import save_automations
 from .check import check_device, complaints
 from .children import Child, ChildEnded, Children
 from .config import write_config, write_http
@@ -200,6 +201,7 @@ async def _add_everything(
     await add_proxy(hass, emulator)
     added = {device: await _add_device(hass, device) for device in emulator.devices}
     past = await _live(run, hass, control, added)
+    await save_automations(hass, [(device.name, entities) for device, entities in added.items()])
     await save_dashboard(hass, {device.name: views(entities) for device, entities in added.items()})
     states = await hass.states()
     powers = await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])

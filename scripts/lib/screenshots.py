@@ -33,6 +33,8 @@ FLAGS: Final = (
 )
 LOADED: Final = "document.querySelector('home-assistant')?.shadowRoot?.querySelector('home-assistant-main')"
 SETTLED: Final = 6.0  # seconds until the cards have drawn what they fetch
+NOTICED: Final = 5.0  # seconds until Home Assistant is sure of what has happened to the device
+CARRIED_OUT: Final = 4.0  # seconds until the device has been connected to, and has obeyed
 PATIENCE: Final = 30_000  # ms
 COLORS: Final = 256
 
@@ -60,6 +62,18 @@ def fault(name: str, argument: float | str | None = None) -> Preparation:
     async def prepare(control: Control) -> None:
         await control.set_speed(1)
         await control.raise_fault(name, argument)
+        await asyncio.sleep(NOTICED)
+
+    return prepare
+
+
+def state_of_charge(percent: float) -> Preparation:
+    """Set what the battery monitor believes, in real time."""
+
+    async def prepare(control: Control) -> None:
+        await control.set_speed(1)
+        await control.set_state_of_charge(percent, 1)
+        await asyncio.sleep(NOTICED)
 
     return prepare
 
@@ -73,6 +87,30 @@ def click(*selectors: str) -> Visit:
 
     return visit
 
+
+def enter(selector: str, text: str) -> Visit:
+    """Enter something, as a person does."""
+
+    async def visit(page: Page) -> None:
+        field = page.locator(selector).first
+        await field.fill(text, timeout=PATIENCE)
+        await field.press("Enter")
+
+    return visit
+
+
+def one_by_one(*visits: Visit) -> Visit:
+    """Do one thing after the other, each when the one before has been carried out."""
+
+    async def visit(page: Page) -> None:
+        for one in visits:
+            await one(page)
+            await asyncio.sleep(CARRIED_OUT)
+
+    return visit
+
+
+SUBMIT: Final = click("ha-button:has-text('Submit')")
 
 PICTURES: Final = (
     Picture(name="dashboard", path="/", width=1640, height=930),
@@ -94,6 +132,47 @@ PICTURES: Final = (
         visit=click("ha-config-entry-device-row"),
     ),
     Picture(name="pre-alarm", path="/", width=1640, height=930, prepare=fault("cell-low", 2.85)),
+    Picture(
+        name="notification",
+        path="/",
+        width=1100,
+        height=620,
+        prepare=fault("cell-low", 2.85),
+        visit=click("ha-sidebar >> text=Notifications"),
+    ),
+    Picture(name="cold", path="/", width=1640, height=930, prepare=fault("frozen")),
+    Picture(
+        name="repairs",
+        path="/config/repairs/dashboard",
+        width=1100,
+        height=740,
+        prepare=fault("cable-unplugged", 2),
+        visit=one_by_one(click("text=communication with a battery lost"), SUBMIT),
+    ),
+    Picture(
+        name="settings",
+        path="/small-bms/2",
+        width=1640,
+        height=760,
+        visit=one_by_one(
+            enter("hui-number-entity-row:has-text('Discharge floor') input", "12"),
+            click("hui-tile-card:has-text('Synchronize')"),
+            click("dialog-box ha-button:has-text('OK')"),
+        ),
+    ),
+    # The last, as what is set is not undone.
+    Picture(
+        name="levels",
+        path="/config/repairs/dashboard",
+        width=1100,
+        height=800,
+        prepare=state_of_charge(14),
+        visit=one_by_one(
+            click("text=low state of charge"),
+            enter("ha-form input", "8"),
+            SUBMIT,
+        ),
+    ),
 )
 
 

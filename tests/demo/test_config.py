@@ -29,6 +29,11 @@ def test_it_has_the_integration(tmp_path: Path) -> None:
     assert (tmp_path / "custom_components" / "smallbms_ng" / "manifest.json").exists()
 
 
+def test_it_has_the_blueprints(tmp_path: Path) -> None:
+    write_config(tmp_path, port=4321)
+    assert (tmp_path / "blueprints" / "automation" / "smallbms_ng" / "notify.yaml").exists()
+
+
 def test_a_visitor_may_make_automations(tmp_path: Path) -> None:
     write_config(tmp_path, port=4321)
     assert "\nautomation: !include automations.yaml\n" in (tmp_path / "configuration.yaml").read_text()
