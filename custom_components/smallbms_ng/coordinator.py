@@ -80,7 +80,7 @@ UNLEARNED_PATIENCE: Final = 4
 RESTORED_FOR: Final = timedelta(minutes=10)
 # A quiet battery repeats its record. Heard again after so long, it counts as two: in 2 s at one a second.
 REPEAT_CHECK: Final = timedelta(seconds=1.5)
-_MILLIAMPERES: Final = 1000
+_MILLIAMPERES_PER_AMPERE: Final = 1000
 # Without a key nothing but a connection tells that it is there: this many connections may fail.
 _MISSED_CONNECTIONS: Final = 2
 
@@ -138,7 +138,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.dropped: Counter[Drop] = Counter()
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
-        self.reserve = ReserveCountdown(entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES)
+        self.reserve = ReserveCountdown(entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE)
         key: str | None = entry.data.get(CONF_KEY)
         self._decoder = InstantReadout(parse_key(key)) if key else None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
@@ -182,16 +182,22 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             stored["reserve"] = reserve_to_store(self.reserve.drawn)
         return stored
 
+    @property
+    def newest(self) -> BatteryReading | None:
+        """The latest reading, also if it is not shown yet."""
+        return self._newest or self.reading
+
     @callback
     def async_feed(self, values: Mapping[Name, Value]) -> None:
         """Take what was read over a connection, during which the device sends nothing."""
         product_id: int = self.entry.data[CONF_PRODUCT_ID]
-        if (reading := with_status(self._newest or self.reading, product_id, values)) is None:
+        if (reading := with_status(self.newest, product_id, values)) is None:
             return
         self._newest = reading
         # What a connection did not give is what was advertised before, and proves nothing anew.
         if values.keys() >= {Name.VOLTAGE, Name.CURRENT}:
             self.meter.take(reading, monotonic_time_coarse())
+        self._store.async_save_later()
         self._async_hear()
         if values.keys() >= {Name.ERROR, Name.LEVELS}:
             self._async_take_codes(reading, sure=True)

@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY
-from homeassistant.const import EVENT_HOMEASSISTANT_STOP, STATE_UNAVAILABLE
+from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE, EVENT_HOMEASSISTANT_STOP, STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr
@@ -282,6 +282,23 @@ async def test_without_a_key_the_connection_gives_the_readings(hass: HomeAssista
         await bench.wait(timedelta(minutes=30))
         await bench.wait(timedelta(minutes=30))
         assert not is_shown(bench, "sensor", "voltage")
+
+
+async def test_without_a_key_what_was_read_is_kept_when_home_assistant_stops(
+    hass: HomeAssistant, radio: Radio, hass_storage: dict[str, dict[str, dict[str, object]]]
+) -> None:
+    """It does not unload entries then: the counted energy would go back to what it was at the last code."""
+    bench = Bench(hass, radio)
+    data = {key: value for key, value in bench.entry.data.items() if key != CONF_KEY}
+    hass.config_entries.async_update_entry(bench.entry, data=data)
+    async with a_bench(bench):
+        await bench.load()
+        await bench.wait(timedelta(minutes=5))
+        heard_at = utcnow().timestamp()
+        hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
+        await bench.settle()
+        kept = hass_storage[f"smallbms_ng.{bench.entry.entry_id}"]["data"]
+        assert kept["heard_at"] == pytest.approx(heard_at, abs=60)
 
 
 # No connection
