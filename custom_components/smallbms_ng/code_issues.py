@@ -2,13 +2,13 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final
 
 from homeassistant.const import UnitOfElectricCurrent, UnitOfElectricPotential, UnitOfRatio, UnitOfTemperature
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.util.dt import utcnow
+from homeassistant.helpers.event import async_track_time_interval
 
 from .const import (
     AMPERE_HOURS,
@@ -20,10 +20,8 @@ from .const import (
 from .coordinator import SmallBmsConfigEntry
 from .protocol.codes import CODES, LOW_CELL_SHUTDOWN, Code, Severity
 from .protocol.instant_readout import BatteryReading
-from .reserve import reserve_hours, reserve_left
+from .reserve import RENEWED_EVERY, reserve_of
 
-# How often the values in the text of an issue follow the battery.
-RENEWED_EVERY: Final = timedelta(minutes=2)
 NOT_KNOWN: Final = "\u2013"
 _HOURS_PER_DAY: Final = 24
 
@@ -77,17 +75,16 @@ def code_of(slug: str) -> Code:
 
 def placeholders(entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
     """Return what the words of a code name."""
-    now = values_now(entry.runtime_data.instant_readout.reading)
+    now = values_now(entry.runtime_data.instant_readout.newest)
     return {"name": entry.title, "code": str(code), "now": now}
 
 
 @callback
 def async_watch_codes(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Keep an issue for every code that stands, while the entry is loaded."""
+    """Keep an issue for every code that stands while the entry is loaded; its text follows battery and clock."""
     issues = _CodeIssues(hass, entry)
-    coordinator = entry.runtime_data.instant_readout
-    entry.async_on_unload(coordinator.codes.async_add_watcher(issues.async_update))
-    entry.async_on_unload(coordinator.async_add_listener(issues.async_update))
+    entry.async_on_unload(entry.runtime_data.instant_readout.codes.async_add_watcher(issues.async_update))
+    entry.async_on_unload(async_track_time_interval(hass, issues.async_renew, RENEWED_EVERY))
     issues.async_update()
 
 
@@ -98,16 +95,16 @@ class _CodeIssues:
         self._hass = hass
         self._entry = entry
         self._with_warnings: bool = entry.options.get(CONF_REPAIRS_FOR_WARNINGS, DEFAULT_REPAIRS_FOR_WARNINGS)
-        self._told: frozenset[Code] | None = None
-        self._renewed = datetime.min.replace(tzinfo=utcnow().tzinfo)
+
+    @callback
+    def async_renew(self, _now: datetime) -> None:
+        """Renew the values in the texts."""
+        self.async_update()
 
     @callback
     def async_update(self) -> None:
-        """Create and delete what has changed; renew the values in the texts now and then."""
+        """Create what stands, with present values, and delete what does not."""
         codes = frozenset(self._wanted())
-        if codes == self._told and utcnow() - self._renewed < RENEWED_EVERY:
-            return
-        self._told, self._renewed = codes, utcnow()
         for code in codes:
             self._async_create(code)
         for issue_id in self._issue_ids() - {self._issue_id(code) for code in codes}:
@@ -143,13 +140,12 @@ class _CodeIssues:
 
     def _countdown(self) -> Mapping[str, str]:
         """Return how much is left, and how long it lasts; nothing where that is not known."""
-        left, hours = reserve_left(self._entry), reserve_hours(self._entry)
-        if left is None or hours is None:
+        if (reserve := reserve_of(self._entry)) is None:
             return {}
-        days, rest = divmod(int(hours), _HOURS_PER_DAY)
+        days, rest = divmod(int(reserve.hours), _HOURS_PER_DAY)
         current: float = self._entry.options[CONF_RESIDUAL_CURRENT]
         return {
-            "reserve": f"{left:.1f} {AMPERE_HOURS}",
+            "reserve": f"{reserve.left:.1f} {AMPERE_HOURS}",
             "residual_current": f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}",
             "reserve_time": f"{days} d {rest} h",
         }

@@ -1,11 +1,26 @@
 """What is left after a shutdown for low cell voltage (M-D1), as far as the installation is known."""
 
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
 from homeassistant.util.dt import utcnow
 
 from .const import CONF_CAPACITY
 from .coordinator import SmallBmsConfigEntry
 from .page_values import Want
 from .protocol.registers import Name
+
+# How often what is said of it follows the clock.
+RENEWED_EVERY: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserve:
+    """What is left, in Ah, and for how many hours that lasts."""
+
+    left: float
+    hours: float
 
 
 def bank_capacity(entry: SmallBmsConfigEntry) -> float | None:
@@ -16,15 +31,10 @@ def bank_capacity(entry: SmallBmsConfigEntry) -> float | None:
     return told if isinstance(told, int | float) else entered
 
 
-def reserve_left(entry: SmallBmsConfigEntry) -> float | None:
-    """Return the Ah that are left; None while there was no shutdown, or the capacity is not known."""
+def reserve_of(entry: SmallBmsConfigEntry) -> Reserve | None:
+    """Return what is left; None while there was no shutdown, or capacity or residual current are not known."""
     if (capacity := bank_capacity(entry)) is None:
         return None
-    return entry.runtime_data.instant_readout.reserve.left(capacity, utcnow().timestamp())
-
-
-def reserve_hours(entry: SmallBmsConfigEntry) -> float | None:
-    """Return for how many hours that lasts; None while that is not known, or the residual current is not."""
-    if (capacity := bank_capacity(entry)) is None:
-        return None
-    return entry.runtime_data.instant_readout.reserve.time_left(capacity, utcnow().timestamp())
+    countdown, now = entry.runtime_data.instant_readout.reserve, utcnow().timestamp()
+    left, hours = countdown.left(capacity, now), countdown.time_left(capacity, now)
+    return None if left is None or hours is None else Reserve(left=left, hours=hours)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Final, override
 
 from homeassistant.components.sensor import SensorDeviceClass, SensorEntity, SensorEntityDescription
@@ -13,24 +13,22 @@ from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.event import async_track_time_interval
 
 from .const import DOMAIN
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .coordinator import InstantReadoutCoordinator
 from .entity import ReadingEntity
 from .protocol.instant_readout import BatteryReading
-from .reserve import reserve_hours
-
-RENEWED_EVERY: Final = timedelta(minutes=5)
+from .reserve import RENEWED_EVERY, Reserve, reserve_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReserveSensorDescription(SensorEntityDescription):
     """One sensor of what is left, in hours."""
 
-    value_fn: Callable[[SmallBmsConfigEntry], float | None]
+    value_fn: Callable[[Reserve], float]
 
 
 RESERVE_TIME: Final = ReserveSensorDescription(
     key="reserve_time",
-    value_fn=reserve_hours,
+    value_fn=lambda reserve: round(reserve.hours, 1),
     device_class=SensorDeviceClass.DURATION,
     native_unit_of_measurement=UnitOfTime.HOURS,
     suggested_unit_of_measurement=UnitOfTime.DAYS,
@@ -70,6 +68,6 @@ class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
 
     @override
     def _take(self, reading: BatteryReading) -> object:
-        hours = self.entity_description.value_fn(self.coordinator.entry)
-        self._attr_native_value = None if hours is None else round(hours, 1)
+        reserve = reserve_of(self.coordinator.entry)
+        self._attr_native_value = self.entity_description.value_fn(reserve) if reserve else None
         return self._attr_native_value

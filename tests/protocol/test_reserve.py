@@ -40,6 +40,27 @@ def test_the_next_shutdown_begins_anew(countdown: ReserveCountdown) -> None:
     assert countdown.left(CAPACITY, 2 * HOUR) == pytest.approx(2)
 
 
+@pytest.mark.parametrize("offset", [-0.2, -0.1, 0.1, 0.2])
+def test_the_last_digit_of_the_current_is_no_current(countdown: ReserveCountdown, offset: float) -> None:
+    """The record has steps of 0.1 A, and a residual current is ten times less."""
+    for hour in range(1, 51):
+        countdown.take(shut_down=True, current=offset, at=hour * HOUR)
+    assert countdown.time_left(CAPACITY, 50 * HOUR) == pytest.approx(150)
+
+
+def test_how_long_it_lasts_depends_on_what_flows_now(countdown: ReserveCountdown) -> None:
+    countdown.take(shut_down=True, current=-5, at=60)
+    left = 2 - 5 / 60
+    assert countdown.time_left(CAPACITY, 60) == pytest.approx(left / 5)
+    assert countdown.time_left(CAPACITY, 60 + HOUR) == pytest.approx(left / RESIDUAL - 1), "nobody knows any more"
+    countdown.take(shut_down=True, current=5, at=120)
+    assert countdown.time_left(CAPACITY, 120) == pytest.approx(200), "as if charging stopped now"
+
+
+def test_nothing_was_drawn_while_there_was_no_shutdown() -> None:
+    assert ReserveCountdown(RESIDUAL).left(CAPACITY, HOUR) is None
+
+
 def test_without_a_residual_current_nobody_knows_how_long() -> None:
     countdown = ReserveCountdown(0)
     countdown.take(shut_down=True, current=None, at=0)

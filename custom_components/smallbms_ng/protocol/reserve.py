@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 from typing import Final
 
-SECONDS_PER_HOUR: Final = 3600
+from .energy import LONGEST_STEP, SECONDS_PER_HOUR
 
 # What is left is so much of the capacity: about 1 Ah of 100 Ah (M-D1).
 RESERVE_SHARE: Final = 0.01
-# A current is taken to flow no longer than this, in s, after it was measured.
-LONGEST_STEP: Final = 120.0
+# A current that is measured as no more than this, in A, either way, may be none: the record has steps of 0.1 A, and a
+# residual current is much less. Assumed to be wide enough for the error of the BMS near zero.
+DEAD_BAND: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +21,7 @@ class Drawn:
 
 
 class ReserveCountdown:
-    """Counts down after a shutdown: the residual current, in A, or what is measured if that is more, is drawn.
+    """Counts down after a shutdown: the residual current, in A, is drawn, or what is measured if that is more.
 
     What is charged is given back. drawn is None while there is no shutdown.
     """
@@ -29,32 +30,40 @@ class ReserveCountdown:
         """Go on from what was drawn before."""
         self.residual_current = residual_current
         self.drawn = drawn
+        self._flow = residual_current
 
     def take(self, *, shut_down: bool, current: float | None, at: float) -> None:
         """Take whether it is shut down, and a current in A (positive = charging), at a time in s since 1970."""
         if not shut_down:
             self.drawn = None
             return
-        amphours = self._drawn_until(at, -(current or 0.0)) if self.drawn else 0.0
+        self._flow = self._out_of_battery(current or 0.0)
+        amphours = self._drawn_since(self.drawn, at, self._flow) if self.drawn else 0.0
         self.drawn = Drawn(amphours=max(amphours, 0.0), at=at)
 
     def left(self, capacity: float, at: float) -> float | None:
         """Return the Ah that are left of a capacity in Ah; None while there is no shutdown."""
         if self.drawn is None:
             return None
-        return max(capacity * RESERVE_SHARE - self._drawn_until(at), 0.0)
+        return max(capacity * RESERVE_SHARE - self._drawn_since(self.drawn, at, self.residual_current), 0.0)
 
     def time_left(self, capacity: float, at: float) -> float | None:
         """Return for how many hours that lasts; None while there is no shutdown, or no residual current is known."""
         left = self.left(capacity, at)
-        return left / self.residual_current if left is not None and self.residual_current else None
+        if self.drawn is None or left is None or not self.residual_current:
+            return None
+        is_fresh = at - self.drawn.at <= LONGEST_STEP
+        return left / max(self.residual_current, self._flow if is_fresh else 0.0)
 
-    def _drawn_until(self, at: float, measured: float = 0.0) -> float:
-        """Return the Ah drawn up to a time, of which the last part at a measured current, in A, out of the battery."""
-        if self.drawn is None:
-            return 0.0
-        seconds = max(at - self.drawn.at, 0.0)
+    def _out_of_battery(self, measured: float) -> float:
+        """Return what flows out, in A, when a current is measured."""
+        if abs(measured) <= DEAD_BAND:
+            return self.residual_current
+        return -measured if measured > 0 else max(-measured, self.residual_current)
+
+    def _drawn_since(self, drawn: Drawn, at: float, flow: float) -> float:
+        """Return the Ah drawn in all; what flows, in A, is taken to have done so for no longer than a step."""
+        seconds = max(at - drawn.at, 0.0)
         known = min(seconds, LONGEST_STEP)
-        current = measured if measured < 0 else max(measured, self.residual_current)
-        drawn = current * known + self.residual_current * (seconds - known)
-        return self.drawn.amphours + drawn / SECONDS_PER_HOUR
+        more = flow * known + self.residual_current * (seconds - known)
+        return drawn.amphours + more / SECONDS_PER_HOUR
