@@ -10,6 +10,7 @@ from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEnt
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_setup_actions
+from .code_issues import async_watch_codes
 from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import battery_of
@@ -50,6 +51,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     if pages:
         pages.async_start()
     async_watch(hass, entry)
+    async_watch_codes(hass, entry)
     return True
 
 

@@ -11,7 +11,6 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.util.dt import utcnow
 
 from .client import NoAnswer, NotPaired, NotReachable
-from .code_issues import async_watch_codes
 from .const import DOMAIN
 from .coordinator import SmallBmsConfigEntry
 from .page_values import Want
@@ -20,6 +19,8 @@ from .protocol.registers import BalancerStatus, Name
 
 # The BMS gives up knowing whether the cells are balanced after so long without a full charge (M-V3).
 BALANCE_UNKNOWN_AFTER: Final = timedelta(days=30)
+# For so long a status that was read tells what is now.
+_TELLS_FOR: Final = timedelta(days=1)
 # So many failures in a row before a radio is missing: it may have missed the device for a moment.
 _NO_PATH_AFTER: Final = 3
 
@@ -52,6 +53,9 @@ def _is_off(name: Name) -> Callable[[PagesCoordinator], Present]:
 
 def _needs_full_charge(pages: PagesCoordinator) -> Present:
     """Return whether the balance has been unknown for so long. A new battery, or an unknown charge, is no reason."""
+    read_at = pages.values.read_at(Want(name=Name.BALANCER_STATUS))
+    if read_at is None or utcnow() - read_at > _TELLS_FOR:
+        return None
     if pages.data.get(Want(name=Name.BALANCER_STATUS)) != BalancerStatus.UNKNOWN:
         return False
     since_full = pages.data.get(Want(name=Name.SINCE_FULL_CHARGE))
@@ -111,8 +115,7 @@ ISSUES: Final = (DEFAULT_PIN, NOT_PAIRED, INSTANT_READOUT_OFF, NO_CONNECTION_PAT
 
 @callback
 def async_watch(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Keep the issues of a device up to date while its entry is loaded."""
-    async_watch_codes(hass, entry)
+    """Keep the issues of a device up to date while its entry is loaded, except those of codes."""
     if (pages := entry.runtime_data.pages) is None:
         for issue in ISSUES:
             ir.async_delete_issue(hass, DOMAIN, _issue_id(issue, entry))

@@ -32,6 +32,8 @@ SETTINGS_AGE: Final = timedelta(hours=1)
 HISTORY_AGE: Final = timedelta(minutes=30)
 # A battery that was not there for so long is gone for good. A cable that is out is found sooner.
 GONE_AFTER: Final = timedelta(days=1)
+# Over a longer time nobody knows whether a value was always the same.
+_LONGEST_GAP: Final = timedelta(days=2)
 # Without a connection, what it gave is shown for so long after it was due.
 SHOWN_FOR: Final = timedelta(hours=2)
 
@@ -298,7 +300,8 @@ class PageValues:
 
     def _keep(self, key: Key, reading: Reading, at: datetime) -> None:
         before = self._kept.get(key)
-        since = before.since if before and before.reading.payloads == reading.payloads else at
+        is_same = before and before.reading.payloads == reading.payloads and at - before.at < _LONGEST_GAP
+        since = before.since if before and is_same else at
         self._kept[key] = _Kept(reading=reading, at=at, since=since)
 
 

@@ -81,7 +81,7 @@ class _Repair(RepairsFlow):
         raise NotImplementedError
 
     async def _async_keep(self, error: HomeAssistantError) -> None:
-        """Keep what went wrong, in the language of the user, as far as it has words."""
+        """Keep what went wrong, in the language of Home Assistant, as far as it has words."""
         words = await async_get_translations(self.hass, self.hass.config.language, "exceptions", [DOMAIN])
         message = words.get(f"component.{DOMAIN}.exceptions.{error.translation_key}.message")
         self._error = message.format(**error.translation_placeholders or {}) if message else str(error)
@@ -95,7 +95,8 @@ class PairAgain(_Repair):
         flow = await self.hass.config_entries.flow.async_init(
             DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": self._entry.entry_id}
         )
-        return self.async_create_entry(data={}, next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
+        # Not an entry: that would end the issue, even if no PIN is entered then.
+        return self.async_abort(reason="enter_pin", next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
 
 
 class SwitchInstantReadoutOn(_Repair):
@@ -158,10 +159,12 @@ class ChangeLevels(_CodeRepair):
     """Lets the user change at which state of charge the BMS warns, and switches the loads off."""
 
     _entered: UserInput = MappingProxyType({})
+    _known: Mapping[Name, float] = MappingProxyType({})
 
     @override
     def _schema(self) -> vol.Schema:
-        shown = {name: self._entered.get(name, value) for name, value in self._levels().items()}
+        self._known = self._levels()
+        shown = {name: self._entered.get(name, value) for name, value in self._known.items()}
         return vol.Schema({vol.Required(name, default=value): _level_selector(name) for name, value in shown.items()})
 
     def _levels(self) -> dict[Name, float]:
@@ -174,7 +177,8 @@ class ChangeLevels(_CodeRepair):
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
         self._entered = user_input
-        changed = {name: user_input[name] for name, level in self._levels().items() if user_input[name] != level}
+        # What was not touched is not written, even if the device has something else by now.
+        changed = {name: user_input[name] for name, level in self._known.items() if user_input[name] != level}
         if self._pages is None or not changed:
             return self._finish_or_show("still_there")
         try:

@@ -12,13 +12,13 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.smallbms_ng.code_issues import RENEWED_EVERY
 from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DOMAIN
+from custom_components.smallbms_ng.reserve import RENEWED_EVERY
 from emulator.bms.settings import SettingKey
 from emulator.snapshot import Level, LevelField
 
 from .bench import Bench, a_bench
-from .conftest import Radio, make_entry
+from .conftest import Radio, make_entry, state_of
 from .repairs_client import Repair, issues
 
 ALL_OK: Final = dict.fromkeys(LevelField, Level.OK)
@@ -155,10 +155,9 @@ async def test_the_text_is_renewed_now_and_then(hass: HomeAssistant, radio: Radi
     await send(radio, LOW_CELL_WARNING)
     before = only(hass)
     await radio.wait(timedelta(seconds=30))
-    await radio.send(voltage=11.5)
+    await radio.send(voltage=11.0)
     assert only(hass) == before
-    radio.freezer.tick(RENEWED_EVERY)
-    await radio.send(voltage=11.0, error=1)
+    await radio.wait(RENEWED_EVERY)
     assert "11.0 V" in (only(hass).translation_placeholders or {})["now"]
 
 
@@ -230,9 +229,11 @@ async def test_m_d1_how_long_the_rest_lasts(hass: HomeAssistant, radio: Radio, e
     assert issue.translation_key == "a_b01_countdown"
     told = issue.translation_placeholders or {}
     assert (told["reserve"], told["residual_current"], told["reserve_time"]) == ("2.0 Ah", "10 mA", "8 d 8 h")
-    await radio.wait(timedelta(hours=20))
-    await radio.send(time_to_go=3)
-    assert (only(hass).translation_placeholders or {})["reserve_time"] == "7 d 12 h"
+    await radio.wait(timedelta(hours=1))
+    assert state_of(hass, "sensor", "voltage").state == "unavailable"
+    radio.freezer.tick(timedelta(hours=19) - 2 * RENEWED_EVERY)
+    await radio.wait(RENEWED_EVERY)
+    assert (only(hass).translation_placeholders or {})["reserve_time"] == "7 d 12 h", "it is drawn all the same"
 
 
 # Repairs
@@ -388,6 +389,31 @@ async def test_levels_that_were_changed_elsewhere_meanwhile(bench: Bench, repair
     await bench.run(repair.submit(low_soc_warning=12, discharge_floor=10))
     assert repair.answer["errors"] == {"base": "failed"}
     assert bench.bms.settings.low_soc_warning == 15
+
+
+async def test_what_was_not_touched_is_not_written(bench: Bench, repair: Repair) -> None:
+    """The app has changed the floor while the form was open: it stays so."""
+    await bench.load()
+    await low(bench, 9)
+    await bench.run(repair.begin("a_b07"))
+    bench.bms.change_setting(SettingKey.DISCHARGE_FLOOR, 5)
+    await bench.press("read_now")
+    await bench.run(repair.submit(low_soc_warning=20, discharge_floor=10))
+    assert repair.answer["reason"] == "changed"
+    assert (bench.bms.settings.low_soc_warning, bench.bms.settings.discharge_floor) == (20, 5)
+
+
+async def test_levels_that_become_known_while_the_form_is_open(bench: Bench, repair: Repair) -> None:
+    bench.device.faults.refuse_connections = True
+    await bench.load()
+    await low(bench, 14)
+    await bench.run(repair.begin("w_b07"))
+    assert repair.answer["data_schema"] == []
+    bench.device.faults.refuse_connections = False
+    await bench.press("read_now")
+    await bench.run(repair.submit())
+    assert repair.answer["errors"] == {"base": "still_there"}
+    assert defaults(repair) == {"low_soc_warning": 15, "discharge_floor": 10}
 
 
 async def test_of_a_device_that_is_not_set_up(bench: Bench, repair: Repair) -> None:

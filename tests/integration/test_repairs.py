@@ -117,7 +117,8 @@ async def test_pairing_again(
     await bench.load()
     await lose_bond(bench)
     result = await fix(bench.hass, hass_client, "not_paired")
-    assert result["type"] == "create_entry"
+    assert (result["type"], result["reason"]) == ("abort", "enter_pin")
+    assert set(issues(bench.hass)) == {"not_paired"}, "it is only mended with the PIN"
     (flow,) = flows(bench.hass)
     assert result["next_flow"] == ["config_flow", flow["flow_id"]]
     assert (flow["context"]["source"], flow["step_id"]) == ("reconfigure", "reconfigure")
@@ -252,14 +253,27 @@ async def test_how_long_the_balance_is_unknown_where_the_device_does_not_tell(
 ) -> None:
     """Counted from when it was first seen so, over restarts."""
     await bench.load(Quirks(missing={SINCE_FULL_CHARGE}))
-    for _ in range(2):
-        bench.radio.freezer.tick(DAY * 14.9)
-        await bench.reload()
-        assert not issues(bench.hass)
+    for _ in range(20):
+        bench.radio.freezer.tick(DAY * 1.45)
         await bench.press("read_now")
-    bench.radio.freezer.tick(DAY)
+        assert not issues(bench.hass)
+    await bench.reload()
+    bench.radio.freezer.tick(DAY * 1.45)
     await bench.press("read_now")
     assert set(issues(bench.hass)) == {"balancer_unknown"}
+
+
+async def test_what_was_not_looked_at_was_not_unknown_for_long(bench: Bench, never_full: NeverFull) -> None:
+    """After a winter lay-up, what was read before it says nothing, nor does the time between."""
+    await bench.load(Quirks(missing={SINCE_FULL_CHARGE}))
+    await bench.unload()
+    bench.radio.freezer.tick(DAY * 60)
+    bench.device.faults.refuse_connections = True
+    await bench.load(bench.service.quirks)
+    assert not issues(bench.hass)
+    bench.device.faults.refuse_connections = False
+    await bench.press("read_now")
+    assert not issues(bench.hass)
 
 
 async def test_without_a_pin_there_is_nothing_to_put_right(bench: Bench) -> None:
