@@ -141,11 +141,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         stored = await self._store.async_load() or StoredPages()
         self.values.restore(stored)
         self._radios.unpaired.update(stored.get("unpaired", ()))
+        self._radios.paired.update(stored.get("paired", ()))
         self.data = self.values.all()
         self._update_device()
 
     def _to_store(self) -> StoredPages:
-        return StoredPages(**self.values.to_store(), unpaired=sorted(self._radios.unpaired))
+        return StoredPages(
+            **self.values.to_store(), unpaired=sorted(self._radios.unpaired), paired=sorted(self._radios.paired)
+        )
 
     @callback
     def async_start(self) -> None:

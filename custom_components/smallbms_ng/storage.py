@@ -71,12 +71,13 @@ class StoredBattery(TypedDict):
 
 
 class StoredPages(TypedDict, total=False):
-    """What is kept of what was read over a connection, and which radios have no bond for one."""
+    """What is kept of what was read over a connection, and which radios have a bond for one, or none."""
 
     registers: list[StoredRegister]
     refused: list[StoredRefusal]
     batteries: list[StoredBattery]
     unpaired: list[str]
+    paired: list[str]
 
 
 class SeldomStore[Content: Mapping[str, object]]:
