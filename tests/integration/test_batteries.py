@@ -142,7 +142,7 @@ async def test_a_device_that_counts_its_batteries_anew(hass: HomeAssistant, radi
     bench = Bench(hass, radio)
     box = RenumberingBox(bench.bms, bench.device)
     box.forget()
-    bench.box = bench.service._box = box
+    bench.box = bench.service.box = box
     async with a_bench(bench):
         await bench.load()
         serials = {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)}

@@ -119,7 +119,7 @@ class Bench:
     def operations(self) -> int:
         """How many operations the present link has seen."""
         link = self.device.peripheral.link
-        return link._operations if link else 0
+        return link.operations if link else 0
 
 
 @pytest.fixture
@@ -319,7 +319,7 @@ async def test_a_write_that_takes_effect_late(bench: Bench) -> None:
         def write(self, instance: int, register: int, payload: bytes) -> None:
             asyncio.get_running_loop().call_later(0.015, super().write, instance, register, payload)
 
-    bench.service._box = LateBox(bench.bms, bench.device)
+    bench.service.box = LateBox(bench.bms, bench.device)
     async with bench.client() as client:
         assert (await client.write(client.main_instance, FLOOR, 30)).value == 30
 
@@ -329,7 +329,7 @@ async def test_a_state_of_charge_that_moves_on_was_written(bench: Bench) -> None
         def write(self, instance: int, register: int, payload: bytes) -> None:
             super().write(instance, register, (int.from_bytes(payload, "little") - 7).to_bytes(2, "little"))
 
-    bench.service._box = MovingBox(bench.bms, bench.device)
+    bench.service.box = MovingBox(bench.bms, bench.device)
     async with bench.client() as client:
         assert (await client.write(client.main_instance, SOC, 60)).value == pytest.approx(59.93)
 
@@ -506,7 +506,7 @@ async def test_lost_while_nothing_is_under_way(bench: Bench) -> None:
 
 async def test_a_bank_register_of_another_kind(bench: Bench) -> None:
     async with bench.client() as client:
-        bench.server._send(bytes.fromhex("080019038041 04"))
+        bench.server.send(bytes.fromhex("080019038041 04"))
         assert isinstance((await client.read(client.main_instance, [CELL.id]))[CELL.id], Reading)
 
 
@@ -649,7 +649,7 @@ GARBAGE: Final = (b"\xff", b"\x08\x00\x19", b"\x0b\x00", b"\xc5\x82\x1b\xff", b"
 async def test_nothing_but_garbage(bench: Bench, garbage: bytes) -> None:
     async with bench.client() as client:
         with (
-            patch.object(bench.server, "_answer", lambda _: bench.server._send(garbage)),
+            patch.object(bench.server, "_answer", lambda _: bench.server.send(garbage)),
             pytest.raises(BadAnswer),
         ):
             await client.read(client.main_instance, READABLE)
@@ -665,7 +665,7 @@ async def test_garbage_between(bench: Bench) -> None:
             server._notify(Channel.CONTROL, b"\x55")
             server._notify(Channel.DATA, b"\xff")
             server._notify(Channel.CONTROL, b"\xf8")
-            server._send(b"\x0b\x00")
+            server.send(b"\x0b\x00")
             answer(stream)
 
         with patch.object(server, "_answer", with_garbage):

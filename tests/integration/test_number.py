@@ -203,7 +203,7 @@ async def test_an_ignored_and_late_write(hass: HomeAssistant, radio: Radio) -> N
     box = LateBox(bench.bms, bench.device)
     box.forget()
     box.waiting = []
-    bench.box = bench.service._box = box
+    bench.box = bench.service.box = box
     async with a_bench(bench):
         await bench.load()
         await bench.press("read_now")

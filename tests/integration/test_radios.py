@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from bleak import BleakClient
+import bleak_retry_connector
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
@@ -254,7 +255,20 @@ async def test_the_device_takes_no_connection(radios: TwoRadios) -> None:
 
 async def test_where_the_choice_is_made_elsewhere(radios: TwoRadios, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should Home Assistant's client choose in another way some day, it chooses as it does for everybody."""
-    monkeypatch.setattr("custom_components.smallbms_ng.radios._CHOICE", "_no_such_method")
+    made: list[BleakClient] = []
+
+    class Elsewhere:
+        """Home Assistant's client in another one, which has no such method."""
+
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            self._client = home_assistants(*args, **kwargs)
+            made.append(self._client)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._client, name)
+
+    home_assistants: Callable[..., BleakClient] = bleak_retry_connector.BleakClientWithServiceCache
+    monkeypatch.setattr(bleak_retry_connector, "BleakClientWithServiceCache", Elsewhere)
     with pytest.raises(HomeAssistantError) as raised:
         await radios.read()
     assert raised.value.translation_key == "not_paired"
@@ -262,6 +276,7 @@ async def test_where_the_choice_is_made_elsewhere(radios: TwoRadios, monkeypatch
     radios.set_signals(near=-80, far=-40)
     assert await radios.read() == {FAR: 1}
     assert not is_lost(radios.bench)
+    assert made
 
 
 def test_a_client_that_does_not_choose() -> None:
