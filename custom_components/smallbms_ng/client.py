@@ -24,7 +24,7 @@ from .errors import (
     connecting,
 )
 from .link import Link, OnValue, Timing
-from .protocol.answers import Answer, Gathering, Reading, Refusal, Silence
+from .protocol.answers import Answer, Gathering, Latest, Reading, Refusal, Silence
 from .protocol.payloads import Value
 from .protocol.registers import (
     BatterySource,
@@ -99,6 +99,7 @@ class VeSmartClient:
         self._link: Link | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._bank: Mapping[str, object] = {}
+        self._latest = Latest()
         self.instances: tuple[int, ...] = ()
 
     @property
@@ -137,9 +138,14 @@ class VeSmartClient:
             await self._end()
 
     async def read(self, instance: int, registers: Iterable[int]) -> dict[int, Answer]:
-        """Return what became of each register, in as few requests as the device takes."""
+        """Return what became of each register, in as few requests as the device takes.
+
+        What the device says by itself after it has answered, while it is asked for more, is the answer then.
+        """
         async with self._operation() as link:
-            return await self._read(link, instance, tuple(dict.fromkeys(registers)))
+            self._latest.forget()
+            answers = await self._read(link, instance, tuple(dict.fromkeys(registers)))
+            return {register: self._latest.of(instance, answer) for register, answer in answers.items()}
 
     async def write(
         self, instance: int, register: Register, value: Value, *, system_voltage: int | None = None
@@ -290,6 +296,7 @@ class VeSmartClient:
                 await link.renew()
 
     def _received(self, value: ReceivedValue) -> None:
+        self._latest.take(value)
         if value.register == _BANK.id:
             self._remember_bank(value.payload)
         if self._on_value is not None:

@@ -21,6 +21,7 @@ from .protocol.registers import (
     choose,
     named,
     on_page,
+    part_of,
 )
 from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister
 
@@ -180,10 +181,11 @@ class PageValues:
         if (kept := self._kept.get((battery, register))) is None:
             return False
         old = kept.reading.payloads
-        size = BY_ID[register].key_size
+        several = bool(BY_ID[register].key_size)
         # One of several makes the others no fresher, and one that was not read is of something else.
-        new = tuple(payload if one[:size] == payload[:size] else one for one in old) if size else (payload,)
-        self._keep((battery, register), Reading(register=register, payloads=new), kept.at if size else now)
+        part = part_of(register, payload)
+        new = tuple(payload if part_of(register, one) == part else one for one in old) if several else (payload,)
+        self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
         return new != old
 
     def take_batteries(self, numbers: Iterable[int], now: datetime) -> None:

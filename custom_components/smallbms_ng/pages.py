@@ -364,7 +364,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     @callback
     def _received(self, value: ReceivedValue) -> None:
-        """Take what the device says, asked or not. An answer is taken twice, which does no harm."""
+        """Take what the device says, asked or not.
+
+        An answer is taken once more when all are there. Until then it has given way to what was said after it.
+        """
         if self._shutdown_requested or value.instance not in self._owners:
             return
         battery = self._owners[value.instance]
