@@ -208,14 +208,21 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         await self.async_write_all({name: value})
 
     async def async_write_all(self, values: Mapping[Name, Value]) -> None:
-        """Write several values, none of them if they make no sense together. Raises as for one."""
-        self._check_levels(values)
+        """Write several values, none of them if one makes no sense, or all together. Raises as for one.
+
+        If the device refuses one, it may have taken others; they are shown then.
+        """
+        self._check(values)
         async with self._writing_turn() as client:
             if not values.keys().isdisjoint(LEVELS):
                 await self._read_registers(client, [self.values.register(name).id for name in LEVELS])
-                self._check_levels(values)
-            for name in self._in_order(values):
-                await self._write(client, name, values[name])
+                self._check(values)
+            try:
+                for name in self._in_order(values):
+                    await self._write(client, name, values[name])
+            except Refused:
+                await self._read_after_writing(client, Page.SETTINGS)
+                raise
             await self._read_after_writing(client, Page.SETTINGS)
         self.async_set_updated_data(self.values.all())
 
@@ -263,6 +270,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             async with self._line(hold=hold) as client:
                 yield client
         except VeSmartError as error:
+            # What was read or written before that holds.
+            self.data = self.values.all()
             self.async_update_listeners()
             raise self._translated(error) from error
 
@@ -272,12 +281,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         try:
             async with self._turn(hold=True) as client:
                 yield client
-        except PayloadError as error:
-            raise ServiceValidationError(
-                translation_domain=DOMAIN,
-                translation_key="invalid_value",
-                translation_placeholders={"error": str(error)},
-            ) from error
         except ServiceValidationError:
             raise
         except HomeAssistantError:
@@ -382,6 +385,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.data = self.values.all()
         self.async_update_listeners()
         self._store.async_save_later()
+
+    def _check(self, values: Mapping[Name, Value]) -> None:
+        """Refuse what the device is not to be asked for. Raises ServiceValidationError."""
+        try:
+            for name, value in values.items():
+                self.values.register(name).encode(value, self.system_voltage)
+        except PayloadError as error:
+            raise ServiceValidationError(
+                translation_domain=DOMAIN,
+                translation_key="invalid_value",
+                translation_placeholders={"error": str(error)},
+            ) from error
+        self._check_levels(values)
 
     def _in_order(self, values: Mapping[Name, Value]) -> list[Name]:
         """Return what to write when: the warning is to be above the discharge floor in between, too."""
