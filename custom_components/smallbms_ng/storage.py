@@ -64,10 +64,14 @@ class StoredRefusal(TypedDict):
 
 
 class StoredBattery(TypedDict):
-    """A battery, and when it was last there."""
+    """A battery, and when it was last there.
+
+    absent: since when it is known to be away, and not missed.
+    """
 
     number: int
     seen: float
+    absent: NotRequired[float]
 
 
 class StoredPages(TypedDict, total=False):
