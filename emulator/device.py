@@ -117,6 +117,11 @@ class VeSmartLink:
         """The link's ATT MTU; a notification carries three bytes less."""
         return self._link.mtu
 
+    @property
+    def operations(self) -> int:
+        """How many operations of the central went well."""
+        return self._link.operations
+
     def notify(self, channel: Channel, data: bytes) -> None:
         """Notify the central, if it subscribed to this channel."""
         self._link.notify(VE_SMART_CHANNELS[channel], data)

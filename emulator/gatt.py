@@ -97,7 +97,7 @@ def _ignore_loss() -> None:
 
 
 class Link:
-    """One connection, from one central."""
+    """One connection, from one central. operations counts what it did with success."""
 
     def __init__(
         self,
@@ -111,10 +111,10 @@ class Link:
         self.central = central
         self.mtu = peripheral.mtu
         self.open = True
+        self.operations = 0
         self._on_notify = on_notify
         self._on_lost = on_lost
         self._subscribed: set[int] = set()
-        self._operations = 0
         self._handler = peripheral.make_handler(self)
 
     @property
@@ -207,11 +207,11 @@ class Link:
         """Wait as long as the answer takes, and see whether the link still stands then."""
         faults = self.peripheral.faults
         await asyncio.sleep(faults.answer_delay)
-        if faults.lose_link_after is not None and self._operations >= faults.lose_link_after:
+        if faults.lose_link_after is not None and self.operations >= faults.lose_link_after:
             self.drop()
         if not self.open:
             raise LinkLostError
-        self._operations += 1
+        self.operations += 1
 
     def _find(self, handle: int) -> Characteristic:
         if (characteristic := self.peripheral.values.get(handle)) is None:

@@ -59,6 +59,9 @@ async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
     """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
+        # What is read until the connection ends belongs to the readings, which end after it.
+        if pages := entry.runtime_data.pages:
+            await pages.async_shutdown()
         await entry.runtime_data.instant_readout.async_end()
     if entry.disabled_by:
         async_forget(hass, entry)

@@ -1,7 +1,7 @@
 """Reads and writes the registers of one smallBMS NG over Bluetooth."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 import logging
 from typing import Final, Self, TypeGuard
@@ -24,7 +24,7 @@ from .errors import (
     connecting,
 )
 from .link import Link, OnValue, Timing
-from .protocol.answers import Answer, Gathering, Reading, Refusal, Silence
+from .protocol.answers import Answer, Gathering, Latest, Reading, Refusal, Silence
 from .protocol.payloads import Value
 from .protocol.registers import (
     BatterySource,
@@ -99,6 +99,7 @@ class VeSmartClient:
         self._link: Link | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._bank: Mapping[str, object] = {}
+        self._latest = Latest()
         self.instances: tuple[int, ...] = ()
 
     @property
@@ -129,10 +130,7 @@ class VeSmartClient:
             if self.connected:
                 return
             await self._end()
-            self._radios.begin()
-            done = False
-            while not done:
-                done = await self._connect_by_next_radio()
+            await self._connect_by_a_radio()
 
     async def disconnect(self) -> None:
         """End the connection, if there is one. Raises nothing."""
@@ -140,9 +138,14 @@ class VeSmartClient:
             await self._end()
 
     async def read(self, instance: int, registers: Iterable[int]) -> dict[int, Answer]:
-        """Return what became of each register, in as few requests as the device takes."""
+        """Return what became of each register, in as few requests as the device takes.
+
+        What the device says by itself after it has answered, while it is asked for more, is the answer then.
+        """
         async with self._operation() as link:
-            return await self._read(link, instance, tuple(dict.fromkeys(registers)))
+            self._latest.forget()
+            answers = await self._read(link, instance, tuple(dict.fromkeys(registers)))
+            return {register: self._latest.of(instance, answer) for register, answer in answers.items()}
 
     async def write(
         self, instance: int, register: Register, value: Value, *, system_voltage: int | None = None
@@ -177,18 +180,51 @@ class VeSmartClient:
                 raise Refused(action.id, code)
             return code == OK
 
-    async def _connect_by_next_radio(self) -> bool:
-        """Connect; return False if the radio has no bond but another one may."""
+    async def _connect_by_a_radio(self) -> None:
+        """Connect by one radio after the other, until one has a bond."""
+        self._radios.begin()
+        errors: list[VeSmartError] = []
+        while (error := await self._failure()) is not None:
+            errors.append(error)
+            if not self._may_try_another(error):
+                raise self._most_telling(errors)
+        self._radios.has_bond()
+
+    async def _failure(self) -> VeSmartError | None:
+        """Connect; return why it did not work out."""
         try:
             await self._connect()
-        except BaseException as error:
+        except VeSmartError as error:
             await self._end()
-            # A PIN that was refused is as wrong by another radio.
-            if isinstance(error, NotPaired) and not isinstance(error, WrongPin) and self._radios.not_paired():
-                return False
+            return error
+        except BaseException:
+            await self._end()
             raise
-        self._radios.paired()
-        return True
+        return None
+
+    def _may_try_another(self, error: VeSmartError) -> bool:
+        """Return whether another radio may do what one failed at. A PIN that was refused is as wrong by another one."""
+        match error:
+            case WrongPin():
+                return False
+            case NoAnswer():
+                return self._radios.has_no_answer()
+            case NotPaired():
+                return self._radios.has_no_bond()
+            case NotReachable():
+                return self._radios.is_out_of_reach()
+        return False
+
+    def _most_telling(self, errors: Sequence[VeSmartError]) -> VeSmartError:
+        """Return which of the errors to raise: a bond that is missing is not hidden behind a radio out of reach."""
+        last = errors[-1]
+        if not isinstance(last, NotReachable | NotPaired) or isinstance(last, WrongPin):
+            return last
+        if isinstance(last, NotReachable) and self._radios.knows_bond:
+            return last
+        # A radio that was answered nothing may have a bond, so that this says less.
+        unpaired = sorted((error for error in errors if isinstance(error, NotPaired)), key=_is_sure)
+        return next(iter(unpaired), last)
 
     async def _connect(self) -> None:
         with connecting(pair=self._pair):
@@ -260,6 +296,7 @@ class VeSmartClient:
                 await link.renew()
 
     def _received(self, value: ReceivedValue) -> None:
+        self._latest.take(value)
         if value.register == _BANK.id:
             self._remember_bank(value.payload)
         if self._on_value is not None:
@@ -332,3 +369,8 @@ def _proves(answer: Answer, register: Register, wanted: bytes) -> TypeGuard[Read
     if isinstance(answer, Refusal) and not answer.transient:
         raise Refused(register.id, answer.code)
     return isinstance(answer, Reading) and any(register.confirms(wanted, found) for found in answer.payloads)
+
+
+def _is_sure(error: NotPaired) -> bool:
+    """Return whether the bond is missing for sure."""
+    return not isinstance(error, NoAnswer)

@@ -224,6 +224,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._async_end_repeat_check()
         if self._end_interval:
             self._end_interval()
+            self._end_interval = None
 
     @callback
     @override

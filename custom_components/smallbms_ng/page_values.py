@@ -21,6 +21,7 @@ from .protocol.registers import (
     choose,
     named,
     on_page,
+    part_of,
 )
 from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister
 
@@ -30,7 +31,7 @@ _EARLY: Final = timedelta(seconds=20)
 
 SETTINGS_AGE: Final = timedelta(hours=1)
 HISTORY_AGE: Final = timedelta(minutes=30)
-# A battery that was not there for so long is gone for good. A cable that is out is found sooner.
+# A battery that was not there, nor missed, for so long is gone for good. A cable that is out is found sooner.
 GONE_AFTER: Final = timedelta(days=1)
 # Over a longer time nobody knows whether a value was always the same.
 _LONGEST_GAP: Final = timedelta(days=2)
@@ -101,6 +102,7 @@ class PageValues:
         self._kept: dict[Key, _Kept] = {}
         self._refused: set[Key] = set()
         self._seen: dict[int, datetime] = {}
+        self._absent: dict[int, datetime] = {}
         self._looked: datetime | None = None
         self._expired: set[Page] = set()
 
@@ -182,10 +184,11 @@ class PageValues:
         if (kept := self._kept.get((battery, register))) is None:
             return False
         old = kept.reading.payloads
-        size = BY_ID[register].key_size
+        several = bool(BY_ID[register].key_size)
         # One of several makes the others no fresher, and one that was not read is of something else.
-        new = tuple(payload if one[:size] == payload[:size] else one for one in old) if size else (payload,)
-        self._keep((battery, register), Reading(register=register, payloads=new), kept.at if size else now)
+        part = part_of(register, payload)
+        new = tuple(payload if part_of(register, one) == part else one for one in old) if several else (payload,)
+        self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
         return new != old
 
     def take_batteries(self, numbers: Iterable[int], now: datetime) -> None:
@@ -206,9 +209,9 @@ class PageValues:
 
     def forget_gone(self, now: datetime) -> list[int]:
         """Forget the batteries that are gone for good, and return which. One that the BMS misses is not."""
-        if self._misses_battery():
-            return []
-        gone = [number for number, seen in self._seen.items() if now - seen >= GONE_AFTER]
+        away = () if self._misses_battery() else (number for number in self._seen if not self.present(number))
+        self._absent = {number: self._absent.get(number, now) for number in away}
+        gone = [number for number, since in self._absent.items() if now - since >= GONE_AFTER]
         for number in gone:
             self.forget(number)
         return gone
@@ -216,6 +219,7 @@ class PageValues:
     def forget(self, battery: int) -> None:
         """Forget a battery."""
         self._seen.pop(battery, None)
+        self._absent.pop(battery, None)
         self._kept = {key: kept for key, kept in self._kept.items() if key[0] != battery}
         self._refused = {key for key in self._refused if key[0] != battery}
 
@@ -250,7 +254,7 @@ class PageValues:
                 for (battery, register), kept in self._kept.items()
             ],
             refused=[StoredRefusal(battery=battery, register=register) for battery, register in self._refused],
-            batteries=[StoredBattery(number=number, seen=seen.timestamp()) for number, seen in self._seen.items()],
+            batteries=[self._battery_to_store(number, seen) for number, seen in self._seen.items()],
         )
 
     def restore(self, stored: StoredPages) -> None:
@@ -259,7 +263,15 @@ class PageValues:
             if row["register"] in BY_ID:
                 self._kept[row["battery"], row["register"]] = _from_store(row)
         self._refused = {(row["battery"], row["register"]) for row in stored.get("refused", ())}
-        self._seen = {row["number"]: utc_from_timestamp(row["seen"]) for row in stored.get("batteries", ())}
+        batteries = stored.get("batteries", [])
+        self._seen = {row["number"]: utc_from_timestamp(row["seen"]) for row in batteries}
+        self._absent = {row["number"]: utc_from_timestamp(row["absent"]) for row in batteries if "absent" in row}
+
+    def _battery_to_store(self, number: int, seen: datetime) -> StoredBattery:
+        stored = StoredBattery(number=number, seen=seen.timestamp())
+        if absent := self._absent.get(number):
+            stored["absent"] = absent.timestamp()
+        return stored
 
     def _misses_battery(self) -> bool:
         """Return whether the BMS says that a battery is lost, or that those that it finds make no bank."""

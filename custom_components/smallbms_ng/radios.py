@@ -30,33 +30,57 @@ class _Manager(Protocol):
 class Radios:
     """Has connections to one device made by another radio, once one turned out to have no bond with it.
 
-    unpaired holds the sources of those. They come last, but are still tried if no other will do: a bond may be made at
-    any time.
+    unpaired holds the sources of those, paired of those that have one. The unpaired come last, but are still tried if
+    no other will do: a bond may be made at any time.
     """
 
     def __init__(self, unpaired: Iterable[str] = ()) -> None:
         self.unpaired = set(unpaired)
+        self.paired: set[str] = set()
         self._tried: set[str] = set()
         self._heard: frozenset[str] = frozenset()
+        self._offered: frozenset[str] = frozenset()
         self._used: str | None = None
+
+    @property
+    def knows_bond(self) -> bool:
+        """Whether one of those that hear the device is known to have a bond."""
+        return not self.paired.isdisjoint(self._heard)
 
     def begin(self) -> None:
         """Begin with a new connection, which every radio may be tried for."""
         self._tried.clear()
+        self._heard = self._offered = frozenset()
         self._used = None
 
-    def paired(self) -> None:
+    def has_bond(self) -> None:
         """Hear that the radio in use has a bond."""
         if self._used:
             self.unpaired.discard(self._used)
+            self.paired.add(self._used)
 
-    def not_paired(self) -> bool:
+    def has_no_bond(self) -> bool:
         """Hear that the radio in use has no bond; return whether there is another one to try."""
         if self._used is None:
             return False
         self.unpaired.add(self._used)
-        self._tried.add(self._used)
-        self._used = None
+        self.paired.discard(self._used)
+        return self._has_more(self._used)
+
+    def has_no_answer(self) -> bool:
+        """Hear that the radio in use may have no bond; return whether there is another one to try."""
+        if self._used is None or self._used in self.paired:
+            return False
+        return self._has_more(self._used)
+
+    def is_out_of_reach(self) -> bool:
+        """Hear that none to choose from gets through; return whether to try those that were left out of the choice."""
+        return bool(self._offered) and not self.knows_bond and self._has_more(*self._offered)
+
+    def _has_more(self, *tried: str) -> bool:
+        """Note which were tried in vain; return whether others hear the device."""
+        self._tried.update(tried)
+        self._offered, self._used = frozenset(), None
         return not self._heard <= self._tried
 
     def steered(self, client_class: type[BleakClient]) -> type[BleakClient]:
@@ -75,8 +99,11 @@ class Radios:
     def _select(self, paths: Sequence[_Path]) -> list[_Path]:
         """Return by which radios to connect, of those that hear the device."""
         self._heard = frozenset(path.scanner.source for path in paths)
-        left = [path for path in paths if path.scanner.source not in self._tried]
-        return [path for path in left if path.scanner.source not in self.unpaired] or left
+        # Another one may have gone meanwhile.
+        left = [path for path in paths if path.scanner.source not in self._tried] or list(paths)
+        offered = [path for path in left if path.scanner.source not in self.unpaired] or left
+        self._offered = frozenset(path.scanner.source for path in offered)
+        return offered
 
 
 class _Selection:

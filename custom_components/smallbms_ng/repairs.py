@@ -18,7 +18,8 @@ from .const import DOMAIN
 from .coordinator import SmallBmsConfigEntry
 from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
 from .page_values import Want
-from .pages import LEVELS, PagesCoordinator
+from .pages import PagesCoordinator
+from .protocol.levels import LEVELS
 from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, Name, named
 
 type UserInput = Mapping[str, float]

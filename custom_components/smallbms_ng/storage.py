@@ -64,19 +64,24 @@ class StoredRefusal(TypedDict):
 
 
 class StoredBattery(TypedDict):
-    """A battery, and when it was last there."""
+    """A battery, and when it was last there.
+
+    absent: since when it is known to be away, and not missed.
+    """
 
     number: int
     seen: float
+    absent: NotRequired[float]
 
 
 class StoredPages(TypedDict, total=False):
-    """What is kept of what was read over a connection, and which radios have no bond for one."""
+    """What is kept of what was read over a connection, and which radios have a bond for one, or none."""
 
     registers: list[StoredRegister]
     refused: list[StoredRefusal]
     batteries: list[StoredBattery]
     unpaired: list[str]
+    paired: list[str]
 
 
 class SeldomStore[Content: Mapping[str, object]]:

@@ -55,11 +55,12 @@ class VeSmartSession:
 class VeSmartService:
     """Makes the sessions of one device; serve is what the device calls for every link.
 
-    session is the latest one, so that whoever watches the device can ask how its central behaved.
+    box is what the next session serves. session is the latest one, so that whoever watches the device can ask how its
+    central behaved.
     """
 
     def __init__(self, box: RegisterBox, quirks: Quirks | None = None) -> None:
-        self._box = box
+        self.box = box
         self._quirks = quirks or Quirks()
         self.session: VeSmartSession | None = None
 
@@ -76,5 +77,5 @@ class VeSmartService:
 
     def serve(self, link: VeSmartLink) -> VeSmartSession:
         """Begin the session of a link."""
-        self.session = VeSmartSession(link, self._box, self._quirks)
+        self.session = VeSmartSession(link, self.box, self._quirks)
         return self.session

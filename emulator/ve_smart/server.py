@@ -125,7 +125,19 @@ class VeSmartServer:
         self._send_due_answers()
         if self._responder.has_subscriber and self._clock() >= self._announce_at:
             self._announce_at = self._clock() + ANNOUNCE_PERIOD
-            self._announce()
+            self.announce()
+
+    def announce(self) -> None:
+        """Send to the subscriber what has changed, unasked."""
+        # A central that is slow to take chunks gets the newest value when it does, not a queue of old ones.
+        if self._answers or not self._outbox.ready:
+            return
+        for stream in self._streams(self._responder.changes()):
+            self.send(stream)
+
+    def send(self, stream: bytes) -> None:
+        """Send any stream, asked for or not."""
+        self._outbox.put(stream, self._largest_chunk, false_start=self.quirks.false_starts)
 
     @property
     def _largest_chunk(self) -> int:
@@ -180,17 +192,7 @@ class VeSmartServer:
 
     def _send_due_answers(self) -> None:
         while self._answers and self._answers[0][0] <= self._clock():
-            self._send(self._answers.popleft()[1])
-
-    def _announce(self) -> None:
-        # A central that is slow to take chunks gets the newest value when it does, not a queue of old ones.
-        if self._answers or not self._outbox.ready:
-            return
-        for stream in self._streams(self._responder.changes()):
-            self._send(stream)
-
-    def _send(self, stream: bytes) -> None:
-        self._outbox.put(stream, self._largest_chunk, false_start=self.quirks.false_starts)
+            self.send(self._answers.popleft()[1])
 
     def _streams(self, records: list[bytes]) -> list[bytes]:
         if not self.quirks.one_stream:

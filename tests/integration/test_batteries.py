@@ -23,6 +23,7 @@ from .bench import Bench, CountingBox, a_bench
 from .conftest import ADDRESS, Radio
 
 SERIAL_NUMBER = 0x010A
+HOUR = timedelta(hours=1)
 UNPLUGGED = 1
 # The same one, as an instance.
 TAKEN_OUT = frozenset({2})
@@ -142,7 +143,7 @@ async def test_a_device_that_counts_its_batteries_anew(hass: HomeAssistant, radi
     bench = Bench(hass, radio)
     box = RenumberingBox(bench.bms, bench.device)
     box.forget()
-    bench.box = bench.service._box = box
+    bench.box = bench.service.box = box
     async with a_bench(bench):
         await bench.load()
         serials = {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)}
@@ -180,6 +181,37 @@ async def test_a_battery_that_the_bms_misses_is_not_gone(hass: HomeAssistant, be
         await bench.press("read_now")
     assert present(bench) == [1, 2, 3, 4]
     assert shown(bench, 2, "voltage") == STATE_UNAVAILABLE
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+async def test_a_battery_that_the_bms_stops_missing(hass: HomeAssistant, bench: Bench, restarts: bool) -> None:
+    """It is away from then on: whoever took it out on purpose, or sets the bank up anew, has a day to put it back."""
+    await unplug(bench, UNPLUGGED)
+    await bench.wait(2 * GONE_AFTER)
+    bench.box.left_out = TAKEN_OUT
+    await unplug(bench, None)
+    assert bench.state("sensor", "error").state == "none"
+    assert present(bench) == [1, 2, 3, 4]
+    await bench.wait(GONE_AFTER - HOUR)
+    if restarts:
+        await bench.reload()
+    await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4]
+    await bench.wait(HOUR)
+    await bench.press("read_now")
+    assert present(bench) == [1, 3, 4]
+
+
+async def test_a_battery_that_was_back_meanwhile(bench: Bench) -> None:
+    bench.box.left_out = TAKEN_OUT
+    await bench.press("read_now")
+    await bench.wait(GONE_AFTER - HOUR)
+    bench.box.left_out = frozenset()
+    await bench.press("read_now")
+    bench.box.left_out = TAKEN_OUT
+    await bench.wait(HOUR)
+    await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4]
 
 
 async def test_that_nothing_was_read_takes_no_battery_away(bench: Bench) -> None:

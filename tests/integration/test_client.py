@@ -1,7 +1,7 @@
 """The client, through Home Assistant's Bluetooth manager, with an emulated device at the other end."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
@@ -39,9 +39,11 @@ from emulator.device import DEFAULT_ADDRESS, EmulatedDevice, VeSmartLink
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedClient, EmulatedScanner
 from emulator.ve_smart.bms_registers import BmsRegisters
+from emulator.ve_smart.cbor_records import value
 from emulator.ve_smart.chunks import Channel
 from emulator.ve_smart.link import VeSmartService
 from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
+from emulator.ve_smart.register_box import Refusal as BoxRefusal
 from emulator.ve_smart.server import KeepAlive, VeSmartServer
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
@@ -58,6 +60,7 @@ QUICK: Final = Timing(
     acknowledgment=0.05,
     read_back=(0, 0.01, 0.02),
 )
+TAIL_CURRENT: Final = named(Name.TAIL_CURRENT)[0]
 FLOOR: Final = named(Name.DISCHARGE_FLOOR)[0]
 SOC: Final = named(Name.STATE_OF_CHARGE)[0]
 MODE: Final = named(Name.MODE)[0]
@@ -119,7 +122,7 @@ class Bench:
     def operations(self) -> int:
         """How many operations the present link has seen."""
         link = self.device.peripheral.link
-        return link._operations if link else 0
+        return link.operations if link else 0
 
 
 @pytest.fixture
@@ -319,7 +322,7 @@ async def test_a_write_that_takes_effect_late(bench: Bench) -> None:
         def write(self, instance: int, register: int, payload: bytes) -> None:
             asyncio.get_running_loop().call_later(0.015, super().write, instance, register, payload)
 
-    bench.service._box = LateBox(bench.bms, bench.device)
+    bench.service.box = LateBox(bench.bms, bench.device)
     async with bench.client() as client:
         assert (await client.write(client.main_instance, FLOOR, 30)).value == 30
 
@@ -329,7 +332,7 @@ async def test_a_state_of_charge_that_moves_on_was_written(bench: Bench) -> None
         def write(self, instance: int, register: int, payload: bytes) -> None:
             super().write(instance, register, (int.from_bytes(payload, "little") - 7).to_bytes(2, "little"))
 
-    bench.service._box = MovingBox(bench.bms, bench.device)
+    bench.service.box = MovingBox(bench.bms, bench.device)
     async with bench.client() as client:
         assert (await client.write(client.main_instance, SOC, 60)).value == pytest.approx(59.93)
 
@@ -506,8 +509,34 @@ async def test_lost_while_nothing_is_under_way(bench: Bench) -> None:
 
 async def test_a_bank_register_of_another_kind(bench: Bench) -> None:
     async with bench.client() as client:
-        bench.server._send(bytes.fromhex("080019038041 04"))
+        bench.server.send(bytes.fromhex("080019038041 04"))
         assert isinstance((await client.read(client.main_instance, [CELL.id]))[CELL.id], Reading)
+
+
+@pytest.mark.parametrize(
+    ("register", "newer"),
+    [(TAIL_CURRENT, bytes((60, 0))), (CELL, bytes((2, 1, 77, 1)))],
+    ids=["one payload", "several payloads"],
+)
+async def test_what_is_said_after_the_answer_takes_its_place(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, register: Register, newer: bytes
+) -> None:
+    """While the rest is asked for, of which the device is told to take little at a time."""
+    read = bench.box.read
+
+    def interrupted(instance: int, one: int) -> Sequence[bytes] | BoxRefusal:
+        if one == FLOOR.id:
+            bench.server.send(value(instance, register.id, newer))
+        return read(instance, one)
+
+    monkeypatch.setattr(bench.box, "read", interrupted)
+    rest = [one for one in READABLE if one not in {register.id, FLOOR.id}]
+    async with bench.client(Quirks(largest_request=20)) as client:
+        answers = await client.read(client.main_instance, [register.id, *rest, FLOOR.id])
+    reading = answers[register.id]
+    assert isinstance(reading, Reading)
+    assert newer in reading.payloads
+    assert len(reading.payloads) == (16 if register is CELL else 1)
 
 
 async def test_the_keep_alive_does_not_pile_up(bench: Bench) -> None:
@@ -649,7 +678,7 @@ GARBAGE: Final = (b"\xff", b"\x08\x00\x19", b"\x0b\x00", b"\xc5\x82\x1b\xff", b"
 async def test_nothing_but_garbage(bench: Bench, garbage: bytes) -> None:
     async with bench.client() as client:
         with (
-            patch.object(bench.server, "_answer", lambda _: bench.server._send(garbage)),
+            patch.object(bench.server, "_answer", lambda _: bench.server.send(garbage)),
             pytest.raises(BadAnswer),
         ):
             await client.read(client.main_instance, READABLE)
@@ -665,7 +694,7 @@ async def test_garbage_between(bench: Bench) -> None:
             server._notify(Channel.CONTROL, b"\x55")
             server._notify(Channel.DATA, b"\xff")
             server._notify(Channel.CONTROL, b"\xf8")
-            server._send(b"\x0b\x00")
+            server.send(b"\x0b\x00")
             answer(stream)
 
         with patch.object(server, "_answer", with_garbage):

@@ -1,8 +1,8 @@
 """Settings as numbers: what they take, and what is shown once the device has taken it, or has not."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
-from typing import Final
+from typing import Final, override
 
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
@@ -10,6 +10,7 @@ import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
 from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.battery.layout import BankLayout
 from emulator.bms.settings import SettingKey
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
@@ -21,6 +22,7 @@ from .conftest import Radio
 
 KEEP_ALIVE: Final = 0x0093
 TAIL_CURRENT: Final = 0x1002
+FLOOR: Final = 0x1008
 MINUTE: Final = timedelta(minutes=1)
 
 
@@ -183,6 +185,56 @@ async def test_a_refused_write(bench: Bench) -> None:
     assert bench.state("number", "tail_current").state == "4.0"
 
 
+async def test_nothing_is_written_if_one_of_several_makes_no_sense(bench: Bench) -> None:
+    values = {Name.LOW_SOC_WARNING: 40, Name.TAIL_CURRENT: 11}
+    with pytest.raises(ServiceValidationError) as raised:
+        await bench.run(bench.pages.async_write_all(values))
+    assert raised.value.translation_key == "invalid_value"
+    assert not bench.box.reads, "something was sent"
+    assert written(bench) == []
+
+
+class PartlyRefusingBox(CountingBox):
+    """Takes the warning, and not the floor after it, at which something else happens."""
+
+    then: Callable[[], None]
+
+    @override
+    def write(self, instance: int, register: int, payload: bytes) -> Refusal | None:
+        if register != FLOOR:
+            return super().write(instance, register, payload)
+        self.then()
+        return Refusal.BUSY
+
+
+@pytest.mark.parametrize(
+    ("loses_link", "key", "tail_current"), [(False, "refused", "6.0"), (True, "connection_lost", "4.0")]
+)
+async def test_only_one_of_two_is_taken(bench: Bench, loses_link: bool, key: str, tail_current: str) -> None:
+    """What the device has is shown at once, as far as it can still be asked."""
+    box = PartlyRefusingBox(bench.bms, bench.device)
+    box.forget()
+
+    def then() -> None:
+        bench.bms.change_setting(SettingKey.TAIL_CURRENT, 6)
+        if loses_link:
+            bench.device.peripheral.drop_link()
+
+    box.then = then
+    bench.box = bench.service.box = box
+    with pytest.raises(HomeAssistantError) as raised:
+        await bench.run(bench.pages.async_write_all({Name.LOW_SOC_WARNING: 40, Name.DISCHARGE_FLOOR: 30}))
+    await bench.settle()
+    assert raised.value.translation_key == key
+    assert (bench.bms.settings.low_soc_warning, bench.bms.settings.discharge_floor) == (40, 10)
+    assert bench.state("number", "low_soc_warning").state == "40.0"
+    assert bench.state("number", "discharge_floor").state == "10.0"
+    assert bench.state("number", "tail_current").state == tail_current
+    await bench.wait(HOLD + timedelta(seconds=1))
+    await bench.wait(MINUTE)
+    assert bench.state("number", "tail_current").state == "6.0"
+
+
 class LateBox(CountingBox):
     """Takes what is written only when it is told to."""
 
@@ -203,7 +255,7 @@ async def test_an_ignored_and_late_write(hass: HomeAssistant, radio: Radio) -> N
     box = LateBox(bench.bms, bench.device)
     box.forget()
     box.waiting = []
-    bench.box = bench.service._box = box
+    bench.box = bench.service.box = box
     async with a_bench(bench):
         await bench.load()
         await bench.press("read_now")

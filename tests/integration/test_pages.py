@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY
 from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE, EVENT_HOMEASSISTANT_STOP, STATE_UNAVAILABLE
@@ -447,6 +447,21 @@ async def test_unloaded_in_the_middle_of_a_read(loaded: Bench) -> None:
     await loaded.unload()
     assert loaded.idle
     await task
+
+
+async def test_what_is_read_while_it_is_unloaded_is_kept(
+    loaded: Bench, hass_storage: dict[str, dict[str, Any]]
+) -> None:
+    """It reaches the readings before they are written, and starts nothing that goes on after the end."""
+    loaded.service.quirks = Quirks(answer_delay=0.05)
+    loaded.bms.faults.hardware_fault = True
+    loaded.bms.refresh()
+    task = loaded.hass.async_create_task(loaded.pages.async_refresh())
+    await loaded.until(lambda: bool(loaded.box.reads))
+    await loaded.unload()
+    await task
+    stored = hass_storage[f"smallbms_ng.{loaded.entry.entry_id}"]["data"]
+    assert stored["codes"] == ["E-B11"]
 
 
 async def test_unloaded_in_the_middle_of_a_write(loaded: Bench) -> None:

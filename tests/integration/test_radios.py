@@ -6,16 +6,20 @@ from datetime import timedelta
 from typing import Final
 
 from bleak import BleakClient
+import bleak_retry_connector
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
+from custom_components.smallbms_ng.client import NoSlot, NotPaired
 from custom_components.smallbms_ng.radios import Radios
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 
 from .bench import Bench, a_bench, is_lost
 from .conftest import ADDRESS, Radio
+from .connected import Mute
+from .repairs_client import issues
 
 NEAR: Final = "02:00:00:00:E5:02"
 FAR: Final = "02:00:00:00:E5:01"
@@ -32,6 +36,7 @@ class TwoRadios:
         self.set_signals(near=-40, far=-80)
         bench.radio.add(self.near)
         self.connections: Counter[str] = Counter()
+        self._on_next: Callable[[], None] | None = None
         self._connect = bench.device.peripheral.connect
         monkeypatch.setattr(bench.device.peripheral, "connect", self._connected)
 
@@ -50,23 +55,47 @@ class TwoRadios:
         await self.bench.press("read_now")
         return self.connections
 
+    async def fail(self) -> str | None:
+        """Read everything now, in vain; return what the user is told, and note by which radios it was tried."""
+        with pytest.raises(HomeAssistantError) as raised:
+            await self.read()
+        assert self.idle
+        return raised.value.translation_key
+
+    def lose_far(self) -> None:
+        """Let the far radio go away as soon as the near one connects."""
+
+        def lose() -> None:
+            self.bench.radio.undo.pop(0)()
+
+        self._on_next = lose
+
     @property
     def idle(self) -> bool:
         return self.bench.idle and self.near.free_slots == self.near.slots
 
     def _connected(self, central: str, *, on_notify: Callable[[int, bytes], None], on_lost: Callable[[], None]) -> Link:
         self.connections[central] += 1
+        then, self._on_next = self._on_next, None
+        if then:
+            then()
         return self._connect(central, on_notify=on_notify, on_lost=on_lost)
 
 
 @pytest.fixture
-async def radios(hass: HomeAssistant, radio: Radio, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[TwoRadios]:
+async def two(hass: HomeAssistant, radio: Radio, monkeypatch: pytest.MonkeyPatch) -> AsyncGenerator[TwoRadios]:
     async with a_bench(Bench(hass, radio)) as bench:
-        radios = TwoRadios(bench, monkeypatch)
-        radios.advertise()
-        await bench.load()
-        yield radios
-    assert radios.idle
+        two = TwoRadios(bench, monkeypatch)
+        two.advertise()
+        yield two
+    assert two.idle
+
+
+@pytest.fixture
+async def radios(two: TwoRadios) -> TwoRadios:
+    """Return two radios that the device was read by once, so that it is known which has the bond."""
+    await two.bench.load()
+    return two
 
 
 async def test_the_one_with_the_bond_is_found_at_the_first_read(radios: TwoRadios) -> None:
@@ -148,6 +177,73 @@ async def test_the_one_with_the_bond_has_no_slot(radios: TwoRadios) -> None:
     assert not radios.connections
 
 
+async def test_the_one_with_the_bond_has_no_slot_after_a_restart(radios: TwoRadios) -> None:
+    """Which one has a bond is known then, too."""
+    await radios.bench.unload()
+    radios.far.slots = 0
+    radios.connections.clear()
+    radios.advertise()
+    await radios.bench.load()
+    assert isinstance(radios.bench.pages.last_error, NoSlot)
+    assert not radios.connections
+    assert not issues(radios.bench.hass)
+
+
+async def test_a_device_that_does_not_answer(radios: TwoRadios) -> None:
+    """That does not mean that the bond is lost, and no other radio has one."""
+    serve = radios.bench.device.make_ve_smart_server
+    radios.bench.device.make_ve_smart_server = lambda _link: Mute()
+    assert await radios.fail() == "no_answer"
+    assert radios.connections == {FAR: 1}
+    assert not issues(radios.bench.hass)
+    radios.bench.device.make_ve_smart_server = serve
+    assert await radios.read() == {FAR: 1}
+
+
+async def test_a_device_that_answers_none_of_them(hass: HomeAssistant, radio: Radio, two: TwoRadios) -> None:
+    """The one that was let in may have a bond. That the other one has none says nothing about it."""
+    two.near.pin, two.far.pin = two.bench.device.pin, None
+    two.bench.device.make_ve_smart_server = lambda _link: Mute()
+    await two.bench.load()
+    for _ in range(2):
+        assert await two.fail() == "no_answer"
+    assert not issues(hass)
+    two.bench.device.make_ve_smart_server = two.bench.service.serve
+    assert await two.read() == {NEAR: 1}
+
+
+@pytest.mark.parametrize("out_of_reach", ["no slot", "gone", "gone meanwhile"])
+async def test_a_bond_is_missing_and_the_other_radio_is_out_of_reach(
+    hass: HomeAssistant, two: TwoRadios, out_of_reach: str
+) -> None:
+    """Nobody knows of a bond there. Whatever the other radio lacks, the owner has to pair."""
+    two.far.pin = None
+    match out_of_reach:
+        case "no slot":
+            two.far.slots = 0
+        case "gone":
+            two.far.devices.clear()
+        case _:
+            two.lose_far()
+    await two.bench.load()
+    for _ in range(2):
+        assert isinstance(two.bench.pages.last_error, NotPaired)
+        assert set(issues(hass)) == {"not_paired"}
+        assert set(two.connections) == {NEAR}
+        assert await two.fail() == "not_paired"
+    await two.bench.reload()
+    assert set(issues(hass)) == {"not_paired"}
+
+
+async def test_no_radio_has_a_bond_and_somebody_holds_the_device(radios: TwoRadios) -> None:
+    """What is known of a bond does not make it seem lost."""
+    radios.far.pin = None
+    radios.bench.device.peripheral.bonds.clear()
+    assert await radios.fail() == "not_paired"
+    radios.bench.device.faults.refuse_connections = True
+    assert await radios.fail() == "not_reachable"
+
+
 async def test_the_device_takes_no_connection(radios: TwoRadios) -> None:
     radios.bench.device.faults.refuse_connections = True
     with pytest.raises(HomeAssistantError) as raised:
@@ -159,7 +255,20 @@ async def test_the_device_takes_no_connection(radios: TwoRadios) -> None:
 
 async def test_where_the_choice_is_made_elsewhere(radios: TwoRadios, monkeypatch: pytest.MonkeyPatch) -> None:
     """Should Home Assistant's client choose in another way some day, it chooses as it does for everybody."""
-    monkeypatch.setattr("custom_components.smallbms_ng.radios._CHOICE", "_no_such_method")
+    made: list[BleakClient] = []
+
+    class Elsewhere:
+        """Home Assistant's client in another one, which has no such method."""
+
+        def __init__(self, *args: object, **kwargs: object) -> None:
+            self._client = home_assistants(*args, **kwargs)
+            made.append(self._client)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(self._client, name)
+
+    home_assistants: Callable[..., BleakClient] = bleak_retry_connector.BleakClientWithServiceCache
+    monkeypatch.setattr(bleak_retry_connector, "BleakClientWithServiceCache", Elsewhere)
     with pytest.raises(HomeAssistantError) as raised:
         await radios.read()
     assert raised.value.translation_key == "not_paired"
@@ -167,6 +276,7 @@ async def test_where_the_choice_is_made_elsewhere(radios: TwoRadios, monkeypatch
     radios.set_signals(near=-80, far=-40)
     assert await radios.read() == {FAR: 1}
     assert not is_lost(radios.bench)
+    assert made
 
 
 def test_a_client_that_does_not_choose() -> None:

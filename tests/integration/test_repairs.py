@@ -232,7 +232,7 @@ class NeverFull(CountingBox):
 def never_full(bench: Bench) -> NeverFull:
     box = NeverFull(bench.bms, bench.device)
     box.forget()
-    bench.box = bench.service._box = box
+    bench.box = bench.service.box = box
     return box
 
 
@@ -241,7 +241,7 @@ async def test_m_v3_a_full_charge_is_needed(bench: Bench, never_full: NeverFull,
     never_full.days = days
     await bench.load()
     assert set(issues(bench.hass)) == ({"balancer_unknown"} if told else set())
-    bench.box = bench.service._box = CountingBox(bench.bms, bench.device)
+    bench.box = bench.service.box = CountingBox(bench.bms, bench.device)
     bench.box.forget()
     bench.bms.synchronize()
     await bench.press("read_now")

@@ -1,7 +1,7 @@
 """What the device says by itself while a connection is held for the next change."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
 from typing import Final
 
@@ -10,9 +10,12 @@ from homeassistant.core import Event, EventStateChangedData, HomeAssistant, call
 import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
+from custom_components.smallbms_ng.pages import HOLD
 from emulator.bms.settings import SettingKey
 from emulator.ve_smart.cbor_records import value
 from emulator.ve_smart.quirks import Quirks
+from emulator.ve_smart.register_box import Refusal
+from emulator.ve_smart.server import VeSmartServer
 
 from .bench import MAIN, Bench, a_bench, is_lost
 from .conftest import Radio, entity_id
@@ -23,6 +26,7 @@ OTHER_FLOOR: Final = 0x210B
 CELL: Final = 0x0381
 VOLTAGE: Final = 0xED8D
 TAIL_CURRENT: Final = 0x1002
+STATE_OF_CHARGE: Final = 0x0FFF
 
 
 @pytest.fixture
@@ -50,11 +54,16 @@ async def let_it_speak(bench: Bench) -> None:
     assert bench.service.session is session, "another connection was made"
 
 
+def server_of(bench: Bench) -> VeSmartServer:
+    """Return the device's end of the present session."""
+    assert bench.service.session
+    return bench.service.session.server
+
+
 async def say(bench: Bench, *records: bytes) -> None:
     """Let the device send something by itself, and Home Assistant show it."""
-    assert bench.service.session
     for record in records:
-        bench.service.session.server._send(record)
+        server_of(bench).send(record)
     await bench.settle()
     await bench.wait(2 * SECOND)
 
@@ -160,9 +169,8 @@ async def test_the_same_again_writes_nothing(held: Bench, writes: Counter[str]) 
 async def test_what_came_last_is_shown_when_the_connection_ends(held: Bench) -> None:
     held.bms.change_setting(SettingKey.TAIL_CURRENT, 6)
     held.bms.set_state_of_charge(81)
-    assert held.service.session
     await held.wait(SECOND)
-    held.service.session.server._announce()
+    server_of(held).announce()
     await held.settle()
     await held.press("read_now")
     assert held.idle
@@ -170,10 +178,33 @@ async def test_what_came_last_is_shown_when_the_connection_ends(held: Bench) -> 
     assert held.state("number", "state_of_charge").state == "81.0"
 
 
+async def test_what_is_said_after_the_answer_counts(held: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While the rest is asked for, in many small requests."""
+    await held.wait(HOLD + SECOND)
+    assert held.idle
+    held.device.peripheral.mtu = 23
+    held.service.quirks = Quirks(largest_request=20)
+    held.box.announces = False
+    read, asked = held.box.read, list[int]()
+
+    def interrupted(instance: int, register: int) -> Sequence[bytes] | Refusal:
+        asked.append(register)
+        # Far enough to be in another request.
+        if asked[-10:-9] == [STATE_OF_CHARGE]:
+            held.bms.set_state_of_charge(81)
+            server_of(held).send(value(MAIN, STATE_OF_CHARGE, (8100).to_bytes(2, "little")))
+        return read(instance, register)
+
+    monkeypatch.setattr(held.box, "read", interrupted)
+    await held.press("read_now")
+    assert held.bms.monitor.state_of_charge == 81
+    assert held.state("number", "state_of_charge").state == "81.0"
+    assert held.state("sensor", "battery_level").state == "81.0"
+
+
 async def test_the_entry_ends_with_something_to_tell(held: Bench) -> None:
     await held.wait(SECOND)
-    assert held.service.session
-    held.service.session.server._send(value(MAIN, TAIL_CURRENT, (60).to_bytes(2, "little")))
+    server_of(held).send(value(MAIN, TAIL_CURRENT, (60).to_bytes(2, "little")))
     await held.settle()
     await held.unload()
     assert held.idle
@@ -183,8 +214,7 @@ async def test_the_link_is_lost_with_something_to_tell(held: Bench) -> None:
     """The setting is what the device has. Of the readings, what it advertises by now is newer."""
     held.bms.change_setting(SettingKey.TAIL_CURRENT, 6)
     held.bms.step(current=-42, ambient=20, seconds=1)
-    assert held.service.session
-    held.service.session.server._announce()
+    server_of(held).announce()
     await held.settle()
     held.device.peripheral.drop_link()
     held.bms.step(current=-5, ambient=20, seconds=1)

@@ -9,7 +9,6 @@ from typing import Final
 import pytest
 
 from emulator.device import EmulatedDevice, VeSmartLink, VeSmartServer
-from emulator.gatt import Link
 from emulator.ve_smart.chunks import Channel
 
 
@@ -34,7 +33,7 @@ class Traffic:
 
     device: EmulatedDevice
     passed: int = 0
-    links: list[Link] = field(default_factory=list)
+    links: list[VeSmartLink] = field(default_factory=list)
     _cut_after: int | None = None
 
     def tap(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -46,7 +45,7 @@ class Traffic:
             self.count()
 
         def make_tapped_server(link: VeSmartLink) -> VeSmartServer:
-            self.links.append(link._link)
+            self.links.append(link)
             return _Tapped(make_server(link), self)
 
         monkeypatch.setattr(VeSmartLink, "notify", notified)
@@ -55,7 +54,7 @@ class Traffic:
     @property
     def places(self) -> list[Place]:
         """Every place at which what was just counted could have been cut."""
-        operations = [Place(operations=count) for count in range(self.links[-1]._operations)]
+        operations = [Place(operations=count) for count in range(self.links[-1].operations)]
         return [*operations, *(Place(passed=count + 1) for count in range(self.passed))]
 
     @contextmanager
@@ -67,7 +66,7 @@ class Traffic:
         yield
         self._cut_after = self.device.faults.lose_link_after = None
         assert self.passed >= (place.passed or 0), place
-        assert place.operations in {None, self.links[-1]._operations}, place
+        assert place.operations in {None, self.links[-1].operations}, place
 
     def count(self) -> None:
         """Note that something passes."""

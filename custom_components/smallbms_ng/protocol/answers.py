@@ -1,11 +1,11 @@
 """What became of each register that was asked for."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from .payloads import PayloadError, Value
-from .registers import BY_ID
+from .registers import BY_ID, part_of
 from .ve_smart import ControlError, Event
 from .ve_smart_records import OK, Malformed, Opcode, Outcome, ReceivedValue, Response
 
@@ -61,6 +61,30 @@ class Silence:
 type Answer = Reading | Refusal | Silence
 
 
+class Latest:
+    """What was said last of each part of each register, asked or not."""
+
+    def __init__(self) -> None:
+        self._payloads: dict[tuple[int, int, bytes], bytes] = {}
+
+    def forget(self) -> None:
+        """Begin anew."""
+        self._payloads.clear()
+
+    def take(self, value: ReceivedValue) -> None:
+        """Take a value, in the order of coming."""
+        self._payloads[value.instance, value.register, part_of(value.register, value.payload)] = value.payload
+
+    def of(self, instance: int, answer: Answer) -> Answer:
+        """Return an answer with what was said after it in its place."""
+        if not isinstance(answer, Reading):
+            return answer
+        register = answer.register
+        parts = ((instance, register, part_of(register, payload)) for payload in answer.payloads)
+        latest = (self._payloads.get(part, payload) for part, payload in zip(parts, answer.payloads, strict=True))
+        return replace(answer, payloads=tuple(latest))
+
+
 class Gathering:
     """Collects the answers to one request, in whatever order and company they come.
 
@@ -108,9 +132,8 @@ class Gathering:
     def _take_payload(self, register: int, payload: bytes) -> bool:
         if register not in self._payloads:
             return False
-        row = BY_ID.get(register)
         # A payload that is sent again, unasked, takes the place of the one before.
-        self._payloads[register][payload[: row.key_size] if row else b""] = payload
+        self._payloads[register][part_of(register, payload)] = payload
         return True
 
     def _refuse(self, register: int, code: int) -> bool:

@@ -478,6 +478,12 @@ def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource,
     )
 
 
+def part_of(register: int, payload: bytes) -> bytes:
+    """Return what tells a payload from the others of its register; nothing where there is only one."""
+    row = BY_ID.get(register)
+    return payload[: row.key_size] if row else b""
+
+
 def main_instance(instances: Sequence[int]) -> int:
     """Return the instance of the device as a whole: 0 if it is there, as it is on products with one function."""
     return 0 if 0 in instances or not instances else instances[0]

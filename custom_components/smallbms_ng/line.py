@@ -1,0 +1,146 @@
+"""The connection to one device: whose turn it is, how long it is held, and whose values come over it."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime, timedelta
+
+from bleak.backends.device import BLEDevice
+from homeassistant.components.bluetooth import async_ble_device_from_address
+from homeassistant.config_entries import ConfigEntry
+from homeassistant.const import CONF_ADDRESS
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.helpers.event import async_call_later
+from homeassistant.util.dt import utcnow
+
+from .client import Lost, Refused, Timing, VeSmartClient, VeSmartError
+from .protocol.ve_smart_records import ReceivedValue
+from .radios import Radios
+
+
+class Line:
+    """One connection for many who want something of a device: they take turns, and it is held for the next.
+
+    hold is for how long. on_value is told of what comes, asked for or not, of the device (None) or a battery, as far as
+    that is sure. on_failure hears why a turn failed. before_end is called while there is still a connection.
+    """
+
+    def __init__(
+        self,
+        hass: HomeAssistant,
+        entry: ConfigEntry,
+        *,
+        radios: Radios,
+        timing: Timing,
+        hold: timedelta,
+        on_value: Callable[[int | None, ReceivedValue], None],
+        on_failure: Callable[[VeSmartError], None],
+        before_end: Callable[[], None],
+    ) -> None:
+        self.connected_at = utcnow()
+        self._hass = hass
+        self._entry = entry
+        self._client = VeSmartClient(
+            self._get_device, name=entry.title, timing=timing, on_value=self._received, radios=radios
+        )
+        self._hold = hold
+        self._on_value = on_value
+        self._on_failure = on_failure
+        self._before_end = before_end
+        # Whose values the instances of the present connection give, as far as that is sure.
+        self._owners: dict[int, int | None] = {}
+        self._lock = asyncio.Lock()
+        self._end_hold: CALLBACK_TYPE | None = None
+        self._closed = False
+
+    @property
+    def connected(self) -> bool:
+        """Whether there is a connection."""
+        return self._client.connected
+
+    @asynccontextmanager
+    async def turn(self, *, hold: bool = False) -> AsyncGenerator[VeSmartClient]:
+        """Take a turn at the connection, which is made if need be. Raises VeSmartError."""
+        async with self._lock:
+            if self._closed:
+                raise Lost("the device is not connected to any more")
+            self._let_hold_go_on()
+            keep = False
+            try:
+                await self._connect()
+                yield self._client
+                keep = hold
+            except Refused:
+                keep = hold
+                raise
+            except VeSmartError as error:
+                self._on_failure(error)
+                raise
+            finally:
+                await self._end_turn(keep=keep)
+
+    @asynccontextmanager
+    async def aside(self) -> AsyncGenerator[None]:
+        """Be without a connection for a while."""
+        async with self._lock:
+            self._let_hold_go_on()
+            await self._disconnect()
+            yield
+
+    async def async_close(self) -> None:
+        """End the connection for good, once whoever has a turn is done."""
+        self._closed = True
+        self._let_hold_go_on()
+        async with self._lock:
+            await self._client.disconnect()
+
+    def place(self, batteries: Mapping[int, int]) -> None:
+        """Take which battery each instance is."""
+        self._owners |= batteries
+
+    def _get_device(self) -> BLEDevice | None:
+        return async_ble_device_from_address(self._hass, self._entry.data[CONF_ADDRESS], connectable=True)
+
+    @callback
+    def _received(self, value: ReceivedValue) -> None:
+        if value.instance in self._owners and not self._closed:
+            self._on_value(self._owners[value.instance], value)
+
+    async def _connect(self) -> None:
+        """Connect, unless a connection is held."""
+        if self._client.connected:
+            return
+        # Nothing that comes is known to be of a battery until it was looked who is where.
+        self._owners = {}
+        self.connected_at = utcnow()
+        await self._client.connect()
+        self._owners = {self._client.main_instance: None}
+
+    async def _disconnect(self) -> None:
+        try:
+            self._before_end()
+        finally:
+            await self._client.disconnect()
+
+    async def _end_turn(self, *, keep: bool) -> None:
+        if keep and self._client.connected and not self._closed:
+            self._end_hold = async_call_later(self._hass, self._hold, self._async_hold_over)
+        else:
+            await self._disconnect()
+
+    @callback
+    def _let_hold_go_on(self) -> None:
+        """Do not end the connection that is held."""
+        if self._end_hold:
+            self._end_hold()
+            self._end_hold = None
+
+    @callback
+    def _async_hold_over(self, _now: datetime) -> None:
+        self._end_hold = None
+        name = f"end of the connection to {self._entry.title}"
+        self._entry.async_create_background_task(self._hass, self._async_end_hold(), name)
+
+    async def _async_end_hold(self) -> None:
+        async with self._lock:
+            await self._disconnect()
