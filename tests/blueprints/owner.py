@@ -96,24 +96,25 @@ class Owner:
     def _write_automations(self, automations: Sequence[Automation]) -> None:
         (self.config / "automations.yaml").write_text(dump(list(automations)), encoding="utf-8")
 
-    async def save(self, blueprint: str, inputs: Inputs) -> str | None:
+    async def save(self, blueprint: str, inputs: Inputs, name: str | None = None) -> str | None:
         """Save an automation that uses a blueprint; return why Home Assistant refuses it, if it does."""
+        name = name or blueprint
         automation: Automation = {
-            "alias": blueprint,
+            "alias": name,
             "use_blueprint": {"path": f"{IMPORTED}/{blueprint}.yaml", "input": dict(inputs)},
         }
-        answer = await self.client.post(f"/api/config/automation/config/{blueprint}", json=automation)
+        answer = await self.client.post(f"/api/config/automation/config/{name}", json=automation)
         await self.radio.settle()
         if answer.status != HTTPStatus.OK:
             return str((await answer.json())["message"])
-        self.automations[blueprint] = {"id": blueprint, **automation}
+        self.automations[name] = {"id": name, **automation}
         return None
 
-    async def use(self, blueprint: str, inputs: Inputs) -> None:
+    async def use(self, blueprint: str, inputs: Inputs, name: str | None = None) -> None:
         """Save an automation that has to work."""
-        problem = await self.save(blueprint, inputs)
+        problem = await self.save(blueprint, inputs, name)
         assert problem is None, problem
-        assert self.state(f"automation.{blueprint}") == "on"
+        assert self.state(f"automation.{name or blueprint}") == "on"
 
     async def reload(self) -> None:
         """Reload all automations."""
