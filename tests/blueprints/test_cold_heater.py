@@ -10,7 +10,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 from emulator.snapshot import IoField
 from tests.integration.conftest import Radio, entity_id
 
-from .owner import Changes, Inputs, Owner
+from .owner import MINUTE, Changes, Inputs, Owner
 
 BLUEPRINT: Final = "cold_heater"
 HEATER: Final = "input_boolean.heater"
@@ -128,12 +128,40 @@ async def test_long_silence_ends_heating(owner: Owner, inputs: Inputs, changes: 
     assert changes.all == [("heater", "on"), ("heater", "off"), ("heater", "on")]
 
 
+@pytest.mark.parametrize("patience", [7, 13])
+async def test_not_a_minute_longer_than_promised(owner: Owner, inputs: Inputs, patience: int) -> None:
+    """From when the values become unavailable, whatever the clock shows."""
+    await heat(owner, {**inputs, "patience": patience})
+    while owner.state(str(inputs["temperature"])) != "unavailable":
+        await owner.silence(1)
+    await owner.silence(patience - 1)
+    assert owner.state(HEATER) == "on"
+    await owner.silence(1)
+    assert owner.state(HEATER) == "off"
+
+
+async def test_silence_itself_takes_no_longer_than_documented(owner: Owner, inputs: Inputs) -> None:
+    """Up to eight minutes while nobody knows how often the device is heard."""
+    await heat(owner, inputs)
+    half_minutes = 0
+    while owner.state(HEATER) == "on":
+        await owner.radio.jump(MINUTE / 2)
+        half_minutes += 1
+    assert PATIENCE < half_minutes / 2 <= 8 + PATIENCE
+
+
+async def test_looked_at_once_when_made(owner: Owner, inputs: Inputs) -> None:
+    await owner.live(1, **battery(4))
+    await owner.use(BLUEPRINT, inputs)
+    assert owner.state(HEATER) == "on"
+
+
 @pytest.mark.parametrize("unknown", [battery(None), battery(4, state_of_charge=None)])
 async def test_so_does_a_value_that_is_not_known(owner: Owner, inputs: Inputs, unknown: Inputs) -> None:
     await heat(owner, inputs)
     await owner.live(PATIENCE - 1, **unknown)
     assert owner.state(HEATER) == "on"
-    await owner.live(6)
+    await owner.live(2)
     assert owner.state(HEATER) == "off"
 
 
@@ -149,9 +177,8 @@ async def test_heated_and_warm_while_home_assistant_was_down(
 ) -> None:
     await heat(owner, inputs)
     await owner.restart(entry, lambda: owner.show(**battery(12, allowed=True)))
-    await owner.started()
     assert owner.state(HEATER) == "on"
-    await owner.silence(5)
+    await owner.started()
     assert owner.state(HEATER) == "off"
 
 
