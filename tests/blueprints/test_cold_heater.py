@@ -1,13 +1,16 @@
 """The heater of a battery that is too cold to charge."""
 
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 
 from emulator.snapshot import IoField
+from tests.emulator.banks import FOUR_AS_24V, make_bms
+from tests.integration.bench import Bench, a_bench
 from tests.integration.conftest import Radio, entity_id
 
 from .owner import MINUTE, Changes, Inputs, Owner
@@ -214,3 +217,69 @@ async def test_equal_levels_never_heat(owner: Owner, inputs: Inputs, changes: Ch
     await owner.use(BLUEPRINT, {**inputs, "cold": 10})
     await owner.live(6, **battery(4))
     assert changes.all == []
+
+
+@pytest.fixture
+async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
+    """A cold bank, with all that the PIN gives."""
+    bms = make_bms(FOUR_AS_24V, temperature=2)
+    bms.step(current=0, ambient=2, seconds=60)
+    async with a_bench(Bench(hass, radio, bms=bms)) as bench:
+        await bench.load()
+        yield bench
+
+
+def inputs_of(bench: Bench) -> dict[str, object]:
+    return {
+        "allowed_to_charge": entity_id(bench.hass, "binary_sensor", "allowed_to_charge"),
+        "temperature": entity_id(bench.hass, "sensor", "temperature"),
+        "state_of_charge": entity_id(bench.hass, "sensor", "battery_level"),
+        "heater": HEATER,
+    }
+
+
+async def test_heats_a_bank_with_the_pin(bench: Bench, owner: Owner) -> None:
+    await owner.use(BLUEPRINT, inputs_of(bench))
+    assert owner.state(HEATER) == "on"
+
+
+@pytest.mark.parametrize(
+    ("chosen", "platform", "key"),
+    [
+        ("temperature", "sensor", "history_lowest_temperature"),
+        ("temperature", "sensor", "battery_1_temperature"),
+        ("allowed_to_charge", "binary_sensor", "problem"),
+        ("allowed_to_charge", "binary_sensor", "pre_alarm"),
+        ("allowed_to_charge", "binary_sensor", "charging"),
+        ("allowed_to_charge", "binary_sensor", "battery_low"),
+    ],
+)
+async def test_what_cannot_work_says_so(bench: Bench, owner: Owner, chosen: str, platform: str, key: str) -> None:
+    """And does not heat, which it would do by what these show."""
+    created = async_mock_service(bench.hass, "persistent_notification", "create")
+    wrong = entity_id(bench.hass, platform, key)
+    await owner.use(BLUEPRINT, {**inputs_of(bench), chosen: wrong, "cold": 15, "warm": 30})
+    assert owner.state(HEATER) == "off"
+    assert [call.data["title"] for call in created] == [f"{BLUEPRINT} does not work"]
+    assert wrong in created[0].data["message"]
+
+
+async def test_a_heater_left_on_by_a_wrong_choice_is_switched_off(bench: Bench, owner: Owner) -> None:
+    await owner.use(BLUEPRINT, inputs_of(bench))
+    lowest = entity_id(bench.hass, "sensor", "history_lowest_temperature")
+    await owner.use(BLUEPRINT, {**inputs_of(bench), "temperature": lowest})
+    assert owner.state(HEATER) == "off"
+
+
+async def test_a_reload_of_the_integration_is_no_wrong_choice(
+    owner: Owner, inputs: Inputs, entry: MockConfigEntry, changes: Changes
+) -> None:
+    created = async_mock_service(owner.hass, "persistent_notification", "create")
+    await heat(owner, inputs)
+    assert await owner.hass.config_entries.async_unload(entry.entry_id)
+    await owner.reload()
+    assert owner.state(str(inputs["temperature"])) == "unavailable"
+    assert await owner.hass.config_entries.async_setup(entry.entry_id)
+    await owner.live(1)
+    assert changes.all == [("heater", "on")]
+    assert created == []
