@@ -8,6 +8,7 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 
+from custom_components.smallbms_ng.const import CONF_KEY
 from emulator.snapshot import IoField
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.integration.bench import Bench, a_bench
@@ -241,6 +242,23 @@ def inputs_of(bench: Bench) -> dict[str, object]:
 async def test_heats_a_bank_with_the_pin(bench: Bench, owner: Owner) -> None:
     await owner.use(BLUEPRINT, inputs_of(bench))
     assert owner.state(HEATER) == "on"
+
+
+async def test_with_the_pin_alone_silence_takes_longer(hass: HomeAssistant, radio: Radio, owner: Owner) -> None:
+    """As long as documented: two to four connection intervals of five minutes."""
+    bench = Bench(hass, radio, bms=make_bms(FOUR_AS_24V, temperature=2))
+    data = {key: value for key, value in bench.entry.data.items() if key != CONF_KEY}
+    hass.config_entries.async_update_entry(bench.entry, data=data)
+    async with a_bench(bench):
+        await bench.load()
+        await owner.use(BLUEPRINT, {**inputs_of(bench), "patience": PATIENCE})
+        assert owner.state(HEATER) == "on"
+        radio.device.faults.refuse_connections = True
+        minutes = 0
+        while owner.state(HEATER) == "on":
+            await bench.wait(MINUTE)
+            minutes += 1
+        assert 2 * 5 + PATIENCE <= minutes <= 4 * 5 + PATIENCE
 
 
 @pytest.mark.parametrize(
