@@ -1,5 +1,6 @@
 """An owner who makes automations of the blueprints, as the user interface does it."""
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -11,12 +12,16 @@ from typing import Final
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from homeassistant.config import async_hass_config_yaml
-from homeassistant.const import EVENT_STATE_CHANGED
-from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant
+from homeassistant.const import EVENT_CALL_SERVICE, EVENT_STATE_CHANGED
+from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, split_entity_id
 from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
 from homeassistant.util.yaml import dump
-from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
+from pytest_homeassistant_custom_component.common import (
+    MockConfigEntry,
+    async_capture_events,
+    async_fire_time_changed,
+)
 
 from tests.integration.conftest import Radio
 from tests.sources import ROOT
@@ -37,16 +42,20 @@ DOMAINS: Final = (
     "automation",
     "config",
 )
-# What an owner has beside the battery. The plug is a switch that may be out of reach.
+# What an owner has beside the battery. The plug is a switch that may be out of reach, fail to do what it is asked,
+# just not do it, or take its time.
 CONFIGURATION: Final = """
 automation: !include automations.yaml
 input_boolean:
   fridge:
   heater:
+  deaf:
+  jammed:
   plug:
   pump:
   reachable:
     initial: true
+  slow:
 input_datetime:
   last_full:
     has_date: true
@@ -64,8 +73,16 @@ template:
       - name: Plug
         availability: "{{ is_state('input_boolean.reachable', 'on') }}"
         state: "{{ is_state('input_boolean.plug', 'on') }}"
-        turn_on: {action: input_boolean.turn_on, target: {entity_id: input_boolean.plug}}
-        turn_off: {action: input_boolean.turn_off, target: {entity_id: input_boolean.plug}}
+        turn_on:
+          - {if: "{{ is_state('input_boolean.jammed', 'on') }}", then: [{action: plug.no_answer}]}
+          - {condition: state, entity_id: input_boolean.deaf, state: "off"}
+          - {wait_template: "{{ is_state('input_boolean.slow', 'off') }}"}
+          - {action: input_boolean.turn_on, target: {entity_id: input_boolean.plug}}
+        turn_off:
+          - {if: "{{ is_state('input_boolean.jammed', 'on') }}", then: [{action: plug.no_answer}]}
+          - {condition: state, entity_id: input_boolean.deaf, state: "off"}
+          - {wait_template: "{{ is_state('input_boolean.slow', 'off') }}"}
+          - {action: input_boolean.turn_off, target: {entity_id: input_boolean.plug}}
 """
 
 type Inputs = Mapping[str, object]
@@ -96,24 +113,25 @@ class Owner:
     def _write_automations(self, automations: Sequence[Automation]) -> None:
         (self.config / "automations.yaml").write_text(dump(list(automations)), encoding="utf-8")
 
-    async def save(self, blueprint: str, inputs: Inputs) -> str | None:
+    async def save(self, blueprint: str, inputs: Inputs, name: str | None = None) -> str | None:
         """Save an automation that uses a blueprint; return why Home Assistant refuses it, if it does."""
+        name = name or blueprint
         automation: Automation = {
-            "alias": blueprint,
+            "alias": name,
             "use_blueprint": {"path": f"{IMPORTED}/{blueprint}.yaml", "input": dict(inputs)},
         }
-        answer = await self.client.post(f"/api/config/automation/config/{blueprint}", json=automation)
+        answer = await self.client.post(f"/api/config/automation/config/{name}", json=automation)
         await self.radio.settle()
         if answer.status != HTTPStatus.OK:
             return str((await answer.json())["message"])
-        self.automations[blueprint] = {"id": blueprint, **automation}
+        self.automations[name] = {"id": name, **automation}
         return None
 
-    async def use(self, blueprint: str, inputs: Inputs) -> None:
+    async def use(self, blueprint: str, inputs: Inputs, name: str | None = None) -> None:
         """Save an automation that has to work."""
-        problem = await self.save(blueprint, inputs)
+        problem = await self.save(blueprint, inputs, name)
         assert problem is None, problem
-        assert self.state(f"automation.{blueprint}") == "on"
+        assert self.state(f"automation.{name or blueprint}") == "on"
 
     async def reload(self) -> None:
         """Reload all automations."""
@@ -176,6 +194,13 @@ class Owner:
             await self.radio.jump(MINUTE)
         await self.hear()
 
+    async def live_on(self, seconds: int) -> None:
+        """Let time pass while something takes its time, for which nobody waits."""
+        self.radio.freezer.tick(seconds)
+        async_fire_time_changed(self.hass)
+        for _ in range(100):
+            await asyncio.sleep(0)
+
     async def silence(self, minutes: int) -> None:
         """Let time pass, with a battery that is not heard."""
         for _ in range(minutes):
@@ -204,6 +229,21 @@ class Changes:
             if event.data["entity_id"] in self._entities and (new := event.data["new_state"])
             if (old := event.data["old_state"]) is None or old.state != new.state
         ]
+
+
+class Calls:
+    """How often an entity was asked to do something, by itself or among others."""
+
+    def __init__(self, hass: HomeAssistant, entity: str) -> None:
+        self._entity = entity
+        self._domain = split_entity_id(entity)[0]
+        self._events = async_capture_events(hass, EVENT_CALL_SERVICE)
+
+    @property
+    def number(self) -> int:
+        """Return how often."""
+        ours = [event.data for event in self._events if event.data["domain"] == self._domain]
+        return sum(self._entity in data["service_data"].get("entity_id", []) for data in ours)
 
 
 def content(call: tuple[object, object, object, object]) -> dict[str, object]:

@@ -1,16 +1,20 @@
 """The heater of a battery that is too cold to charge."""
 
+from collections.abc import AsyncGenerator
 from typing import Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 
+from custom_components.smallbms_ng.const import CONF_KEY
 from emulator.snapshot import IoField
+from tests.emulator.banks import FOUR_AS_24V, make_bms
+from tests.integration.bench import Bench, a_bench
 from tests.integration.conftest import Radio, entity_id
 
-from .owner import Changes, Inputs, Owner
+from .owner import MINUTE, Changes, Inputs, Owner
 
 BLUEPRINT: Final = "cold_heater"
 HEATER: Final = "input_boolean.heater"
@@ -128,12 +132,40 @@ async def test_long_silence_ends_heating(owner: Owner, inputs: Inputs, changes: 
     assert changes.all == [("heater", "on"), ("heater", "off"), ("heater", "on")]
 
 
+@pytest.mark.parametrize("patience", [7, 13])
+async def test_not_a_minute_longer_than_promised(owner: Owner, inputs: Inputs, patience: int) -> None:
+    """From when the values become unavailable, whatever the clock shows."""
+    await heat(owner, {**inputs, "patience": patience})
+    while owner.state(str(inputs["temperature"])) != "unavailable":
+        await owner.silence(1)
+    await owner.silence(patience - 1)
+    assert owner.state(HEATER) == "on"
+    await owner.silence(1)
+    assert owner.state(HEATER) == "off"
+
+
+async def test_silence_itself_takes_no_longer_than_documented(owner: Owner, inputs: Inputs) -> None:
+    """Up to eight minutes while nobody knows how often the device is heard."""
+    await heat(owner, inputs)
+    half_minutes = 0
+    while owner.state(HEATER) == "on":
+        await owner.radio.jump(MINUTE / 2)
+        half_minutes += 1
+    assert PATIENCE < half_minutes / 2 <= 8 + PATIENCE
+
+
+async def test_looked_at_once_when_made(owner: Owner, inputs: Inputs) -> None:
+    await owner.live(1, **battery(4))
+    await owner.use(BLUEPRINT, inputs)
+    assert owner.state(HEATER) == "on"
+
+
 @pytest.mark.parametrize("unknown", [battery(None), battery(4, state_of_charge=None)])
 async def test_so_does_a_value_that_is_not_known(owner: Owner, inputs: Inputs, unknown: Inputs) -> None:
     await heat(owner, inputs)
     await owner.live(PATIENCE - 1, **unknown)
     assert owner.state(HEATER) == "on"
-    await owner.live(6)
+    await owner.live(2)
     assert owner.state(HEATER) == "off"
 
 
@@ -149,9 +181,8 @@ async def test_heated_and_warm_while_home_assistant_was_down(
 ) -> None:
     await heat(owner, inputs)
     await owner.restart(entry, lambda: owner.show(**battery(12, allowed=True)))
-    await owner.started()
     assert owner.state(HEATER) == "on"
-    await owner.silence(5)
+    await owner.started()
     assert owner.state(HEATER) == "off"
 
 
@@ -187,3 +218,86 @@ async def test_equal_levels_never_heat(owner: Owner, inputs: Inputs, changes: Ch
     await owner.use(BLUEPRINT, {**inputs, "cold": 10})
     await owner.live(6, **battery(4))
     assert changes.all == []
+
+
+@pytest.fixture
+async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
+    """A cold bank, with all that the PIN gives."""
+    bms = make_bms(FOUR_AS_24V, temperature=2)
+    bms.step(current=0, ambient=2, seconds=60)
+    async with a_bench(Bench(hass, radio, bms=bms)) as bench:
+        await bench.load()
+        yield bench
+
+
+def inputs_of(bench: Bench) -> dict[str, object]:
+    return {
+        "allowed_to_charge": entity_id(bench.hass, "binary_sensor", "allowed_to_charge"),
+        "temperature": entity_id(bench.hass, "sensor", "temperature"),
+        "state_of_charge": entity_id(bench.hass, "sensor", "battery_level"),
+        "heater": HEATER,
+    }
+
+
+async def test_heats_a_bank_with_the_pin(bench: Bench, owner: Owner) -> None:
+    await owner.use(BLUEPRINT, inputs_of(bench))
+    assert owner.state(HEATER) == "on"
+
+
+async def test_with_the_pin_alone_silence_takes_longer(hass: HomeAssistant, radio: Radio, owner: Owner) -> None:
+    """As long as documented: two to four connection intervals of five minutes."""
+    bench = Bench(hass, radio, bms=make_bms(FOUR_AS_24V, temperature=2))
+    data = {key: value for key, value in bench.entry.data.items() if key != CONF_KEY}
+    hass.config_entries.async_update_entry(bench.entry, data=data)
+    async with a_bench(bench):
+        await bench.load()
+        await owner.use(BLUEPRINT, {**inputs_of(bench), "patience": PATIENCE})
+        assert owner.state(HEATER) == "on"
+        radio.device.faults.refuse_connections = True
+        minutes = 0
+        while owner.state(HEATER) == "on":
+            await bench.wait(MINUTE)
+            minutes += 1
+        assert 2 * 5 + PATIENCE <= minutes <= 4 * 5 + PATIENCE
+
+
+@pytest.mark.parametrize(
+    ("chosen", "platform", "key"),
+    [
+        ("temperature", "sensor", "history_lowest_temperature"),
+        ("temperature", "sensor", "battery_1_temperature"),
+        ("allowed_to_charge", "binary_sensor", "problem"),
+        ("allowed_to_charge", "binary_sensor", "pre_alarm"),
+        ("allowed_to_charge", "binary_sensor", "charging"),
+        ("allowed_to_charge", "binary_sensor", "battery_low"),
+    ],
+)
+async def test_what_cannot_work_says_so(bench: Bench, owner: Owner, chosen: str, platform: str, key: str) -> None:
+    """And does not heat, which it would do by what these show."""
+    created = async_mock_service(bench.hass, "persistent_notification", "create")
+    wrong = entity_id(bench.hass, platform, key)
+    await owner.use(BLUEPRINT, {**inputs_of(bench), chosen: wrong, "cold": 15, "warm": 30})
+    assert owner.state(HEATER) == "off"
+    assert [call.data["title"] for call in created] == [f"{BLUEPRINT} does not work"]
+    assert wrong in created[0].data["message"]
+
+
+async def test_a_heater_left_on_by_a_wrong_choice_is_switched_off(bench: Bench, owner: Owner) -> None:
+    await owner.use(BLUEPRINT, inputs_of(bench))
+    lowest = entity_id(bench.hass, "sensor", "history_lowest_temperature")
+    await owner.use(BLUEPRINT, {**inputs_of(bench), "temperature": lowest})
+    assert owner.state(HEATER) == "off"
+
+
+async def test_a_reload_of_the_integration_is_no_wrong_choice(
+    owner: Owner, inputs: Inputs, entry: MockConfigEntry, changes: Changes
+) -> None:
+    created = async_mock_service(owner.hass, "persistent_notification", "create")
+    await heat(owner, inputs)
+    assert await owner.hass.config_entries.async_unload(entry.entry_id)
+    await owner.reload()
+    assert owner.state(str(inputs["temperature"])) == "unavailable"
+    assert await owner.hass.config_entries.async_setup(entry.entry_id)
+    await owner.live(1)
+    assert changes.all == [("heater", "on")]
+    assert created == []

@@ -7,6 +7,7 @@ from typing import Final
 from homeassistant.components.automation.config import AUTOMATION_BLUEPRINT_SCHEMA
 from homeassistant.components.blueprint.models import Blueprint
 from homeassistant.core import HomeAssistant, split_entity_id
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.selector import selector, validate_selector
 from homeassistant.util.yaml import extract_inputs, load_yaml_dict
@@ -38,12 +39,19 @@ OFFERED: Final = {
         "remote_on",
     },
     ("cold_heater", "state_of_charge"): {"battery_level"},
+    # Those of single batteries are not. Of these, the automation refuses those of the history.
+    ("cold_heater", "temperature"): {
+        "temperature",
+        "cell_temperature_min",
+        "cell_temperature_max",
+        "history_lowest_temperature",
+        "history_highest_temperature",
+    },
     ("full_charge_reminder", "since_full_charge"): {"time_to_go", "history_since_full_charge"},
     ("load_shedding", "state_of_charge"): {"battery_level"},
 }
 # Those that offer more, of which this has to be one.
 OFFERED_AMONG_OTHERS: Final = {
-    ("cold_heater", "temperature"): {"temperature"},
     ("full_charge_reminder", "fullness"): {"battery_level", "consumed_amphours"},
 }
 
@@ -157,6 +165,7 @@ async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
 def fits(hass: HomeAssistant, one: er.RegistryEntry, wanted: Filter) -> bool:
     """Return whether a filter of a selector lets an entity through, as the user interface decides it."""
     state = hass.states.get(one.entity_id)
+    device = dr.async_get(hass).async_get(one.device_id or "")
     unit = state.attributes.get("unit_of_measurement") if state else one.unit_of_measurement
     has = {
         "integration": one.platform,
@@ -164,7 +173,13 @@ def fits(hass: HomeAssistant, one: er.RegistryEntry, wanted: Filter) -> bool:
         "device_class": one.device_class or one.original_device_class,
         "unit_of_measurement": unit,
     }
-    return all(has[key] in listed(value) for key, value in wanted.items())
+    # A part of another device, such as a battery, has no manufacturer of its own.
+    of_device = {"manufacturer": device.manufacturer} if isinstance(device, dr.DeviceEntry) else {}
+    asked = wanted.get("device", {})
+    assert isinstance(asked, Mapping)
+    return all(of_device.get(key) == value for key, value in asked.items()) and all(
+        has[key] in listed(value) for key, value in wanted.items() if key != "device"
+    )
 
 
 def offered(hass: HomeAssistant, wanted: Iterable[Filter]) -> set[str]:

@@ -5,11 +5,13 @@ from datetime import datetime, time, timedelta
 from typing import Final
 
 from homeassistant.core import HomeAssistant, ServiceCall
+from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util.dt import now
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 
+from emulator.device import DEFAULT_NAME
 from tests.integration.bench import Bench, a_bench
 from tests.integration.conftest import Radio, entity_id
 
@@ -80,7 +82,7 @@ async def test_the_words(owner: Owner, inputs: Inputs, inbox: list[ServiceCall])
     await next_days(owner, DAYS + 1)
     [call] = inbox
     assert call.data["entity_id"] == [SOMEBODY]
-    assert call.data["title"] == "The battery wants a full charge"
+    assert call.data["title"] == f"{DEFAULT_NAME}: a full charge is wanted"
     assert call.data["message"].startswith("It was last full 3 days ago. Its cells are balanced only when it is full")
 
 
@@ -159,7 +161,21 @@ async def test_shown_in_home_assistant(owner: Owner, inputs: Inputs) -> None:
     created = async_mock_service(owner.hass, "persistent_notification", "create")
     await owner.use(BLUEPRINT, {**inputs, "notifiers": []})
     await next_days(owner, DAYS)
-    assert [call.data["title"] for call in created] == ["The battery wants a full charge"]
+    assert [call.data["title"] for call in created] == [f"{DEFAULT_NAME}: a full charge is wanted"]
+
+
+async def test_two_banks_are_told_apart(owner: Owner, inputs: Inputs, entry: MockConfigEntry) -> None:
+    """Each has an automation, and a notification of its own."""
+    device = er.async_get(owner.hass).async_get(str(inputs["fullness"]))
+    assert device
+    assert device.device_id
+    dr.async_get(owner.hass).async_update_device(device.device_id, name_by_user="Cabin")
+    created = async_mock_service(owner.hass, "persistent_notification", "create")
+    for name in ("first", "second"):
+        await owner.use(BLUEPRINT, {**inputs, "notifiers": []}, name=name)
+    await next_days(owner, 2 * DAYS)
+    assert {call.data["title"] for call in created} == {"Cabin: a full charge is wanted"}
+    assert {call.data["notification_id"] for call in created} == {"automation.first", "automation.second"}
 
 
 async def test_more_actions(owner: Owner, inputs: Inputs) -> None:
@@ -168,23 +184,26 @@ async def test_more_actions(owner: Owner, inputs: Inputs) -> None:
     await owner.use(BLUEPRINT, {**inputs, "notifiers": [], "more_actions": actions})
     await fill(owner)
     await next_days(owner, DAYS + 1)
-    assert owner.state("input_text.other") == "4 The battery wants a full charge"
+    assert owner.state("input_text.other") == f"4 {DEFAULT_NAME}: a full charge is wanted"
 
 
 @pytest.mark.parametrize(
-    "wrong",
+    ("wrong", "whose"),
     [
-        {"fullness": [], "last_full": []},
-        {"last_full": []},
-        {"fullness": []},
-        {"last_full": "input_datetime.alarm_clock"},
+        ({"fullness": [], "last_full": []}, BLUEPRINT),
+        ({"last_full": []}, DEFAULT_NAME),
+        ({"fullness": []}, BLUEPRINT),
+        ({"last_full": "input_datetime.alarm_clock"}, DEFAULT_NAME),
     ],
 )
-async def test_what_cannot_work_says_so(owner: Owner, inputs: Inputs, inbox: list[ServiceCall], wrong: Inputs) -> None:
+async def test_what_cannot_work_says_so(
+    owner: Owner, inputs: Inputs, inbox: list[ServiceCall], wrong: Inputs, whose: str
+) -> None:
+    """By the name of the device, or of the automation where none is known."""
     await owner.use(BLUEPRINT, {**inputs, **wrong})
     await owner.live(2, state_of_charge=100.0)
     await next_days(owner, 1)
-    assert [call.data["title"] for call in inbox] == ["The full charge reminder does not work"]
+    assert [call.data["title"] for call in inbox] == [f"{whose}: the full charge reminder does not work"]
 
 
 @pytest.mark.parametrize("bad", [{"time": "late"}, {"fullness": "the battery"}, {"more_actions": "something"}])

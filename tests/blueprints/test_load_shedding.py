@@ -1,23 +1,29 @@
 """Load shedding: what is switched off and on again, and when not."""
 
+from datetime import timedelta
 from typing import Final
 
 from homeassistant.core import HomeAssistant
+from homeassistant.util.dt import utcnow
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from tests.integration.conftest import Radio, entity_id
 
-from .owner import Changes, Inputs, Owner
+from .owner import MINUTE, Calls, Changes, Inputs, Owner
 
 BLUEPRINT: Final = "load_shedding"
 PUMP: Final = "input_boolean.pump"
 FRIDGE: Final = "input_boolean.fridge"
 PLUG: Final = "switch.plug"
 REACHABLE: Final = "input_boolean.reachable"
+JAMMED: Final = "input_boolean.jammed"
+DEAF: Final = "input_boolean.deaf"
+SLOW: Final = "input_boolean.slow"
 MEMORY: Final = "input_text.memory"
 MINUTES: Final = 5
 LONG: Final = MINUTES + 1
+RETRY: Final = 10
 OFF_BELOW: Final = 30
 ON_ABOVE: Final = 50
 
@@ -94,6 +100,170 @@ async def test_a_load_switched_on_by_hand_stays_on(owner: Owner, inputs: Inputs)
     await shed(owner, inputs)
     await owner.turn(FRIDGE)
     await owner.live(3 * LONG, state_of_charge=25.0)
+    assert owner.state(FRIDGE) == "on"
+
+
+@pytest.mark.parametrize("loads", [(PUMP,), (PLUG,), (PUMP, PLUG)])
+async def test_switched_on_and_off_again_by_hand_stays_off(
+    owner: Owner, inputs: Inputs, loads: tuple[str, ...]
+) -> None:
+    await shed(owner, inputs)
+    await owner.turn(*loads)
+    await owner.live(1, state_of_charge=40.0)
+    await owner.turn(*loads, on=False)
+    await owner.live(LONG, state_of_charge=51.0)
+    expected = {load: "off" if load in loads else "on" for load in (PUMP, PLUG)}
+    assert {load: owner.state(load) for load in expected} == expected
+
+
+async def test_switched_on_by_hand_while_it_is_low_stays_on(owner: Owner, inputs: Inputs, changes: Changes) -> None:
+    """Even though it was switched off before."""
+    await shed(owner, inputs)
+    for _ in range(RETRY):
+        await owner.turn(PUMP)
+        await owner.live(1, state_of_charge=25.0)
+        assert owner.state(PUMP) == "on"
+        await owner.turn(PUMP, on=False)
+        await owner.live(1)
+    await owner.turn(PUMP)
+    await owner.live(2 * RETRY)
+    assert owner.state(PUMP) == "on"
+
+
+async def test_switched_on_by_hand_just_before_it_is_tried_again(owner: Owner, inputs: Inputs) -> None:
+    """It is not taken for a load that failed to go off."""
+    await shed(owner, inputs)
+    passed = timedelta(seconds=utcnow().timestamp()) % (RETRY * MINUTE)
+    await owner.radio.wait(RETRY * MINUTE - passed - timedelta(seconds=5))
+    await owner.hear(state_of_charge=25.0)
+    await owner.turn(PUMP)
+    await owner.radio.jump(timedelta(seconds=10))
+    await owner.live(2)
+    assert owner.state(PUMP) == "on"
+
+
+async def test_a_switch_that_shows_its_old_state_for_a_moment(owner: Owner, inputs: Inputs) -> None:
+    """It is not taken for somebody who switches."""
+    await shed(owner, inputs)
+    await owner.turn(PUMP)
+    await owner.turn(PUMP, on=False)
+    await owner.live(LONG, state_of_charge=51.0)
+    assert owner.state(PUMP) == "on"
+
+
+async def test_a_load_that_takes_its_time(owner: Owner, inputs: Inputs) -> None:
+    """What becomes of the others meanwhile does not bring back what was noted before."""
+    await shed(owner, inputs)
+    await owner.turn(SLOW)
+    await owner.live(MINUTES - 1, state_of_charge=51.0)
+    await owner.live_on(60)
+    await owner.live_on(60)
+    assert (owner.state(PUMP), owner.state(PLUG)) == ("on", "off")
+    await owner.live_on(20)
+    await owner.turn(SLOW, on=False)
+    assert (owner.state(PUMP), owner.state(PLUG)) == ("on", "on")
+    assert owner.state(MEMORY) == ""
+
+
+@pytest.mark.parametrize("fault", [JAMMED, DEAF])
+async def test_what_fails_to_go_on_is_tried_again(owner: Owner, inputs: Inputs, fault: str) -> None:
+    await shed(owner, inputs)
+    await owner.turn(fault)
+    await owner.live(LONG, state_of_charge=51.0)
+    assert (owner.state(PUMP), owner.state(PLUG)) == ("on", "off")
+    await owner.live(RETRY)
+    await owner.turn(fault, on=False)
+    await owner.live(RETRY)
+    assert (owner.state(PUMP), owner.state(PLUG)) == ("on", "on")
+    assert owner.state(MEMORY) == ""
+
+
+@pytest.mark.parametrize("fault", [JAMMED, DEAF])
+async def test_what_fails_to_go_off_is_tried_again(owner: Owner, inputs: Inputs, fault: str) -> None:
+    await owner.use(BLUEPRINT, inputs)
+    await owner.turn(PUMP, PLUG)
+    await owner.turn(fault)
+    await owner.live(LONG, state_of_charge=29.0)
+    assert (owner.state(PUMP), owner.state(PLUG)) == ("off", "on")
+    await owner.turn(FRIDGE)
+    await owner.live(RETRY)
+    await owner.turn(fault, on=False)
+    await owner.live(RETRY)
+    assert [owner.state(load) for load in (PUMP, FRIDGE, PLUG)] == ["off", "on", "off"]
+    await owner.live(LONG, state_of_charge=51.0)
+    assert (owner.state(PUMP), owner.state(PLUG)) == ("on", "on")
+
+
+async def test_it_is_not_tried_too_often(owner: Owner, inputs: Inputs) -> None:
+    await shed(owner, inputs)
+    await owner.turn(JAMMED)
+    tried = Calls(owner.hass, PLUG)
+    await owner.live(6 * RETRY, state_of_charge=51.0)
+    assert 4 <= tried.number <= 7
+    await owner.turn(REACHABLE, on=False)
+    before = tried.number
+    await owner.live(6 * RETRY)
+    assert tried.number == before
+
+
+async def test_trying_again_to_switch_on_takes_the_least_time_too(owner: Owner, inputs: Inputs) -> None:
+    await shed(owner, inputs)
+    await owner.turn(JAMMED)
+    await owner.live(LONG, state_of_charge=51.0)
+    await owner.live(RETRY, state_of_charge=45.0)
+    await owner.turn(JAMMED, on=False)
+    for _ in range(RETRY):
+        await owner.live(MINUTES - 1, state_of_charge=51.0)
+        await owner.live(2, state_of_charge=45.0)
+        assert owner.state(PLUG) == "off"
+    await owner.live(LONG, state_of_charge=51.0)
+    assert owner.state(PLUG) == "on"
+
+
+async def test_trying_again_to_switch_off_takes_the_least_time_too(owner: Owner, inputs: Inputs) -> None:
+    await owner.use(BLUEPRINT, inputs)
+    await owner.turn(PLUG)
+    await owner.turn(JAMMED)
+    await owner.live(LONG, state_of_charge=29.0)
+    await owner.live(RETRY, state_of_charge=45.0)
+    await owner.turn(JAMMED, on=False)
+    for _ in range(RETRY):
+        await owner.live(MINUTES - 1, state_of_charge=29.0)
+        await owner.live(2, state_of_charge=45.0)
+        assert owner.state(PLUG) == "on"
+    await owner.live(LONG, state_of_charge=29.0)
+    assert owner.state(PLUG) == "off"
+
+
+async def test_what_still_is_to_be_switched_on_after_a_restart(
+    owner: Owner, inputs: Inputs, entry: MockConfigEntry
+) -> None:
+    await shed(owner, inputs)
+    await owner.turn(JAMMED)
+    await owner.live(LONG, state_of_charge=51.0)
+    await owner.turn(JAMMED, on=False)
+    await owner.restart(entry, owner.show)
+    await owner.started()
+    assert owner.state(PLUG) == "on"
+
+
+async def test_run_by_hand(owner: Owner, inputs: Inputs) -> None:
+    """It looks at once."""
+    await owner.use(BLUEPRINT, inputs)
+    await owner.turn(PUMP)
+    await owner.live(1, state_of_charge=20.0)
+    await owner.do("automation", "trigger", f"automation.{BLUEPRINT}")
+    assert owner.state(PUMP) == "off"
+
+
+async def test_a_load_that_is_back_changes_no_other(owner: Owner, inputs: Inputs) -> None:
+    await shed(owner, inputs)
+    await owner.turn(FRIDGE)
+    await owner.live(1)
+    await owner.turn(REACHABLE, on=False)
+    await owner.live(1)
+    await owner.turn(REACHABLE)
+    await owner.live(LONG)
     assert owner.state(FRIDGE) == "on"
 
 
