@@ -138,9 +138,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.dropped: Counter[Drop] = Counter()
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
-        self.reserve = ReserveCountdown(entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE)
         key: str | None = entry.data.get(CONF_KEY)
         self._decoder = InstantReadout(parse_key(key)) if key else None
+        self.reserve = ReserveCountdown(
+            entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
+            holds_for=self._heard_for.total_seconds(),
+        )
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: SeldomStore[Stored] = SeldomStore(reading_store(hass, entry.entry_id), self._to_store)
         self._newest: BatteryReading | None = None
@@ -217,6 +220,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         minutes: int = self.entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
         return timedelta(minutes=_MISSED_CONNECTIONS * (minutes or DEFAULT_PAGES_INTERVAL))
 
+    @property
+    def _heard_for(self) -> timedelta:
+        """How long what was heard may be the latest that there is."""
+        return self._silence * UNLEARNED_PATIENCE if self._decoder else self._silence
+
     @callback
     @override
     def _async_stop(self) -> None:
@@ -290,14 +298,21 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Note that the device is there, and show what is new of it."""
         self._heard = True
         self._heard_at = utcnow().timestamp()
+        self._async_take_reserve()
         self._async_show(at_once=self._async_regain())
+
+    @callback
+    def _async_take_reserve(self) -> None:
+        """Count down after a shutdown. A record that is repeated tells that its current still flows."""
+        shut_down = LOW_CELL_SHUTDOWN in (self.codes.active or ())
+        current = self.newest.current if self.newest else None
+        self.reserve.take(shut_down=shut_down, current=current, at=utcnow().timestamp())
 
     @callback
     def _async_take_codes(self, reading: BatteryReading, *, sure: bool = False) -> None:
         """Tell which codes have begun and ended, and keep that at once: nothing is to be told again after a crash."""
         changed = self.codes.async_take(reading.codes, sure=sure)
-        shut_down = LOW_CELL_SHUTDOWN in (self.codes.active or ())
-        self.reserve.take(shut_down=shut_down, current=reading.current, at=utcnow().timestamp())
+        self._async_take_reserve()
         if changed:
             self.entry.async_create_task(self.hass, self._store.async_save())
             self.codes.async_tell_watchers()

@@ -19,7 +19,7 @@ from .protocol.registers import BalancerStatus, Name
 
 # The BMS gives up knowing whether the cells are balanced after so long without a full charge (M-V3).
 BALANCE_UNKNOWN_AFTER: Final = timedelta(days=30)
-# For so long a status that was read tells what is now.
+# For so long a value that was read tells what is now.
 _TELLS_FOR: Final = timedelta(days=1)
 # So many failures in a row before a radio is missing: it may have missed the device for a moment.
 _NO_PATH_AFTER: Final = 3
@@ -42,7 +42,7 @@ class Issue:
 def _is_not_paired(pages: PagesCoordinator) -> Present:
     """Return whether the bond is missing. A device that is out of reach says nothing about that."""
     if pages.last_error is None:
-        return False
+        return False if pages.was_read else None
     return True if isinstance(pages.last_error, NotPaired) and not isinstance(pages.last_error, NoAnswer) else None
 
 
@@ -53,22 +53,30 @@ def _is_off(name: Name) -> Callable[[PagesCoordinator], Present]:
 
 def _needs_full_charge(pages: PagesCoordinator) -> Present:
     """Return whether the balance has been unknown for so long. A new battery, or an unknown charge, is no reason."""
-    read_at = pages.values.read_at(Want(name=Name.BALANCER_STATUS))
-    if read_at is None or utcnow() - read_at > _TELLS_FOR:
+    status, since_full = Want(name=Name.BALANCER_STATUS), Want(name=Name.SINCE_FULL_CHARGE)
+    if not _tells(pages, status):
         return None
-    if pages.data.get(Want(name=Name.BALANCER_STATUS)) != BalancerStatus.UNKNOWN:
+    if pages.data.get(status) != BalancerStatus.UNKNOWN:
         return False
-    since_full = pages.data.get(Want(name=Name.SINCE_FULL_CHARGE))
-    if isinstance(since_full, int | float):
-        return since_full > BALANCE_UNKNOWN_AFTER.total_seconds()
-    since = pages.values.since(Want(name=Name.BALANCER_STATUS))
+    seconds = pages.data.get(since_full) if _tells(pages, since_full) else None
+    if isinstance(seconds, int | float):
+        return seconds > BALANCE_UNKNOWN_AFTER.total_seconds()
+    since = pages.values.since(status)
     return since is not None and utcnow() - since > BALANCE_UNKNOWN_AFTER
+
+
+def _tells(pages: PagesCoordinator, want: Want) -> bool:
+    """Return whether a value was read lately, so that it tells what is now."""
+    read_at = pages.values.read_at(want)
+    return read_at is not None and utcnow() - read_at <= _TELLS_FOR
 
 
 def _has_no_path(pages: PagesCoordinator) -> Present:
     """Return whether the device is heard, but by nothing that can connect. One that is not heard is only away."""
-    if pages.last_error is None or async_ble_device_from_address(pages.hass, pages.address, connectable=True):
+    if async_ble_device_from_address(pages.hass, pages.address, connectable=True):
         return False
+    if pages.last_error is None:
+        return False if pages.was_read else None
     heard = isinstance(pages.last_error, NotReachable) and _radios(pages) and pages.failures >= _NO_PATH_AFTER
     return True if heard else None
 

@@ -20,7 +20,11 @@ _ALWAYS: Final = (
     Name.CAPABILITIES,
     Name.PIN_CHANGED,
     Name.INSTANT_READOUT_ON,
+    Name.BALANCER_STATUS,
+    Name.SINCE_FULL_CHARGE,
 )
+# And of each battery: without a voltage, it is one that the BMS misses.
+_ALWAYS_OF_BATTERY: Final = (Name.VOLTAGE,)
 
 
 class Audience(Protocol):
@@ -82,7 +86,8 @@ class PageReader:
         """Read what is due of a battery, and who it is if that is not known; return its number."""
         number = self._places.get(source.instance, source.number)
         offered = (row.name for row in source.registers if not self._audience.offered(row.name, number))
-        due = self._values.due(number, (*self._audience.listened(number), *offered), now, forced)
+        names = (*_ALWAYS_OF_BATTERY, *self._audience.listened(number), *offered)
+        due = self._values.due(number, names, now, forced)
         if not due and source.instance in self._places:
             return number
         serial_number = named(Name.SERIAL_NUMBER)[0].id

@@ -60,6 +60,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.lost = False
         self.last_error: VeSmartError | None = None
         self.failures = 0
+        self.was_read = False
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
@@ -292,6 +293,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     def _regain(self) -> None:
         self.last_error = None
         self.failures = 0
+        self.was_read = True
         self.update_interval = self._interval
         if self.lost:
             self.lost = False

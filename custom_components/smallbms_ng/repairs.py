@@ -119,11 +119,11 @@ class _CodeRepair(_Repair):
     """Something that can be done about a code. The issue ends with the code, not with the flow."""
 
     @override
-    async def async_step_confirm(self, user_input: UserInput | None = None) -> RepairsFlowResult:
-        """Ask, and repair."""
+    def _show_form(self, error: str | None = None) -> RepairsFlowResult:
+        """Show the form, unless the device is not set up any more."""
         if not self._is_loaded:
             return self.async_abort(reason="not_loaded")
-        return await super().async_step_confirm(user_input)
+        return super()._show_form(error)
 
     @property
     def _stands(self) -> bool:
@@ -134,7 +134,9 @@ class _CodeRepair(_Repair):
         return placeholders(self._entry, code_of(self._key))
 
     def _finish_or_show(self, error: str) -> RepairsFlowResult:
-        return self._show_form(error) if self._stands else self.async_create_entry(data={})
+        if self._is_loaded and not self._stands:
+            return self.async_create_entry(data={})
+        return self._show_form(error)
 
 
 class LookAtBank(_CodeRepair):

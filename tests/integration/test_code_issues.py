@@ -7,6 +7,7 @@ from typing import Final
 
 from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
@@ -18,7 +19,7 @@ from emulator.bms.settings import SettingKey
 from emulator.snapshot import Level, LevelField
 
 from .bench import Bench, a_bench
-from .conftest import Radio, make_entry, state_of
+from .conftest import Radio, entity_id, make_entry, state_of
 from .repairs_client import Repair, issues
 
 ALL_OK: Final = dict.fromkeys(LevelField, Level.OK)
@@ -288,6 +289,17 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
     assert not issues(bench.hass)
 
 
+async def test_the_missing_battery_is_named_whatever_its_owner_wants_to_see(bench: Bench, repair: Repair) -> None:
+    await bench.load()
+    voltage = entity_id(bench.hass, "sensor", "battery_2_voltage")
+    er.async_get(bench.hass).async_update_entity(voltage, disabled_by=er.RegistryEntryDisabler.USER)
+    await bench.reload()
+    await unplug(bench)
+    await bench.run(repair.begin("w_b05"))
+    await bench.run(repair.submit())
+    assert repair.answer["description_placeholders"]["missing"].startswith("2 (")
+
+
 async def test_a_battery_that_the_bank_lacks_from_the_beginning(bench: Bench, repair: Repair) -> None:
     await bench.load()
     bench.bms.faults.unplugged_battery = 1
@@ -414,6 +426,15 @@ async def test_levels_that_become_known_while_the_form_is_open(bench: Bench, rep
     await bench.run(repair.submit())
     assert repair.answer["errors"] == {"base": "still_there"}
     assert defaults(repair) == {"low_soc_warning": 15, "discharge_floor": 10}
+
+
+async def test_the_device_goes_away_while_it_is_read(bench: Bench, repair: Repair) -> None:
+    await bench.load()
+    await unplug(bench)
+    await bench.run(repair.begin("w_b05"))
+    await bench.unload()
+    await repair.submit()
+    assert (repair.answer["type"], repair.answer["reason"]) == ("abort", "not_loaded")
 
 
 async def test_of_a_device_that_is_not_set_up(bench: Bench, repair: Repair) -> None:

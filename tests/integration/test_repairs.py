@@ -7,17 +7,19 @@ from typing import Any, Final, override
 
 from homeassistant.const import CONF_PIN
 from homeassistant.core import HomeAssistant
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.client import NoAnswer
+from custom_components.smallbms_ng.const import DOMAIN
 from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 
 from .bench import Bench, CountingBox, a_bench
-from .conftest import Radio, flows, state_of
+from .conftest import Radio, entity_id, flows, state_of
 from .connected import Mute, without_bluez
 from .repairs_client import Repair, issues
 
@@ -100,6 +102,16 @@ async def test_no_answer_does_not_mean_that_the_bond_is_lost(bench: Bench) -> No
         await asyncio.sleep(0)
     assert isinstance(bench.pages.last_error, NoAnswer)
     assert not issues(bench.hass)
+
+
+async def test_a_reload_says_nothing_of_the_bond(bench: Bench) -> None:
+    """Not even while the phone holds the device; and what is ignored stays ignored."""
+    await bench.load()
+    await lose_bond(bench)
+    ir.async_ignore_issue(bench.hass, DOMAIN, issues(bench.hass)["not_paired"].issue_id, ignore=True)
+    bench.device.faults.refuse_connections = True
+    await bench.reload()
+    assert issues(bench.hass)["not_paired"].dismissed_version
 
 
 async def test_out_of_reach_does_not_mean_that_the_bond_is_back(bench: Bench) -> None:
@@ -261,6 +273,21 @@ async def test_how_long_the_balance_is_unknown_where_the_device_does_not_tell(
     bench.radio.freezer.tick(DAY * 1.45)
     await bench.press("read_now")
     assert set(issues(bench.hass)) == {"balancer_unknown"}
+
+
+@pytest.mark.parametrize("key", ["history_since_full_charge", "balancer_status"])
+async def test_the_balance_is_known_whatever_its_owner_wants_to_see(
+    bench: Bench, never_full: NeverFull, key: str
+) -> None:
+    await bench.load()
+    assert set(issues(bench.hass)) == {"balancer_unknown"}
+    unwanted = entity_id(bench.hass, "sensor", key)
+    er.async_get(bench.hass).async_update_entity(unwanted, disabled_by=er.RegistryEntryDisabler.USER)
+    await bench.reload()
+    never_full.days = 1
+    await bench.wait(timedelta(hours=3))
+    await bench.press("read_now")
+    assert not issues(bench.hass)
 
 
 async def test_what_was_not_looked_at_was_not_unknown_for_long(bench: Bench, never_full: NeverFull) -> None:

@@ -65,6 +65,17 @@ async def test_a_silent_device_draws_on(hass: HomeAssistant, radio: Radio) -> No
     assert days(hass) == pytest.approx(200 / 24 - 2, abs=0.1)
 
 
+@pytest.mark.usefixtures("entry")
+async def test_a_record_that_is_repeated_tells_that_its_current_flows_on(hass: HomeAssistant, radio: Radio) -> None:
+    await shut_down(radio)
+    await radio.send(current=-1.0, time_to_go=3)
+    for _ in range(60):
+        radio.advertise()
+        await radio.jump(timedelta(seconds=30))
+        assert days(hass) < 2 / 24
+    assert days(hass) == pytest.approx(1.5 / 24, abs=0.1 / 24)
+
+
 async def test_it_goes_on_over_a_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     await shut_down(radio)
     assert await hass.config_entries.async_unload(entry.entry_id)
