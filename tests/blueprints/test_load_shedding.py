@@ -1,5 +1,6 @@
 """Load shedding: what is switched off and on again, and when not."""
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from typing import Final
 
@@ -358,6 +359,48 @@ async def test_reload(owner: Owner, inputs: Inputs, changes: Changes) -> None:
     assert changes.all == before
     await owner.live(LONG, state_of_charge=51.0)
     assert owner.state(PUMP) == "on"
+
+
+async def save_another(owner: Owner, inputs: Inputs) -> None:
+    """Save an automation that has nothing to do with the others."""
+    await owner.use(BLUEPRINT, {**inputs, "loads": [FRIDGE], "memory": "input_text.other"}, "another")
+
+
+@pytest.mark.parametrize("again", [save_another, lambda owner, _: owner.reload()], ids=["another", "all"])
+async def test_switched_on_by_hand_stays_on_when_automations_are_reloaded(
+    owner: Owner, inputs: Inputs, again: Callable[[Owner, Inputs], Awaitable[None]]
+) -> None:
+    await shed(owner, inputs)
+    await owner.turn(PUMP)
+    await owner.live(2, state_of_charge=25.0)
+    await again(owner, inputs)
+    await owner.live(2 * RETRY)
+    assert owner.state(PUMP) == "on"
+
+
+async def test_saving_another_automation_does_not_shorten_the_least_time(owner: Owner, inputs: Inputs) -> None:
+    await owner.use(BLUEPRINT, inputs)
+    await owner.turn(PUMP)
+    await owner.live(2, state_of_charge=29.0)
+    await save_another(owner, inputs)
+    assert owner.state(PUMP) == "on"
+    await owner.live(LONG)
+    assert owner.state(PUMP) == "off"
+    await owner.live(2, state_of_charge=51.0)
+    await save_another(owner, {**inputs, "on_above": ON_ABOVE + 1})
+    assert owner.state(PUMP) == "off"
+    await owner.live(LONG)
+    assert owner.state(PUMP) == "on"
+
+
+async def test_changed_while_the_battery_is_low(owner: Owner, inputs: Inputs) -> None:
+    """It looks at once, as it may have to switch by other levels now."""
+    await owner.use(BLUEPRINT, inputs)
+    await owner.turn(PUMP)
+    await owner.live(LONG, state_of_charge=35.0)
+    assert owner.state(PUMP) == "on"
+    await owner.use(BLUEPRINT, {**inputs, "off_below": 40})
+    assert owner.state(PUMP) == "off"
 
 
 async def test_a_load_out_of_reach_is_switched_when_it_is_back(owner: Owner, inputs: Inputs) -> None:
