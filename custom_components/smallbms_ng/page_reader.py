@@ -23,8 +23,8 @@ _ALWAYS: Final = (
     Name.BALANCER_STATUS,
     Name.SINCE_FULL_CHARGE,
 )
-# And of each battery: without a voltage, it is one that the BMS misses.
-_ALWAYS_OF_BATTERY: Final = (Name.VOLTAGE,)
+# What tells which battery it is that the BMS misses: the one without a voltage.
+_OF_MISSING_BATTERY: Final = (Name.VOLTAGE,)
 
 
 class Audience(Protocol):
@@ -86,7 +86,8 @@ class PageReader:
         """Read what is due of a battery, and who it is if that is not known; return its number."""
         number = self._places.get(source.instance, source.number)
         offered = (row.name for row in source.registers if not self._audience.offered(row.name, number))
-        names = (*_ALWAYS_OF_BATTERY, *self._audience.listened(number), *offered)
+        telling = _OF_MISSING_BATTERY if self._values.misses_battery else ()
+        names = (*telling, *self._audience.listened(number), *offered)
         due = self._values.due(number, names, now, forced)
         if not due and source.instance in self._places:
             return number

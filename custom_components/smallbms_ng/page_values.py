@@ -209,7 +209,7 @@ class PageValues:
 
     def forget_gone(self, now: datetime) -> list[int]:
         """Forget the batteries that are gone for good, and return which. One that the BMS misses is not."""
-        away = () if self._misses_battery() else (number for number in self._seen if not self.present(number))
+        away = () if self.misses_battery else (number for number in self._seen if not self.present(number))
         self._absent = {number: self._absent.get(number, now) for number in away}
         gone = [number for number, since in self._absent.items() if now - since >= GONE_AFTER]
         for number in gone:
@@ -273,7 +273,8 @@ class PageValues:
             stored["absent"] = absent.timestamp()
         return stored
 
-    def _misses_battery(self) -> bool:
+    @property
+    def misses_battery(self) -> bool:
         """Return whether the BMS says that a battery is lost, or that those that it finds make no bank."""
         levels = self.value(Want(name=Name.LEVELS))
         lost = isinstance(levels, Mapping) and levels.get(_COMMUNICATION) in {Level.WARNING, Level.ALARM}
