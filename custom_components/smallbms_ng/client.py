@@ -281,6 +281,10 @@ class VeSmartClient:
             with connected():
                 async with asyncio.timeout(self._timing.disconnect):
                     await client.disconnect()
+        except asyncio.CancelledError:
+            # Whoever is cancelled ends the connection once more.
+            self._client = client
+            raise
         except VeSmartError as error:
             _LOGGER.debug("%s: the end of the connection failed: %s", self._name, error)
 
