@@ -201,13 +201,11 @@ class PageValues:
         self._seen |= dict.fromkeys(numbers, now)
         self._looked = now
 
-    def number_of(
-        self, last: int, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]
-    ) -> int:
+    def number_of(self, last: int, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]) -> int:
         """Return the number of the battery that answered: it keeps its number wherever it is in the bank.
 
-        A new one takes the number of its place, or the first that no other has. One that does not tell its serial number
-        now is no new one: it is taken for the last that was there.
+        A new one takes the number of its place, or the first that no other has. One that does not tell its serial
+        number now is no new one: it is taken for the last that was there.
         """
         serial = next((_text(answers.get(row.id)) for row in source.registers if row.name is Name.SERIAL_NUMBER), None)
         if serial is None:
