@@ -487,7 +487,7 @@ class SlowConnections:
         self.begun = 0
         monkeypatch.setattr(EmulatedClient, "connect", self._connect)
 
-    async def _connect(self, **_kwargs: object) -> None:
+    async def _connect(self, *_args: object, **_kwargs: object) -> None:
         self.begun += 1
         await asyncio.Event().wait()
 
