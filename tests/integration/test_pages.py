@@ -493,25 +493,26 @@ class SlowConnections:
 
 
 @pytest.fixture
-def slow(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> SlowConnections:
+async def slow(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> SlowConnections:
     monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", replace(QUICK, connect=1000))
-    loaded.radio.scanner.advertise()
+    await loaded.unload()
+    loaded.hass.config_entries.async_update_entry(loaded.entry, options={CONF_PAGES_INTERVAL: 0})
+    await loaded.load()
     return SlowConnections(monkeypatch)
 
 
 async def test_unloaded_while_it_connects(loaded: Bench, slow: SlowConnections) -> None:
     """What waits for no answer of the device is not waited for."""
-    await loaded.reload()
+    task = loaded.hass.async_create_task(loaded.pages.async_refresh())
     await loaded.until(lambda: bool(slow.begun))
     async with asyncio.timeout(5):
         await loaded.unload()
+    await task
+    assert slow.begun == 1
     assert loaded.idle
 
 
 async def test_a_user_is_told_that_it_was_unloaded(loaded: Bench, slow: SlowConnections) -> None:
-    await loaded.unload()
-    loaded.hass.config_entries.async_update_entry(loaded.entry, options={CONF_PAGES_INTERVAL: 0})
-    await loaded.load()
     first = loaded.hass.async_create_task(loaded.pages.async_write(Name.TAIL_CURRENT, 5))
     second = loaded.hass.async_create_task(loaded.pages.async_read_now())
     await loaded.until(lambda: bool(slow.begun))
@@ -527,9 +528,6 @@ async def test_a_user_is_told_that_it_was_unloaded(loaded: Bench, slow: SlowConn
 
 
 async def test_what_is_cancelled_by_others_stays_cancelled(loaded: Bench, slow: SlowConnections) -> None:
-    await loaded.unload()
-    loaded.hass.config_entries.async_update_entry(loaded.entry, options={CONF_PAGES_INTERVAL: 0})
-    await loaded.load()
     task = loaded.hass.async_create_task(loaded.pages.async_read_now())
     await loaded.until(lambda: bool(slow.begun))
     task.cancel()
