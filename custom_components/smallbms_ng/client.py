@@ -224,7 +224,10 @@ class VeSmartClient:
             return last
         # A radio that was answered nothing may have a bond, so that this says less.
         unpaired = sorted((error for error in errors if isinstance(error, NotPaired)), key=_is_sure)
-        return next(iter(unpaired), last)
+        told = next(iter(unpaired), last)
+        if isinstance(told, NotPaired) and _is_sure(told) and self._radios.misses_bond():
+            return NotReachable("the radio that has a bond does not hear the device")
+        return told
 
     async def _connect(self) -> None:
         with connecting(pair=self._pair):
@@ -281,6 +284,10 @@ class VeSmartClient:
             with connected():
                 async with asyncio.timeout(self._timing.disconnect):
                     await client.disconnect()
+        except asyncio.CancelledError:
+            # Whoever is cancelled ends the connection once more.
+            self._client = client
+            raise
         except VeSmartError as error:
             _LOGGER.debug("%s: the end of the connection failed: %s", self._name, error)
 

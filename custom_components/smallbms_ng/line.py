@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from typing import Final
 
 from bleak.backends.device import BLEDevice
 from homeassistant.components.bluetooth import async_ble_device_from_address
@@ -16,6 +17,8 @@ from homeassistant.util.dt import utcnow
 from .client import Lost, Refused, Timing, VeSmartClient, VeSmartError
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
+
+_CLOSED: Final = "the device is not connected to any more"
 
 
 class Line:
@@ -43,6 +46,7 @@ class Line:
         self._client = VeSmartClient(
             self._get_device, name=entry.title, timing=timing, on_value=self._received, radios=radios
         )
+        self._timing = timing
         self._hold = hold
         self._on_value = on_value
         self._on_failure = on_failure
@@ -52,6 +56,11 @@ class Line:
         self._lock = asyncio.Lock()
         self._end_hold: CALLBACK_TYPE | None = None
         self._closed = False
+        # Who has a turn, and whether it was cut short because nobody is to connect any more.
+        self._holder: asyncio.Task[object] | None = None
+        self._cut = False
+        # Whether somebody else has the device.
+        self._lent = False
 
     @property
     def connected(self) -> bool:
@@ -63,9 +72,10 @@ class Line:
         """Take a turn at the connection, which is made if need be. Raises VeSmartError."""
         async with self._lock:
             if self._closed:
-                raise Lost("the device is not connected to any more")
+                raise Lost(_CLOSED)
             self._let_hold_go_on()
             keep = False
+            self._holder = asyncio.current_task()
             try:
                 await self._connect()
                 yield self._client
@@ -76,7 +86,12 @@ class Line:
             except VeSmartError as error:
                 self._on_failure(error)
                 raise
+            except asyncio.CancelledError as error:
+                if self._was_cut():
+                    raise Lost(_CLOSED) from error
+                raise
             finally:
+                self._holder = None
                 await self._end_turn(keep=keep)
 
     @asynccontextmanager
@@ -85,18 +100,46 @@ class Line:
         async with self._lock:
             self._let_hold_go_on()
             await self._disconnect()
-            yield
+            self._lent = True
+            try:
+                yield
+            finally:
+                self._lent = False
 
     async def async_close(self) -> None:
-        """End the connection for good, once whoever has a turn is done."""
+        """End the connection for good.
+
+        A turn that has no connection yet is cut short. One that has may finish, but soon: it may be in the middle of a
+        write. Who has the device by aside is not waited for.
+        """
         self._closed = True
         self._let_hold_go_on()
-        async with self._lock:
-            await self._client.disconnect()
+        if self._lent:
+            return
+        if not self.connected:
+            self._cut_short()
+        limit = asyncio.get_running_loop().call_later(self._timing.finish, self._cut_short)
+        try:
+            async with self._lock:
+                await self._client.disconnect()
+        finally:
+            limit.cancel()
 
     def place(self, batteries: Mapping[int, int]) -> None:
         """Take which battery each instance is."""
         self._owners |= batteries
+
+    def _cut_short(self) -> None:
+        """Cancel whoever has a turn, once: the end of its connection is not to be cut short."""
+        holder, self._holder = self._holder, None
+        if holder:
+            self._cut = True
+            holder.cancel()
+
+    def _was_cut(self) -> bool:
+        """Return whether a turn was cancelled from here, and by nobody else."""
+        task = asyncio.current_task()
+        return self._cut and task is not None and not task.uncancel()
 
     def _get_device(self) -> BLEDevice | None:
         return async_ble_device_from_address(self._hass, self._entry.data[CONF_ADDRESS], connectable=True)

@@ -31,7 +31,8 @@ class Timing:
     """How long to wait, in seconds.
 
     For the connection, for one operation, for the end; for the first answer to a request, between its values, for more
-    values of a register whose number nobody knows; for the device's credit, for the acknowledgment of an action.
+    values of a register whose number nobody knows; for the device's credit, for the acknowledgment of an action; for
+    what is under way over a connection when nobody is to connect any more.
     keep_alive is when the device drops a connection that nothing is heard of.
     """
 
@@ -43,6 +44,7 @@ class Timing:
     settle: float = 0.3
     credit: float = 2
     acknowledgment: float = 1
+    finish: float = 5
     keep_alive: float = 15
     read_back: tuple[float, ...] = (0, 0.3, 1, 2)
 

@@ -93,6 +93,6 @@ class PageReader:
             return number
         serial_number = named(Name.SERIAL_NUMBER)[0].id
         answers = await client.read(source.instance, (serial_number, *due))
-        number = self._values.number_of(source, answers, taken)
+        number = self._values.number_of(number, source, answers, taken)
         self._values.take(number, answers, now)
         return number

@@ -33,6 +33,9 @@ SETTINGS_AGE: Final = timedelta(hours=1)
 HISTORY_AGE: Final = timedelta(minutes=30)
 # A battery that was not there, nor missed, for so long is gone for good. A cable that is out is found sooner.
 GONE_AFTER: Final = timedelta(days=1)
+# Of a longer time without a look, or of two intervals, nobody knows whether a battery was there. Failures in a row, as
+# while the phone has the device, are up to an hour apart.
+_LONGEST_PAUSE: Final = timedelta(hours=6)
 # Over a longer time nobody knows whether a value was always the same.
 _LONGEST_GAP: Final = timedelta(days=2)
 # Without a connection, what it gave is shown for so long after it was due.
@@ -126,6 +129,13 @@ class PageValues:
             return None
         return cells * series // _CELLS_PER_12_VOLTS * SMALLEST_SYSTEM_VOLTAGE or None
 
+    @property
+    def misses_battery(self) -> bool:
+        """Whether the BMS says that a battery is lost, or that those that it finds make no bank."""
+        levels = self.value(Want(name=Name.LEVELS))
+        lost = isinstance(levels, Mapping) and levels.get(_COMMUNICATION) in {Level.WARNING, Level.ALARM}
+        return lost or self.value(Want(name=Name.ERROR)) in CONFIGURATION_ERRORS
+
     def battery_model(self, battery: int | None) -> str | None:
         """Return what a battery is sold as, such as 12.8/100; None while it is not known."""
         bank, capacity = self.value(Want(name=Name.BANK)), self.value(Want(name=Name.CAPACITY, battery=battery))
@@ -193,17 +203,22 @@ class PageValues:
 
     def take_batteries(self, numbers: Iterable[int], now: datetime) -> None:
         """Take which batteries are there."""
+        if self._nobody_looked(now):
+            self._absent.clear()
         self._seen |= dict.fromkeys(numbers, now)
         self._looked = now
 
-    def number_of(self, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]) -> int:
+    def number_of(self, last: int, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]) -> int:
         """Return the number of the battery that answered: it keeps its number wherever it is in the bank.
 
-        A new one takes the number of its place, or the first that no other has.
+        A new one takes the number of its place, or the first that no other has. One that does not tell its serial
+        number now is no new one: it is taken for the last that was there.
         """
         serial = next((_text(answers.get(row.id)) for row in source.registers if row.name is Name.SERIAL_NUMBER), None)
+        if serial is None:
+            return next(number for number in chain((last,), count(1)) if number not in taken)
         serials = {number: self.value(Want(name=Name.SERIAL_NUMBER, battery=number)) for number in self._seen}
-        own = next((number for number, known in serials.items() if serial and known == serial), None)
+        own = next((number for number, known in serials.items() if known == serial), None)
         others = {number for number, known in serials.items() if known is not None} | {*taken}
         return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
@@ -273,12 +288,10 @@ class PageValues:
             stored["absent"] = absent.timestamp()
         return stored
 
-    @property
-    def misses_battery(self) -> bool:
-        """Return whether the BMS says that a battery is lost, or that those that it finds make no bank."""
-        levels = self.value(Want(name=Name.LEVELS))
-        lost = isinstance(levels, Mapping) and levels.get(_COMMUNICATION) in {Level.WARNING, Level.ALARM}
-        return lost or self.value(Want(name=Name.ERROR)) in CONFIGURATION_ERRORS
+    def _nobody_looked(self, now: datetime) -> bool:
+        """Return whether the last look is so long ago that a battery may have been back meanwhile."""
+        last = self._looked or max(self._seen.values(), default=now)
+        return now - last > max(_LONGEST_PAUSE, 2 * self._ages[Page.BATTERY])
 
     def _best(self, want: Want) -> _Kept | None:
         rows = (self._kept.get((want.battery, row.id)) for row in named(want.name))

@@ -5,6 +5,9 @@ from typing import Final, Protocol
 
 from bleak import BleakClient
 
+# So many attempts in a row may miss every radio with a bond before it is taken to be gone for good: about an hour.
+_MOST_MISSES: Final = 5
+
 # In this method Home Assistant's client chooses the radio, given the Bluetooth manager: the one with the best signal
 # that has a free slot, with or without a bond. There is no public way to have a say in that. Where there is no such
 # method (any more), it chooses as always.
@@ -38,6 +41,7 @@ class Radios:
         self.unpaired = set(unpaired)
         self.paired: set[str] = set()
         self._tried: set[str] = set()
+        self._misses = 0
         self._heard: frozenset[str] = frozenset()
         self._offered: frozenset[str] = frozenset()
         self._used: str | None = None
@@ -47,6 +51,13 @@ class Radios:
         """Whether one of those that hear the device is known to have a bond."""
         return not self.paired.isdisjoint(self._heard)
 
+    def misses_bond(self) -> bool:
+        """Hear that no radio in reach has a bond; return whether one that has may be back before long."""
+        if not self.paired or not self._heard or self.knows_bond:
+            return False
+        self._misses += 1
+        return self._misses <= _MOST_MISSES
+
     def begin(self) -> None:
         """Begin with a new connection, which every radio may be tried for."""
         self._tried.clear()
@@ -55,6 +66,7 @@ class Radios:
 
     def has_bond(self) -> None:
         """Hear that the radio in use has a bond."""
+        self._misses = 0
         if self._used:
             self.unpaired.discard(self._used)
             self.paired.add(self._used)

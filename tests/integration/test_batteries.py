@@ -12,7 +12,7 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import WebSocketGenerator
 
-from custom_components.smallbms_ng.const import DOMAIN
+from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.page_values import GONE_AFTER
 from emulator.battery.layout import BankLayout
 from emulator.ve_smart.quirks import Quirks
@@ -60,6 +60,12 @@ async def unplug(bench: Bench, battery: int | None) -> None:
     bench.bms.faults.unplugged_battery = battery
     bench.bms.power_cycle()
     await bench.press("read_now")
+
+
+async def look_on(bench: Bench, duration: timedelta) -> None:
+    """Let time pass, with a look now and then."""
+    for _ in range(duration // HOUR):
+        await bench.wait(HOUR)
 
 
 async def test_m_v4_who_each_is_and_what_it_measures(hass: HomeAssistant, bench: Bench) -> None:
@@ -161,7 +167,7 @@ async def test_a_battery_is_gone_for_good(hass: HomeAssistant, bench: Bench) -> 
     bench.box.left_out = TAKEN_OUT
     await bench.press("read_now")
     assert present(bench) == [1, 2, 3, 4]
-    await bench.wait(GONE_AFTER)
+    await look_on(bench, GONE_AFTER)
     await bench.press("read_now")
     assert present(bench) == [1, 3, 4]
     assert not bench.has("sensor", "battery_2_voltage")
@@ -177,7 +183,7 @@ async def test_a_battery_that_the_bms_misses_is_not_gone(hass: HomeAssistant, be
     await unplug(bench, UNPLUGGED)
     assert bench.state("sensor", "error").state == "e_b05"
     for _ in range(3):
-        await bench.wait(GONE_AFTER)
+        await look_on(bench, GONE_AFTER)
         await bench.press("read_now")
     assert present(bench) == [1, 2, 3, 4]
     assert shown(bench, 2, "voltage") == STATE_UNAVAILABLE
@@ -187,12 +193,12 @@ async def test_a_battery_that_the_bms_misses_is_not_gone(hass: HomeAssistant, be
 async def test_a_battery_that_the_bms_stops_missing(hass: HomeAssistant, bench: Bench, restarts: bool) -> None:
     """It is away from then on: whoever took it out on purpose, or sets the bank up anew, has a day to put it back."""
     await unplug(bench, UNPLUGGED)
-    await bench.wait(2 * GONE_AFTER)
+    await look_on(bench, 2 * GONE_AFTER)
     bench.box.left_out = TAKEN_OUT
     await unplug(bench, None)
     assert bench.state("sensor", "error").state == "none"
     assert present(bench) == [1, 2, 3, 4]
-    await bench.wait(GONE_AFTER - HOUR)
+    await look_on(bench, GONE_AFTER - HOUR)
     if restarts:
         await bench.reload()
     await bench.press("read_now")
@@ -205,13 +211,38 @@ async def test_a_battery_that_the_bms_stops_missing(hass: HomeAssistant, bench: 
 async def test_a_battery_that_was_back_meanwhile(bench: Bench) -> None:
     bench.box.left_out = TAKEN_OUT
     await bench.press("read_now")
-    await bench.wait(GONE_AFTER - HOUR)
+    await look_on(bench, GONE_AFTER - HOUR)
     bench.box.left_out = frozenset()
     await bench.press("read_now")
     bench.box.left_out = TAKEN_OUT
     await bench.wait(HOUR)
     await bench.press("read_now")
     assert present(bench) == [1, 2, 3, 4]
+
+
+async def test_nobody_looked_for_a_day(bench: Bench) -> None:
+    """Away at the last look before and at the first after: nobody knows of the time between."""
+    bench.box.left_out = TAKEN_OUT
+    await bench.press("read_now")
+    await bench.unload()
+    await bench.wait(GONE_AFTER)
+    await bench.load()
+    assert present(bench) == [1, 2, 3, 4]
+    await look_on(bench, GONE_AFTER - HOUR)
+    assert present(bench) == [1, 2, 3, 4]
+    await look_on(bench, 2 * HOUR)
+    assert present(bench) == [1, 3, 4]
+
+
+async def test_looks_that_are_a_day_apart(hass: HomeAssistant, radio: Radio) -> None:
+    """They are no reason to begin anew if that is the interval."""
+    async with a_bench(Bench(hass, radio, options={CONF_PAGES_INTERVAL: 24 * 60})) as bench:
+        await bench.load()
+        bench.box.left_out = TAKEN_OUT
+        await bench.wait(GONE_AFTER)
+        assert present(bench) == [1, 2, 3, 4]
+        await bench.wait(GONE_AFTER)
+        assert present(bench) == [1, 3, 4]
 
 
 async def test_that_nothing_was_read_takes_no_battery_away(bench: Bench) -> None:
@@ -256,7 +287,7 @@ async def test_gone_and_known_over_a_restart(bench: Bench) -> None:
     await bench.reload()
     assert present(bench) == [1, 2, 3, 4]
     assert [is_shown(bench, number) for number in (1, 2, 3, 4)] == [True, False, True, True]
-    await bench.wait(GONE_AFTER)
+    await look_on(bench, GONE_AFTER)
     await bench.press("read_now")
     assert present(bench) == [1, 3, 4]
 
@@ -267,6 +298,29 @@ async def test_batteries_without_serial_numbers_are_counted(hass: HomeAssistant,
         assert present(bench) == [1, 2, 3, 4]
         assert not bench.has("sensor", "battery_1_serial_number")
         assert float(shown(bench, 4, "voltage")) > 12
+
+
+async def no_serial_numbers(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start Home Assistant while the device is too busy to tell who its batteries are."""
+    read = bench.box.read
+
+    def busy(instance: int, register: int) -> Sequence[bytes] | Refusal:
+        return Refusal.BUSY if instance and register == SERIAL_NUMBER else read(instance, register)
+
+    await bench.unload()
+    with monkeypatch.context() as patch:
+        patch.setattr(bench.box, "read", busy)
+        await bench.load()
+
+
+async def test_serial_numbers_are_not_told_for_a_moment(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """That makes no other batteries of them."""
+    serials = {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)}
+    await no_serial_numbers(bench, monkeypatch)
+    assert bench.pages.batteries == (1, 2, 3, 4)
+    await bench.press("read_now")
+    assert present(bench) == [1, 2, 3, 4]
+    assert {number: shown(bench, number, "serial_number") for number in (1, 2, 3, 4)} == serials
 
 
 async def test_batteries_that_the_device_does_not_tell_of(hass: HomeAssistant, radio: Radio) -> None:

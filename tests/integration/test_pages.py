@@ -1,6 +1,8 @@
 """What is read over a connection and when, and what happens when there is none."""
 
+import asyncio
 from collections.abc import AsyncGenerator
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -22,10 +24,10 @@ from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION
 from emulator.gatt import Link
-from emulator.radio.in_process import EmulatedScanner
+from emulator.radio.in_process import EmulatedClient, EmulatedScanner
 from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
 
-from .bench import MAIN, Bench, a_bench, is_lost
+from .bench import MAIN, QUICK, Bench, a_bench, is_lost
 from .conftest import ADDRESS, Radio, entity_id
 
 VOLTAGE: Final = 0xED8D
@@ -476,6 +478,89 @@ async def test_unloaded_in_the_middle_of_a_write(loaded: Bench) -> None:
         await second
     assert raised.value.translation_key == "connection_lost"
     assert loaded.bms.settings.tail_current == 5
+
+
+class SlowConnections:
+    """Connections that the radio goes on trying to make, as when a phone holds the device."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.begun = 0
+        monkeypatch.setattr(EmulatedClient, "connect", self._connect)
+
+    async def _connect(self, *_args: object, **_kwargs: object) -> None:
+        self.begun += 1
+        await asyncio.Event().wait()
+
+
+@pytest.fixture
+async def slow(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> SlowConnections:
+    monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", replace(QUICK, connect=1000))
+    await loaded.unload()
+    loaded.hass.config_entries.async_update_entry(loaded.entry, options={CONF_PAGES_INTERVAL: 0})
+    await loaded.load()
+    return SlowConnections(monkeypatch)
+
+
+async def test_unloaded_while_it_connects(loaded: Bench, slow: SlowConnections) -> None:
+    """What waits for no answer of the device is not waited for."""
+    task = loaded.hass.async_create_task(loaded.pages.async_refresh())
+    await loaded.until(lambda: bool(slow.begun))
+    async with asyncio.timeout(5):
+        await loaded.unload()
+    await task
+    assert slow.begun == 1
+    assert loaded.idle
+
+
+async def test_a_user_is_told_that_it_was_unloaded(loaded: Bench, slow: SlowConnections) -> None:
+    first = loaded.hass.async_create_task(loaded.pages.async_write(Name.TAIL_CURRENT, 5))
+    second = loaded.hass.async_create_task(loaded.pages.async_read_now())
+    await loaded.until(lambda: bool(slow.begun))
+    async with asyncio.timeout(5):
+        await loaded.unload()
+    for task in (first, second):
+        with pytest.raises(HomeAssistantError) as raised:
+            await task
+        assert raised.value.translation_key == "connection_lost"
+    assert slow.begun == 1
+    assert loaded.idle
+    assert loaded.bms.settings.tail_current != 5
+
+
+async def test_what_is_cancelled_by_others_stays_cancelled(loaded: Bench, slow: SlowConnections) -> None:
+    task = loaded.hass.async_create_task(loaded.pages.async_read_now())
+    await loaded.until(lambda: bool(slow.begun))
+    task.cancel()
+    await loaded.unload()
+    assert task.cancelled()
+    assert loaded.idle
+
+
+async def test_unloaded_in_the_middle_of_a_write_without_an_answer(
+    loaded: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A write may finish, but not for long."""
+    timing = replace(QUICK, answer=1000, operation=1000, finish=0.1)
+    monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", timing)
+    await loaded.reload()
+    loaded.box.forget()
+    loaded.service.quirks = Quirks(answer_delay=0.05)
+    task = loaded.hass.async_create_task(loaded.pages.async_write(Name.TAIL_CURRENT, 5))
+    await loaded.until(lambda: bool(loaded.box.writes))
+    loaded.service.quirks = Quirks(answer_delay=1000)
+    async with asyncio.timeout(5):
+        await loaded.unload()
+    with pytest.raises(HomeAssistantError) as raised:
+        await task
+    assert raised.value.translation_key == "connection_lost"
+    assert loaded.idle
+
+
+async def test_unloaded_while_a_pin_is_tried(loaded: Bench) -> None:
+    """Whoever tries it has a connection of its own, and may take long."""
+    async with asyncio.timeout(5), loaded.pages.async_step_aside():
+        await loaded.unload()
+    assert loaded.idle
 
 
 async def test_home_assistant_stops_in_the_middle_of_a_read(loaded: Bench) -> None:

@@ -160,12 +160,26 @@ async def test_the_one_with_the_bond_hears_nothing(radios: TwoRadios) -> None:
     """The other one is tried all the same; and once the first one hears again, it is used."""
     remove_far = radios.bench.radio.undo[0]
     remove_far()
-    with pytest.raises(HomeAssistantError) as raised:
-        await radios.read()
-    assert raised.value.translation_key == "not_paired"
+    assert await radios.fail() == "not_reachable"
     assert radios.connections == {NEAR: 1}
+    assert not issues(radios.bench.hass)
     radios.bench.radio.undo[0] = radios.far.register(radios.bench.hass)
     assert await radios.read() == {FAR: 1}
+
+
+async def test_the_one_with_the_bond_is_gone_for_good(radios: TwoRadios) -> None:
+    """After some attempts in vain the owner has to pair, by whatever is left."""
+    remove_far = radios.bench.radio.undo[0]
+    remove_far()
+    for _ in range(5):
+        assert await radios.fail() == "not_reachable"
+        assert not issues(radios.bench.hass)
+    for _ in range(2):
+        assert await radios.fail() == "not_paired"
+        assert set(issues(radios.bench.hass)) == {"not_paired"}
+    radios.bench.radio.undo[0] = radios.far.register(radios.bench.hass)
+    assert await radios.read() == {FAR: 1}
+    assert not issues(radios.bench.hass)
 
 
 async def test_the_one_with_the_bond_has_no_slot(radios: TwoRadios) -> None:
