@@ -10,6 +10,7 @@ from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEnt
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_setup_actions
+from .charge_issue import async_watch_charge
 from .code_issues import async_watch_codes
 from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
@@ -43,6 +44,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     pages = PagesCoordinator(hass, entry, coordinator.async_feed) if entry.data.get(CONF_PIN) else None
     if pages:
         await pages.async_restore()
+        entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))
     entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
@@ -52,11 +54,14 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
         pages.async_start()
     async_watch(hass, entry)
     async_watch_codes(hass, entry)
+    async_watch_charge(hass, entry)
     return True
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
+    # What changes from now on is told at the next start.
+    entry.runtime_data.instant_readout.async_freeze()
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
         # What is read until the connection ends belongs to the readings, which end after it.

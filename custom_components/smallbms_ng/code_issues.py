@@ -18,8 +18,8 @@ from .const import (
     DOMAIN,
 )
 from .coordinator import SmallBmsConfigEntry
+from .protocol.battery import BatteryValues
 from .protocol.codes import CODES, LOW_CELL_SHUTDOWN, Code, Severity
-from .protocol.instant_readout import BatteryReading
 from .reserve import RENEWED_EVERY, reserve_of
 
 NOT_KNOWN: Final = "\u2013"
@@ -57,9 +57,9 @@ _SHOWN: Final = (
 )
 
 
-def values_now(reading: BatteryReading | None) -> str:
+def values_now(values: BatteryValues) -> str:
     """Return what the battery measures, in numbers and units that need no language."""
-    found = ((row, getattr(reading, row.field, None)) for row in _SHOWN)
+    found = ((row, getattr(values, row.field)) for row in _SHOWN)
     return ", ".join(f"{value:{row.form}} {row.unit}" for row, value in found if value is not None) or NOT_KNOWN
 
 
@@ -75,7 +75,7 @@ def code_of(slug: str) -> Code:
 
 def placeholders(entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
     """Return what the words of a code name."""
-    now = values_now(entry.runtime_data.instant_readout.newest)
+    now = values_now(entry.runtime_data.instant_readout.present)
     return {"name": entry.title, "code": str(code), "now": now}
 
 

@@ -13,8 +13,9 @@ from homeassistant.helpers.selector import NumberSelector, NumberSelectorConfig,
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
+from .charge_issue import CAPACITY_UNKNOWN
 from .code_issues import BANK_KEYS, LEVEL_KEYS, NOT_KNOWN, code_of, placeholders, stands
-from .const import DOMAIN
+from .const import AMPERE_HOURS, CONF_CAPACITY, DOMAIN, MAX_CAPACITY, MIN_CAPACITY
 from .coordinator import SmallBmsConfigEntry
 from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
 from .page_values import Want
@@ -115,6 +116,24 @@ class SwitchInstantReadoutOn(_Repair):
         return self.async_create_entry(data={})
 
 
+class EnterCapacity(_Repair):
+    """Has the capacity entered, from which the state of charge is calculated."""
+
+    @override
+    def _schema(self) -> vol.Schema:
+        limits = NumberSelectorConfig(
+            min=MIN_CAPACITY, max=MAX_CAPACITY, mode=NumberSelectorMode.BOX, unit_of_measurement=AMPERE_HOURS
+        )
+        return vol.Schema({vol.Required(CONF_CAPACITY): NumberSelector(limits)})
+
+    @override
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
+        options = {**self._entry.options, CONF_CAPACITY: user_input[CONF_CAPACITY]}
+        self.hass.config_entries.async_update_entry(self._entry, options=options)
+        self.hass.config_entries.async_schedule_reload(self._entry.entry_id)
+        return self.async_create_entry(data={})
+
+
 class _CodeRepair(_Repair):
     """Something that can be done about a code. The issue ends with the code, not with the flow."""
 
@@ -195,6 +214,7 @@ class ChangeLevels(_CodeRepair):
 _FLOWS: Final[Mapping[str, type[_Repair]]] = {
     NOT_PAIRED.key: PairAgain,
     INSTANT_READOUT_OFF.key: SwitchInstantReadoutOn,
+    CAPACITY_UNKNOWN: EnterCapacity,
     **dict.fromkeys(BANK_KEYS, LookAtBank),
     **dict.fromkeys(LEVEL_KEYS, ChangeLevels),
 }

@@ -121,14 +121,14 @@ class Bench:
         """Let the clock, which stands still in these tests, go on while something takes its time."""
         task = asyncio.ensure_future(work)
         while not task.done():
-            self.radio.freezer.tick(0.01)
+            self.radio.tick(timedelta(seconds=0.01))
             await asyncio.sleep(0)
         return task.result()
 
     async def until(self, come: Callable[[], bool]) -> None:
         """Let things go on until something has come."""
         while not come():
-            self.radio.freezer.tick(0.01)
+            self.radio.tick(timedelta(seconds=0.01))
             await asyncio.sleep(0)
 
     async def settle(self) -> None:

@@ -3,7 +3,9 @@
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.bluetooth import (
@@ -23,6 +25,7 @@ from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotEx
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.coordinator import AGES_CHECK, UNLEARNED_SILENCE
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, EmulatedDevice
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
@@ -32,6 +35,8 @@ KEY: Final = DEFAULT_KEY.hex()
 PRODUCT_ID: Final = 0xA3EC
 
 LONGEST_STEP: Final = timedelta(seconds=90)
+# After so long without an advertisement, a device of which the usual interval is not known is silent.
+UNTIL_SILENT: Final = UNLEARNED_SILENCE + AGES_CHECK
 
 FIRST_SNAPSHOT: Final = Snapshot(
     voltage=13.28,
@@ -56,6 +61,16 @@ def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     return snapshot.use_extension(HomeAssistantSnapshotExtension)
 
 
+class Clock:
+    """The monotonic clock of advertisements and ages, which stands still but for what a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = monotonic()
+
+    def __call__(self) -> float:
+        return self.now
+
+
 @dataclass
 class Radio:
     """One emulated device and the radios that hear it, as a test turns them."""
@@ -66,12 +81,13 @@ class Radio:
     undo: list[Callable[[], None]] = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self.clock = Clock()
         self.device = self.make_device()
         self.scanner = self.add(EmulatedScanner(self.device))
 
     def make_device(self, address: str = DEFAULT_ADDRESS, name: str = DEFAULT_NAME, nonce: int = 0) -> EmulatedDevice:
         """Return a device that shows the same battery."""
-        return EmulatedDevice(lambda: self.snapshot, address=address, name=name, nonce=nonce)
+        return EmulatedDevice(lambda: self.snapshot, address=address, name=name, nonce=nonce, clock=self.clock)
 
     def add(self, scanner: EmulatedScanner) -> EmulatedScanner:
         """Add a radio to Home Assistant until the end of the test."""
@@ -83,6 +99,13 @@ class Radio:
         self.advertise(scanner, **changes)
         await self.settle()
 
+    async def confirm(self, scanner: EmulatedScanner | None = None, **changes: object) -> None:
+        """Change what the battery shows, and advertise it in two records, so that its flags are believed."""
+        self.advertise(scanner, **changes)
+        self.clock.now += 1
+        self.device.renew_nonce()
+        await self.send(scanner)
+
     def advertise(self, scanner: EmulatedScanner | None = None, **changes: object) -> None:
         """Change what the battery shows and advertise it once."""
         self.snapshot = replace(self.snapshot, **changes)  # type: ignore[arg-type]  # names and types are the caller's
@@ -90,7 +113,7 @@ class Radio:
 
     async def send_levels(self, levels: Mapping[LevelField, Level]) -> None:
         """Advertise with other levels, the rest being OK."""
-        await self.send(levels={**dict.fromkeys(LevelField, Level.OK), **levels})
+        await self.confirm(levels={**dict.fromkeys(LevelField, Level.OK), **levels})
 
     async def send_bytes(self, manufacturer_data: bytes) -> None:
         """Advertise any bytes in place of a record."""
@@ -115,9 +138,14 @@ class Radio:
         """Let Home Assistant finish; discovery runs in the background."""
         await self.hass.async_block_till_done(wait_background_tasks=True)
 
+    def tick(self, duration: timedelta) -> None:
+        """Let time pass on all clocks, and no timer notice."""
+        self.clock.now += duration.total_seconds()
+        self.freezer.tick(duration)
+
     async def jump(self, duration: timedelta) -> None:
         """Let time pass at one go: each timer has one turn."""
-        self.freezer.tick(duration)
+        self.tick(duration)
         async_fire_time_changed(self.hass)
         await self.settle()
 
@@ -140,9 +168,13 @@ async def radio(
     assert await async_setup_component(hass, "bluetooth", {})
     await hass.async_block_till_done()
     radio = Radio(hass, freezer)
-    yield radio
-    for one in radio.undo:
-        one()
+    with (
+        patch("emulator.radio.in_process.monotonic_time_coarse", radio.clock),
+        patch("custom_components.smallbms_ng.clock.monotonic_time_coarse", radio.clock),
+    ):
+        yield radio
+        for one in radio.undo:
+            one()
 
 
 def make_entry(address: str = ADDRESS, key: str = KEY, title: str = DEFAULT_NAME) -> MockConfigEntry:

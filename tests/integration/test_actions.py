@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from homeassistant.const import CONF_PIN
@@ -98,7 +99,7 @@ async def test_what_the_device_keeps_silent_about(bench: Bench) -> None:
     bench.service.quirks = Quirks(missing={0x7777}, silent_about_missing=True)
     task = bench.hass.async_create_task(read(bench, "0x7777", "mode"))
     while not task.done():
-        bench.radio.freezer.tick(0.05)
+        bench.radio.tick(timedelta(seconds=0.05))
         await asyncio.sleep(0)
     (silent, there) = task.result()
     assert silent == {"register": "0x7777", "name": None, "outcome": "silent"}

@@ -232,7 +232,7 @@ async def test_m_d1_how_long_the_rest_lasts(hass: HomeAssistant, radio: Radio, e
     assert (told["reserve"], told["residual_current"], told["reserve_time"]) == ("2.0 Ah", "10 mA", "8 d 8 h")
     await radio.wait(timedelta(hours=1))
     assert state_of(hass, "sensor", "voltage").state == "unavailable"
-    radio.freezer.tick(timedelta(hours=19) - 2 * RENEWED_EVERY)
+    radio.tick(timedelta(hours=19) - 2 * RENEWED_EVERY)
     await radio.wait(RENEWED_EVERY)
     assert (only(hass).translation_placeholders or {})["reserve_time"] == "7 d 12 h", "it is drawn all the same"
 

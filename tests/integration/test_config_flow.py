@@ -351,7 +351,7 @@ async def test_change_of_key(
     result = await answer(flow, new_key.hex())
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, reason)
     assert entry.data == {CONF_ADDRESS: ADDRESS, CONF_KEY: new_key.hex(), CONF_PRODUCT_ID: PRODUCT_ID}
-    await radio.send(voltage=12.9, error=1)
+    await radio.confirm(voltage=12.9, error=1)
     assert state_of(hass, "sensor", "voltage").state == "12.9"
 
 
@@ -366,7 +366,7 @@ async def test_options(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
         CONF_REPAIRS_FOR_WARNINGS: True,
     }
     await radio.settle()
-    await radio.send(voltage=13.2, error=1)
+    await radio.confirm(voltage=13.2, error=1)
     await radio.send(voltage=13.1)
     await radio.wait(timedelta(seconds=59))
     assert state_of(hass, "sensor", "voltage").state == "13.2"

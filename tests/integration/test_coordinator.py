@@ -14,9 +14,10 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smallbms_ng.coordinator import (
+    AGES_CHECK,
     RESTORED_FOR,
-    SILENCE_CHECK,
-    UNLEARNED_PATIENCE,
+    SHORTEST_SILENCE,
+    STALE_AFTER,
     Drop,
     InstantReadoutCoordinator,
     SmallBmsConfigEntry,
@@ -25,12 +26,11 @@ from custom_components.smallbms_ng.storage import STORAGE_DELAY
 from emulator.device import DEFAULT_KEY
 from emulator.radio.in_process import EmulatedScanner
 
-from .conftest import ADDRESS, Radio, flows, make_entry, state_of
+from .conftest import ADDRESS, UNTIL_SILENT, Radio, flows, make_entry, state_of
 
 OTHER_KEY = bytes(reversed(DEFAULT_KEY))
 # The same first byte, so the check passes and the record becomes nonsense.
 NEAR_KEY = DEFAULT_KEY[:1] + bytes(15)
-UNTIL_SILENT = SILENCE_CHECK * (UNLEARNED_PATIENCE + 1)
 OTHER_ADDRESS = "C0:3A:5E:00:00:02"
 
 
@@ -80,7 +80,7 @@ async def test_silence_and_return(
 @pytest.mark.usefixtures("entry")
 async def test_heard_now_and_then_is_not_silent(hass: HomeAssistant, radio: Radio) -> None:
     for tenths in range(6):
-        await radio.wait(SILENCE_CHECK * 0.9)
+        await radio.wait(SHORTEST_SILENCE * 0.9)
         await radio.send(current=tenths / 10)
     assert voltage(hass) == "13.28"
 
@@ -88,9 +88,9 @@ async def test_heard_now_and_then_is_not_silent(hass: HomeAssistant, radio: Radi
 @pytest.mark.usefixtures("entry")
 async def test_a_quiet_battery_that_repeats_itself_is_not_silent(hass: HomeAssistant, radio: Radio) -> None:
     radio.device.faults.repeated = True
-    for _ in range(UNLEARNED_PATIENCE + 2):
+    for _ in range(6):
         await radio.send()
-        await radio.wait(SILENCE_CHECK)
+        await radio.wait(SHORTEST_SILENCE)
     assert voltage(hass) == "13.28"
 
 
@@ -98,9 +98,9 @@ async def test_a_quiet_battery_that_repeats_itself_is_not_silent(hass: HomeAssis
 async def test_unreadable_for_long_is_unavailable(hass: HomeAssistant, radio: Radio) -> None:
     """That something is heard does not make an old value true."""
     radio.device.faults.changed_key = True
-    for tenths in range(UNLEARNED_PATIENCE + 1):
+    for tenths in range(5):
         await radio.send(current=tenths / 10)
-        await radio.wait(SILENCE_CHECK)
+        await radio.wait(UNTIL_SILENT / 5)
     assert voltage(hass) == STATE_UNAVAILABLE
 
 
@@ -109,7 +109,7 @@ async def test_bluetooth_says_it_is_gone(hass: HomeAssistant, radio: Radio, entr
     radio.undo.pop()()
     with (
         patch("habluetooth.manager.monotonic_time_coarse", return_value=monotonic() + 3600),
-        patch("custom_components.smallbms_ng.coordinator.SILENCE_CHECK", timedelta(days=1)),
+        patch("custom_components.smallbms_ng.coordinator.UNLEARNED_SILENCE", timedelta(days=1)),
     ):
         await hass.config_entries.async_reload(entry.entry_id)
         assert voltage(hass) == "13.28"
@@ -126,11 +126,11 @@ async def restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> 
 
 async def test_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     """After a restart the last reading is shown until the device is heard, or found silent."""
-    await radio.send(voltage=13.31, error=5)
+    await radio.confirm(voltage=13.31, error=5)
     await restart(hass, radio, entry)
     assert voltage(hass) == "13.31"
     assert state_of(hass, "sensor", "error").state == "e_b05"
-    await radio.wait(UNTIL_SILENT)
+    await radio.wait(RESTORED_FOR + AGES_CHECK)
     assert voltage(hass) == STATE_UNAVAILABLE
     await radio.send(voltage=13.32)
     assert voltage(hass) == "13.32"
@@ -143,7 +143,7 @@ async def test_restart_writes_the_last_reading(
     await radio.send(voltage=13.33, error=5)
     hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
     await radio.settle()
-    assert "reading" in hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]  # type: ignore[operator]
+    assert "quantities" in hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]  # type: ignore[operator]
 
 
 async def test_old_values_are_not_shown_after_a_restart(
@@ -151,7 +151,7 @@ async def test_old_values_are_not_shown_after_a_restart(
 ) -> None:
     assert await hass.config_entries.async_unload(entry.entry_id)
     radio.forget()
-    radio.freezer.tick(RESTORED_FOR)
+    radio.tick(RESTORED_FOR + AGES_CHECK)
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert voltage(hass) == STATE_UNAVAILABLE
 
@@ -174,10 +174,9 @@ async def test_what_bluetooth_remembers_may_be_too_old(
 ) -> None:
     """It is told to whoever begins to listen, however long ago it was heard."""
     assert await hass.config_entries.async_unload(entry.entry_id)
-    later = monotonic() + 2 * SILENCE_CHECK.total_seconds()
-    with patch("custom_components.smallbms_ng.coordinator.monotonic_time_coarse", return_value=later):
-        assert await hass.config_entries.async_setup(entry.entry_id)
-        await radio.settle()
+    radio.tick(STALE_AFTER * 2)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await radio.settle()
     assert coordinator_of(entry).dropped == {Drop.STALE: 1}
 
 
@@ -185,24 +184,30 @@ async def test_the_reading_is_kept_now_and_then(
     radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, dict[str, object]]
 ) -> None:
     """So that a power cut loses little, and an SD card is not written all the time."""
-    stored = f"smallbms_ng.{entry.entry_id}"
-    assert stored not in hass_storage
+
+    def kept() -> float:
+        return hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]["quantities"]["voltage"]["value"]  # type: ignore[index, no-any-return]
+
     for step in range(3):
+        assert kept() == 13.28
         await radio.send(voltage=13 + step / 10)
-        await radio.wait(timedelta(seconds=STORAGE_DELAY / 2))
-    assert hass_storage[stored]["data"]["reading"]["product_id"] == 0xA3EC  # type: ignore[index]
+        await radio.wait(timedelta(seconds=STORAGE_DELAY * 0.4))
+    assert kept() == 13.2
 
 
 @pytest.mark.parametrize(
     "stored",
     [
         {},
-        {"reading": {"record": "00" * 16, "product_id": 1, "nonce": 1}},
-        {"reading": {"record": "zz", "product_id": 1, "nonce": 1}},
-        {"reading": {"record": "00" * 16}},
-        {"reading": 7},
+        {"reading": {"record": "00" * 16, "product_id": 1, "nonce": 1}, "heard_at": 1.0, "lost": False},
+        {"quantities": {"voltage": {"value": 400.0, "source": "advertised", "age": 1.0}}},
+        {"quantities": {"voltage": {"value": "much", "source": "advertised", "age": 1.0}}},
+        {"quantities": {"voltage": {"value": 13.0}}},
+        {"quantities": {"low_soc": {"value": "high", "source": "advertised", "age": 1.0}}},
+        {"quantities": 7},
+        {"saved": {"wall": 1.0}, "quantities": {"voltage": {"value": 13.0, "source": "advertised", "age": 1.0}}},
     ],
-    ids=["nothing", "implausible", "no record", "incomplete", "something else"],
+    ids=["nothing", "earlier", "implausible", "no number", "incomplete", "no level", "something else", "no stamp"],
 )
 async def test_nothing_usable_was_kept(
     hass: HomeAssistant, radio: Radio, hass_storage: dict[str, object], stored: dict[str, object]
@@ -425,9 +430,9 @@ async def test_patience_follows_the_usual_interval(
 ) -> None:
     learned = "custom_components.smallbms_ng.coordinator.async_get_learned_advertising_interval"
     with patch(learned, return_value=interval):
-        await radio.wait(SILENCE_CHECK * patience)
+        await radio.wait(SHORTEST_SILENCE * patience - AGES_CHECK)
         assert voltage(hass) == "13.28"
-        await radio.wait(SILENCE_CHECK)
+        await radio.wait(2 * AGES_CHECK)
         assert voltage(hass) == STATE_UNAVAILABLE
 
 
@@ -441,24 +446,39 @@ async def test_other_companies_data_is_none_of_ours(hass: HomeAssistant, radio: 
     entry = make_entry()
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
-    radio.scanner._async_on_advertisement(ADDRESS, -60, "x", [], {}, {76: b"\x10"}, None, {}, monotonic())
+    radio.scanner._async_on_advertisement(ADDRESS, -60, "x", [], {}, {76: b"\x10"}, None, {}, radio.clock())
     await radio.settle()
     assert coordinator_of(entry).dropped.total() == 0
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
-async def test_old_records_sent_again_do_not_pass_for_life(
-    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
-) -> None:
-    """Anybody can record an advertisement and send it again."""
+async def test_old_records_sent_again_are_left_out(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """Anybody can record an advertisement and send it again. Beside those of the device, it is not believed."""
     recorded = radio.device.manufacturer_data()
-    for step in range(3):
-        await radio.send(error=step + 1)
-    for _ in range(UNLEARNED_PATIENCE + 1):
-        await radio.wait(SILENCE_CHECK)
-        await radio.send_bytes(recorded)
-        await radio.send_bytes(b"\x11")
+    for step in range(6):
+        await radio.send(voltage=13 + step / 10)
+        for _ in range(4):
+            await radio.send_bytes(recorded)
+        await radio.jump(timedelta(seconds=30))
+    assert voltage(hass) == "13.5"
+    assert coordinator_of(entry).dropped == {Drop.BEHIND: 24}
+
+
+@pytest.mark.parametrize("nonces", [(7, 8), (7, 7)], ids=["restarted", "restarted and quiet"])
+async def test_a_counter_that_begins_anew_after_silence(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, nonces: tuple[int, int]
+) -> None:
+    """Two records are enough then, also of a quiet battery that repeats one; or half the counter was missed."""
+    for step in range(30):
+        await radio.send(current=step / 10)
+    await radio.wait(UNTIL_SILENT)
     assert voltage(hass) == STATE_UNAVAILABLE
+    for nonce in nonces:
+        device = radio.make_device(nonce=nonce)
+        radio.scanner.devices[ADDRESS] = device
+        await radio.send(voltage=12.5)
+        radio.clock.now += 1
+    assert voltage(hass) == "12.5"
 
 
 async def test_a_forged_copy_of_the_last_record_changes_nothing(

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 import logging
 from typing import Final
 from unittest.mock import patch
@@ -247,7 +248,7 @@ async def test_nothing_is_answered(
     serve, radio.device.make_ve_smart_server = radio.device.make_ve_smart_server, lambda _link: Mute()
     await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
     for _ in range(500):
-        radio.freezer.tick(0.1)
+        radio.tick(timedelta(seconds=0.1))
         await asyncio.sleep(0)
     await radio.settle()
     assert_error(await hass.config_entries.flow.async_configure(flow["flow_id"]), {CONF_PIN: "no_answer"})
@@ -422,7 +423,7 @@ async def test_without_the_pin_nobody_offers_to_switch_it_on(
     async def enter_slowly(entered: dict[str, str]) -> ConfigFlowResult:
         task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
         for _ in range(500):
-            radio.freezer.tick(0.1)
+            radio.tick(timedelta(seconds=0.1))
             await asyncio.sleep(0)
         await radio.settle()
         result = await task

@@ -60,7 +60,7 @@ async def test_a_silent_device_draws_on(hass: HomeAssistant, radio: Radio) -> No
     await shut_down(radio)
     await radio.wait(timedelta(hours=1))
     assert state_of(hass, "sensor", "voltage").state == STATE_UNAVAILABLE
-    radio.freezer.tick(timedelta(days=2))
+    radio.tick(timedelta(days=2))
     await radio.wait(RENEWED_EVERY)
     assert days(hass) == pytest.approx(200 / 24 - 2, abs=0.1)
 
@@ -79,7 +79,7 @@ async def test_a_record_that_is_repeated_tells_that_its_current_flows_on(hass: H
 async def test_it_goes_on_over_a_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     await shut_down(radio)
     assert await hass.config_entries.async_unload(entry.entry_id)
-    radio.freezer.tick(timedelta(days=3))
+    radio.tick(timedelta(days=3))
     radio.forget()
     assert await hass.config_entries.async_setup(entry.entry_id)
     await radio.settle()

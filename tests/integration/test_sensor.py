@@ -140,10 +140,24 @@ async def test_pre_alarm_and_battery_low(
 
 
 @pytest.mark.usefixtures("entry")
-@pytest.mark.parametrize(("current", "charging"), [(0.1, "on"), (0.0, "off"), (-0.1, "off")])
+@pytest.mark.parametrize(("current", "charging"), [(0.3, "on"), (0.2, "off"), (0.0, "off"), (-0.3, "off")])
 async def test_charging(hass: HomeAssistant, radio: Radio, current: float, charging: str) -> None:
-    await radio.send(current=current, error=1)
+    await radio.confirm(current=current, error=1)
     assert state_of(hass, "binary_sensor", "charging").state == charging
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(("first", "charging"), [(0.0, "off"), (5.0, "on")])
+async def test_charging_does_not_flap(hass: HomeAssistant, radio: Radio, first: float, charging: str) -> None:
+    """In the dead band, it stays what it was."""
+    await radio.confirm(current=first, error=1)
+    writes = Writes(hass, entity_id(hass, "binary_sensor", "charging"))
+    for _ in range(5):
+        for current in (0.1, 0.2):
+            await radio.send(current=current)
+            await radio.wait(timedelta(seconds=6))
+    assert state_of(hass, "binary_sensor", "charging").state == charging
+    assert writes.states == []
 
 
 @pytest.mark.usefixtures("entry")
@@ -200,9 +214,9 @@ async def test_measurements_wait_for_the_interval(hass: HomeAssistant, radio: Ra
 async def test_codes_and_permissions_do_not_wait(hass: HomeAssistant, radio: Radio) -> None:
     await radio.send_levels({LevelField.LOW_SOC: Level.WARNING})
     assert state_of(hass, "sensor", "low_soc").state == "warning"
-    await radio.send(io={**FIRST_SNAPSHOT.io, IoField.ALLOWED_TO_DISCHARGE: False})
+    await radio.confirm(io={**FIRST_SNAPSHOT.io, IoField.ALLOWED_TO_DISCHARGE: False})
     assert state_of(hass, "binary_sensor", "allowed_to_discharge").state == "off"
-    await radio.send(error=9)
+    await radio.confirm(error=9)
     assert state_of(hass, "sensor", "error").state == "e_b09"
 
 

@@ -7,6 +7,8 @@ from math import isfinite
 from struct import Struct
 from typing import Final, Protocol
 
+from .quantities import Bounds
+
 type Number = float | None
 """None: not available."""
 type Value = float | str | bytes | Mapping[str, object] | None
@@ -31,13 +33,14 @@ class Payload(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class NumberPayload:
-    """A number: value = raw / per_unit - below_zero."""
+    """A number: value = raw / per_unit - below_zero. One that is out of bounds tells nothing."""
 
     size: int
     signed: bool = False
     per_unit: int = 1
     below_zero: float = 0
     not_available: int | None = None
+    bounds: Bounds | None = None
 
     def decode(self, data: bytes) -> Number:
         """Return the number."""
@@ -46,7 +49,8 @@ class NumberPayload:
         if raw == self.not_available:
             return None
         # Rounded for what binary fractions add when 273.15 is taken away.
-        return raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+        value = raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+        return value if self.bounds is None or self.bounds.hold(value) else None
 
     def encode(self, value: Value) -> bytes:
         """Return the bytes of the nearest raw number, which must not be the one for "not available"."""
