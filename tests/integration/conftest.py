@@ -103,7 +103,8 @@ class Radio:
         """Change what the battery shows, and advertise it in two records, so that its flags are believed."""
         self.advertise(scanner, **changes)
         self.clock.now += 1
-        self.device.renew_nonce()
+        for device in (scanner or self.scanner).devices.values():
+            device.renew_nonce()
         await self.send(scanner)
 
     def advertise(self, scanner: EmulatedScanner | None = None, **changes: object) -> None:

@@ -69,7 +69,7 @@ async def test_silence_and_return(
     states = [hass.states.get(found.entity_id) for found in entities]
     assert {state.state for state in states if state} == {STATE_UNAVAILABLE}
     await radio.send()
-    await radio.send(error=1)
+    await radio.confirm(error=1)
     assert voltage(hass) == "13.28"
     ours = [record for record in caplog.records if "smallbms_ng" in record.name]
     said = [(record.levelname, record.getMessage()) for record in ours]
@@ -140,7 +140,7 @@ async def test_restart_writes_the_last_reading(
     hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, dict[str, object]]
 ) -> None:
     """Home Assistant does not unload entries when it stops."""
-    await radio.send(voltage=13.33, error=5)
+    await radio.confirm(voltage=13.33, error=5)
     hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
     await radio.settle()
     assert "quantities" in hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]  # type: ignore[operator]
@@ -223,14 +223,14 @@ async def test_nothing_usable_was_kept(
 async def test_reload(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     assert await hass.config_entries.async_reload(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
-    await radio.send(voltage=13.5, error=1)
+    await radio.confirm(voltage=13.5, error=1)
     assert voltage(hass) == "13.5"
 
 
 async def test_unloaded_hears_nothing(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     await radio.send(voltage=13.4)
     assert await hass.config_entries.async_unload(entry.entry_id)
-    await radio.send(voltage=13.5, error=1)
+    await radio.confirm(voltage=13.5, error=1)
     await radio.wait(timedelta(minutes=10))
     assert voltage(hass) == STATE_UNAVAILABLE
 
@@ -277,8 +277,8 @@ async def test_unreadable_is_counted_and_changes_nothing(
 
 async def test_lynx_smart_bms_is_another_product(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     radio.device.product_id = 0xA3E5
-    await radio.send(voltage=12.0, error=1)
-    assert coordinator_of(entry).dropped == {Drop.OTHER_PRODUCT: 1}
+    await radio.confirm(voltage=12.0, error=1)
+    assert coordinator_of(entry).dropped == {Drop.OTHER_PRODUCT: 2}
     assert voltage(hass) == "13.28"
 
 
@@ -288,16 +288,16 @@ async def test_garbage_changes_nothing(hass: HomeAssistant, radio: Radio, entry:
         await radio.send_bytes(random.randbytes(length))
     assert voltage(hass) == before
     assert coordinator_of(entry).dropped.total() == 25
-    await radio.send(voltage=13.0, error=1)
-    await radio.send(voltage=13.0, error=5)
+    await radio.confirm(voltage=13.0, error=1)
+    await radio.confirm(voltage=13.0, error=5)
     assert voltage(hass) == "13.0"
 
 
 async def test_late_records_are_left_out(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     """A slower proxy may deliver an older record after a newer one."""
     late = radio.device.manufacturer_data()
-    await radio.send(voltage=13.5, error=1)
-    await radio.send(voltage=13.6, error=5)
+    await radio.confirm(voltage=13.5, error=1)
+    await radio.confirm(voltage=13.6, error=5)
     await radio.send_bytes(late)
     assert voltage(hass) == "13.6"
     assert coordinator_of(entry).dropped == {Drop.BEHIND: 1}
@@ -311,7 +311,7 @@ async def test_a_device_that_started_again_is_read_on(
         await radio.send(current=step / 10)
     radio.scanner.devices[ADDRESS] = radio.make_device()
     for step in range(4):
-        await radio.send(voltage=12.5 + step / 10, error=step)
+        await radio.confirm(voltage=12.5 + step / 10, error=step)
     assert voltage(hass) == "12.8"
 
 
@@ -324,18 +324,18 @@ async def test_two_proxies_with_the_same_device(
     hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, second_scanner: EmulatedScanner
 ) -> None:
     for step in range(3):
-        await radio.send(voltage=13.0 + step / 10, error=step + 1)
+        await radio.confirm(voltage=13.0 + step / 10, error=step + 1)
         await radio.send(second_scanner)
         assert voltage(hass) == f"{13.0 + step / 10}"
-    assert coordinator_of(entry).accepted == 4
+    assert coordinator_of(entry).accepted == 7
 
 
 @pytest.mark.usefixtures("entry")
 async def test_the_nearer_proxy_takes_over(hass: HomeAssistant, radio: Radio, second_scanner: EmulatedScanner) -> None:
-    await radio.send(second_scanner, voltage=13.1, error=1)
+    await radio.confirm(second_scanner, voltage=13.1, error=1)
     assert voltage(hass) == "13.1"
     radio.undo.pop(0)()
-    await radio.send(second_scanner, voltage=13.2, error=5)
+    await radio.confirm(second_scanner, voltage=13.2, error=5)
     assert voltage(hass) == "13.2"
 
 
@@ -347,10 +347,10 @@ async def test_two_devices(hass: HomeAssistant, radio: Radio, entry: MockConfigE
     second = make_entry(OTHER_ADDRESS, OTHER_KEY.hex(), "Other")
     second.add_to_hass(hass)
     assert await hass.config_entries.async_setup(second.entry_id)
-    await radio.send(voltage=13.3, error=1)
+    await radio.confirm(voltage=13.3, error=1)
     assert (voltage(hass), voltage(hass, OTHER_ADDRESS)) == ("13.3", "13.3")
     radio.device.faults.silent = True
-    await radio.send(voltage=13.4, error=5)
+    await radio.confirm(voltage=13.4, error=5)
     assert (voltage(hass), voltage(hass, OTHER_ADDRESS)) == ("13.3", "13.4")
     assert await hass.config_entries.async_unload(second.entry_id)
 
@@ -397,7 +397,7 @@ async def test_the_question_for_a_key_is_withdrawn(hass: HomeAssistant, radio: R
         await radio.send(current=step / 10)
     assert flows(hass)
     radio.device.key = DEFAULT_KEY
-    await radio.send(voltage=13.0, error=1)
+    await radio.confirm(voltage=13.0, error=1)
     assert not flows(hass)
     assert voltage(hass) == "13.0"
 

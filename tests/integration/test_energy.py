@@ -248,6 +248,6 @@ async def test_power_each_way(
     for key in ("charge_power", "discharge_power"):
         er.async_get(hass).async_update_entity(entity_id(hass, "sensor", key), disabled_by=None)
     assert await hass.config_entries.async_reload(entry.entry_id)
-    await radio.send(voltage=10.0, current=current, error=1)
+    await radio.confirm(voltage=10.0, current=current, error=1)
     assert state_of(hass, "sensor", "charge_power").state == charge
     assert state_of(hass, "sensor", "discharge_power").state == discharge

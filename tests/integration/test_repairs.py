@@ -77,7 +77,7 @@ async def test_a_bond_that_is_lost(bench: Bench) -> None:
     (issue,) = issues(bench.hass).values()
     assert (issue.translation_key, issue.severity, issue.is_fixable) == ("not_paired", ir.IssueSeverity.ERROR, True)
     bench.device.readout = lambda: bench.radio.snapshot
-    await bench.radio.send(voltage=13.21, error=1)
+    await bench.radio.confirm(voltage=13.21, error=1)
     assert state_of(bench.hass, "sensor", "voltage").state == "13.21", "the readings go on"
 
     bench.radio.scanner.pin = bench.device.pin

@@ -29,7 +29,7 @@ def days(hass: HomeAssistant) -> float:
 async def shut_down(radio: Radio) -> None:
     """Let the BMS say twice that it has switched the loads off."""
     for time_to_go in (1, 2):
-        await radio.send(current=0.0, time_to_go=time_to_go, levels=SHUT_DOWN)
+        await radio.confirm(current=0.0, time_to_go=time_to_go, levels=SHUT_DOWN)
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ async def test_it_counts_down_and_ends_with_the_alarm(hass: HomeAssistant, radio
     assert state_of(hass, "sensor", "reserve_time").state == STATE_UNKNOWN
     await shut_down(radio)
     assert days(hass) == pytest.approx(200 / 24, abs=0.1)
-    await radio.send(levels=ALL_OK)
-    await radio.send(levels=ALL_OK, time_to_go=3)
+    await radio.confirm(levels=ALL_OK)
+    await radio.confirm(levels=ALL_OK, time_to_go=3)
     assert state_of(hass, "sensor", "reserve_time").state == STATE_UNKNOWN
 
 

@@ -46,7 +46,7 @@ async def test_device(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 @pytest.mark.usefixtures("entry")
 async def test_what_the_device_does_not_give_is_unknown(hass: HomeAssistant, radio: Radio) -> None:
     radio.snapshot = Snapshot()
-    await radio.send()
+    await radio.confirm()
     for key in ("battery_level", "voltage", "current", "power", "time_to_go", "temperature", "consumed_amphours"):
         assert state_of(hass, "sensor", key).state == STATE_UNKNOWN
     for key in (*LEVEL_KEYS.values(), "status"):
@@ -88,7 +88,7 @@ async def test_level(hass: HomeAssistant, radio: Radio, field: LevelField, key: 
 async def test_status_and_codes(
     hass: HomeAssistant, radio: Radio, levels: dict[LevelField, Level], error: int, status: str, codes: list[str]
 ) -> None:
-    await radio.send(error=error)
+    await radio.confirm(error=error)
     await radio.send_levels(levels)
     state = state_of(hass, "sensor", "status")
     assert (state.state, state.attributes["codes"]) == (status, codes)
@@ -98,7 +98,7 @@ async def test_status_and_codes(
 @pytest.mark.usefixtures("entry")
 @pytest.mark.parametrize(("error", "state"), [(0, "none"), (1, "e_b01"), (9, "e_b09"), (7, "E-B07"), (255, "E-B255")])
 async def test_error(hass: HomeAssistant, radio: Radio, error: int, state: str) -> None:
-    await radio.send(error=error)
+    await radio.confirm(error=error)
     assert state_of(hass, "sensor", "error").state == state
     assert state in state_of(hass, "sensor", "error").attributes["options"]
 
@@ -114,7 +114,7 @@ async def test_error(hass: HomeAssistant, radio: Radio, error: int, state: str) 
 )
 @pytest.mark.parametrize(("value", "state"), [(True, "on"), (False, "off"), (None, STATE_UNKNOWN)])
 async def test_io(hass: HomeAssistant, radio: Radio, field: IoField, key: str, value: bool | None, state: str) -> None:
-    await radio.send(io={**FIRST_SNAPSHOT.io, field: value})
+    await radio.confirm(io={**FIRST_SNAPSHOT.io, field: value})
     assert state_of(hass, "binary_sensor", key).state == state
 
 
@@ -162,7 +162,7 @@ async def test_charging_does_not_flap(hass: HomeAssistant, radio: Radio, first: 
 
 @pytest.mark.usefixtures("entry")
 async def test_power_is_voltage_times_current(hass: HomeAssistant, radio: Radio) -> None:
-    await radio.send(voltage=12.5, current=10.0, error=1)
+    await radio.confirm(voltage=12.5, current=10.0, error=1)
     assert state_of(hass, "sensor", "power").state == "125.0"
 
 
@@ -233,7 +233,7 @@ async def test_only_what_changed_is_written(hass: HomeAssistant, radio: Radio) -
 
 @pytest.mark.usefixtures("entry")
 async def test_available_and_unknown_differ(hass: HomeAssistant, radio: Radio) -> None:
-    await radio.send(time_to_go=None, error=1)
+    await radio.confirm(time_to_go=None, error=1)
     assert state_of(hass, "sensor", "time_to_go").state == STATE_UNKNOWN
     assert state_of(hass, "sensor", "voltage").state != STATE_UNAVAILABLE
 
