@@ -229,6 +229,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
+        # It comes seldom, and may be the first that is known of something.
+        self._async_publish()
 
     @property
     def _good_for(self) -> dict[Source, float]:

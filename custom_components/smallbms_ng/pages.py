@@ -4,7 +4,6 @@ from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 import logging
-from math import inf
 from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
@@ -38,7 +37,8 @@ HOLD: Final = timedelta(seconds=10)
 # How long to wait after so many failures in a row. The phone may have the device for hours.
 BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
 
-# Heard again after it was silent, a device that could not be connected to is tried soon, but not more often than this.
+# Heard again after it was silent, a device that could not be connected to is tried so soon, but not so soon after the
+# last attempt.
 _SOON: Final = timedelta(seconds=5)
 _AGAIN: Final = timedelta(minutes=5)
 # How often what has become too old is looked for, where nothing is read.
@@ -71,7 +71,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
-        self._tried_at = -inf
+        self._tried_at = 0.0
         self._radios = Radios()
         self._news = News(hass, self._tell)
         self._line = Line(
@@ -150,8 +150,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     @callback
     def async_device_returned(self) -> None:
         """Try again soon: whoever had the device, such as the phone, has let go of it."""
-        if self.failures and self._polls and clock.now() - self._tried_at >= _AGAIN.total_seconds():
-            self.update_interval = _SOON
+        if self.failures and self._polls:
+            tried = timedelta(seconds=clock.now() - self._tried_at)
+            self.update_interval = max(_SOON, _AGAIN - tried)
             self._schedule_refresh()
 
     @callback
