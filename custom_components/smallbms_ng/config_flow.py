@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+import logging
 from typing import Final, override
 
 from homeassistant.components.bluetooth import (
@@ -61,6 +62,12 @@ from .key_check import NotHeard, async_check_key, data_of
 from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
 from .pin_check import NoPath, async_learn, async_switch_instant_readout_on, parse_pin
 from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
+
+_LOGGER = logging.getLogger(__name__)
+
+# Seconds. A browser begins to listen for the end of a progress step only once it shows it. It would wait for ever for
+# one that ended before, such as that of a machine without an adapter.
+SHORTEST_PROGRESS: Final = 2.0
 
 type UserInput = dict[str, str]
 type Errors = dict[str, str]
@@ -258,7 +265,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Show that the device is being connected to, and then what comes of it."""
         if self._task is None:
             # Not at once: a flow that shows no progress first would be given the last input again.
-            self._task = self.hass.async_create_task(self._errand(), "smallbms_ng PIN check", eager_start=False)
+            self._task = self.hass.async_create_task(self._async_attempt(), "smallbms_ng PIN check", eager_start=False)
         if not self._task.done():
             return self.async_show_progress(
                 step_id="connect",
@@ -342,6 +349,19 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             description_placeholders=self._placeholders,
             errors=self._errors,
         )
+
+    async def _async_attempt(self) -> Errors:
+        """Do what is shown as progress, for long enough to be seen, and return what is wrong if so."""
+        errors, _ = await asyncio.gather(self._async_do_errand(), asyncio.sleep(SHORTEST_PROGRESS))
+        return errors
+
+    async def _async_do_errand(self) -> Errors:
+        """Return what is wrong if so, whatever happens: a progress step without a result would never end."""
+        try:
+            return await self._errand()
+        except Exception:
+            _LOGGER.exception("Unforeseen error while connecting to %s", self._name)
+            return {CONF_BASE: "unknown"}
 
     async def _async_learn(self) -> Errors:
         """Connect with the PIN, and return what is wrong if so. The key that the device tells is the right one."""

@@ -50,6 +50,12 @@ def _custom_integrations(enable_custom_integrations: None) -> None:
     """Let Home Assistant load the integration."""
 
 
+@pytest.fixture(autouse=True)
+def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no progress be shown for a browser that is not there."""
+    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", 0)
+
+
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     """Compare without what differs from run to run."""

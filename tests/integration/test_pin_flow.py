@@ -10,11 +10,11 @@ from unittest.mock import patch
 from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import EVENT_DATA_ENTRY_FLOW_PROGRESSED, FlowResultType
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
-from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
+from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON, SHORTEST_PROGRESS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.pairing import pair
 from emulator.device import DEFAULT_KEY, EmulatedDevice
@@ -49,6 +49,12 @@ async def turns_until(condition: Callable[[], object]) -> None:
             return
         await asyncio.sleep(0)
     pytest.fail("it never was so")
+
+
+async def many_turns() -> None:
+    """Let others have more turns than anything here takes."""
+    for _ in range(1000):
+        await asyncio.sleep(0)
 
 
 async def unload(hass: HomeAssistant) -> None:
@@ -286,6 +292,45 @@ async def test_closing_the_flow_ends_the_attempt(hass: HomeAssistant, flow: Conf
     await turns_until(lambda: served.device.connected)
     hass.config_entries.flow.async_abort(flow["flow_id"])
     await turns_until(lambda: served.untouched)
+
+
+async def test_an_attempt_that_fails_at_once_is_shown_for_a_while(
+    hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a browser, which takes a while to listen, would never hear of its end."""
+    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", SHORTEST_PROGRESS)
+    radio.scanner.pin = None
+    ended = async_capture_events(hass, EVENT_DATA_ENTRY_FLOW_PROGRESSED)
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    await many_turns()
+    radio.freezer.tick(1.9)
+    await many_turns()
+    assert not ended
+    radio.freezer.tick(0.2)
+    await turns_until(lambda: ended)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert_error(result, {CONF_PIN: "no_adapter"})
+
+
+async def test_closing_the_flow_ends_the_wait(
+    hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", SHORTEST_PROGRESS)
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    await many_turns()
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await radio.settle()
+
+
+async def test_what_nobody_foresaw_is_an_end_too(
+    flow: ConfigFlowResult, served: Served, enter: Enter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with patch("bleak_retry_connector.establish_connection", side_effect=LookupError("a surprise")):
+        result = await enter(flow, {CONF_PIN: PIN})
+    assert_error(result, {"base": "unknown"})
+    assert "a surprise" in caplog.text
+    caplog.clear()
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
 
 
 # By an adapter of this machine
