@@ -59,8 +59,9 @@ from .const import (
 )
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key, data_of
+from .pages import PagesCoordinator
 from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
-from .pin_check import NoPath, async_learn, async_switch_instant_readout_on, parse_pin
+from .pin_check import NoPath, async_learn, async_learn_by_bond, async_switch_instant_readout_on, parse_pin
 from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 
 _LOGGER = logging.getLogger(__name__)
@@ -183,6 +184,13 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._instant_readout_on: bool | None = None
         self._errand: Callable[[], Coroutine[None, None, Errors]] = self._async_learn
         self._task: asyncio.Task[Errors] | None = None
+        self._is_over = False
+
+    @callback
+    @override
+    def async_remove(self) -> None:
+        """Note that this flow is over: what it still finds out is not wanted any more."""
+        self._is_over = True
 
     @staticmethod
     @callback
@@ -238,15 +246,9 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_ask("credentials", user_input)
 
     async def async_step_reauth(self, _entry_data: Mapping[str, object]) -> ConfigFlowResult:
-        """Get a new key: the device made one when its PIN was changed. With a PIN, nobody need be asked for it."""
-        entry = self._get_reauth_entry()
-        if pin := entry.data.get(CONF_PIN):
-            self._entered = {CONF_PIN: pin}
-            await self._async_learn()
-            key = (self._accepted or {}).get(CONF_KEY)
-            if key and key != entry.data[CONF_KEY]:
-                return self._finish()
-            self._entered, self._accepted = {}, None
+        """Get a new key: the device made one when its PIN was changed. Nobody is asked for it if a bond tells it."""
+        if self._get_reauth_entry().data.get(CONF_PIN) and await self._async_renew_by_bond():
+            return self._finish()
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(self, user_input: UserInput | None = None) -> ConfigFlowResult:
@@ -311,11 +313,15 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     def _placeholders(self) -> dict[str, str]:
         return {"name": self._name, "adapters": self._adapters}
 
+    @property
+    def _pages(self) -> PagesCoordinator | None:
+        """What the entry connects with, if it does."""
+        entry = self._entry
+        return entry.runtime_data.pages if entry and entry.state is ConfigEntryState.LOADED else None
+
     def _only_connection(self) -> AbstractAsyncContextManager[None]:
         """Keep the entry from connecting meanwhile: the device takes one connection only."""
-        entry = self._entry
-        pages = entry.runtime_data.pages if entry and entry.state is ConfigEntryState.LOADED else None
-        return pages.async_step_aside() if pages else nullcontext()
+        return self._pages.async_step_aside() if self._pages else nullcontext()
 
     async def _async_ask(self, step_id: str, user_input: UserInput | None) -> ConfigFlowResult:
         """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
@@ -378,6 +384,24 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._accepted = {CONF_PIN: pin} | ({CONF_KEY: learned.key.hex()} if learned.key else {})
         return {}
 
+    async def _async_renew_by_bond(self) -> bool:
+        """Read the key over a bond that there is; return whether it is a new one that reads the device.
+
+        Nobody has asked for this. So there is no pairing, and no key is believed without a record that proves it.
+        """
+        paired = self._pages.paired_radios if self._pages else frozenset[str]()
+        try:
+            async with self._only_connection():
+                key = (await async_learn_by_bond(self.hass, self._address, paired)).key
+            if key is None or key.hex() == self._get_reauth_entry().data.get(CONF_KEY):
+                return False
+            await async_check_key(self.hass, self._address, key)
+        except (VeSmartError, NotHeard, WrongKey, ImplausibleRecord) as error:
+            _LOGGER.debug("The key of %s was not renewed: %s", self._name, error)
+            return False
+        self._accepted = {CONF_KEY: key.hex()}
+        return True
+
     async def _async_switch_on(self) -> Errors:
         """Switch Instant Readout on, and return what is wrong if so."""
         try:
@@ -403,6 +427,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     def _finish(self) -> ConfigFlowResult:
         """Store what was accepted. What was left empty is kept when a new key was asked for, else taken away."""
+        if self._is_over:
+            return self.async_abort(reason="over")
         accepted = self._accepted or {}
         if self._entry is None:
             data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(data_of(self._device))}

@@ -86,6 +86,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         return self.values.batteries
 
     @property
+    def paired_radios(self) -> frozenset[str]:
+        """The sources of the radios that are known to have a bond."""
+        return frozenset(self._radios.paired)
+
+    @property
     def system_voltage(self) -> int | None:
         """12, 24 or 48 V; None while the bank is not known."""
         return self.values.system_voltage

@@ -124,6 +124,19 @@ async def is_bonded(address: str, *, adapter: str | None = None, bus_address: st
     return False
 
 
+async def bonded_adapters(address: str, *, bus_address: str | None = None) -> frozenset[str]:
+    """Return the addresses of the adapters of this machine that have a bond with the device.
+
+    Raises PairingTimedOut if BlueZ does not answer.
+    """
+    with suppress(NoLocalAdapter):
+        async with _ask_bluez(bus_address) as bluez:
+            objects = await bluez.objects()
+            paths = (device.adapter for device in _devices(objects, address) if device.bonded)
+            return frozenset(str(objects[path][_ADAPTER]["Address"].value) for path in paths)
+    return frozenset()
+
+
 async def remove_bond(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> None:
     """Forget every bond with the device, or that of the adapter of this name; raises NotPaired if it stays."""
     async with _ask_bluez(bus_address) as bluez:

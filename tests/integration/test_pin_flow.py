@@ -7,7 +7,7 @@ import logging
 from typing import Final
 from unittest.mock import patch
 
-from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import EVENT_DATA_ENTRY_FLOW_PROGRESSED, FlowResultType
@@ -15,8 +15,8 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
 from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON, SHORTEST_PROGRESS
-from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
-from custom_components.smallbms_ng.pairing import pair
+from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.pairing import is_bonded, pair
 from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
@@ -31,6 +31,7 @@ PROXY: Final = "02:00:00:00:E5:02"
 WRONG_PIN: Final = "123456"
 NEW_PIN: Final = "271828"
 OTHER_KEY: Final = bytes(reversed(DEFAULT_KEY))
+THIRD_KEY: Final = bytes(byte ^ 0xFF for byte in DEFAULT_KEY)
 
 type Enter = Callable[[ConfigFlowResult, Mapping[str, object]], Awaitable[ConfigFlowResult]]
 
@@ -506,15 +507,102 @@ def credentials(entry: MockConfigEntry) -> dict[str, str]:
     return {name: entry.data[name] for name in (CONF_KEY, CONF_PIN) if name in entry.data}
 
 
+async def heard_until(radio: Radio, condition: Callable[[], object]) -> None:
+    """Let the device be heard again and again, until this is so."""
+    for turn in range(2000):
+        if condition():
+            return
+        radio.advertise(current=turn / 10)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    pytest.fail("it never was so")
+
+
+def question(hass: HomeAssistant) -> ConfigFlowResult | None:
+    """Return the flow that asks for a new key, if there is one."""
+    return next((flow for flow in flows(hass) if flow["step_id"] == "reauth_confirm"), None)
+
+
 async def test_a_new_key_is_read_without_a_question(hass: HomeAssistant, radio: Radio, served: Served) -> None:
     entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
     radio.device.key = OTHER_KEY
-    for voltage in range(20):
-        await radio.send(voltage=12 + voltage / 100)
-    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    await heard_until(radio, lambda: credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN})
+    await radio.settle()
     assert not flows(hass)
     await radio.send(voltage=12.77, error=1)
     assert state_of(hass, "sensor", "voltage").state == "12.77"
+
+
+async def with_unread_entry(hass: HomeAssistant, radio: Radio) -> MockConfigEntry:
+    """Return the loaded entry of a device that it does not connect to by itself, so that no radio is known."""
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, data=entry.data | {CONF_PIN: PIN}, options={CONF_PAGES_INTERVAL: 0})
+    await radio.send()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await radio.settle()
+    return entry
+
+
+async def test_no_key_is_taken_over_an_unknown_radio(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """Anybody may answer there under the address of the device."""
+    entry = await with_unread_entry(hass, radio)
+    connections = radio.count_connections()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert not connections
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_no_key_is_taken_that_reads_nothing(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """The device that is heard is another one than the one that answers, or it lies."""
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = THIRD_KEY
+    flow = asyncio.ensure_future(entry.start_reauth_flow(hass))
+    await turns_until(lambda: served.device.connected)
+    await turns_until(lambda: not served.device.connected)
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, flow.done)
+    assert_error(flow.result(), {}, "reauth_confirm")
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_the_bond_of_an_adapter_gives_the_key(hass: HomeAssistant, radio: Radio, served_locally: Served) -> None:
+    entry = await with_unread_entry(hass, radio)
+    await pair(ADDRESS, PIN)
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN})
+    await radio.settle()
+
+
+@pytest.mark.parametrize("bond_here", [True, False])
+async def test_nobody_pairs_without_a_person(
+    hass: HomeAssistant, radio: Radio, local: Bluez, served_locally: Served, bond_here: bool
+) -> None:
+    """The device knows no bond, and takes the PIN that is stored. Whoever wants to be told it may pretend that."""
+    entry = await with_unread_entry(hass, radio)
+    if bond_here:
+        await pair(ADDRESS, PIN)
+        served_locally.device.peripheral.bonds.clear()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert not served_locally.device.peripheral.bonds
+    assert await is_bonded(ADDRESS) is bond_here, "a bond that is there is not removed either"
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_a_question_that_was_withdrawn_changes_nothing(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """The old key reads the device again while the new one is being read."""
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    flow = asyncio.ensure_future(entry.start_reauth_flow(hass))
+    await turns_until(lambda: served.device.connected)
+    await turns_until(lambda: not served.device.connected)
+    (started,) = entry.async_get_active_flows(hass, {SOURCE_REAUTH})
+    hass.config_entries.flow.async_abort(started["flow_id"])
+    await heard_until(radio, flow.done)
+    assert (await flow)["reason"] == "over"
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
 
 
 async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
@@ -548,12 +636,11 @@ async def test_after_the_pin_was_changed(
     radio.device.peripheral.pin = NEW_PIN
     radio.device.peripheral.bonds.clear()
     radio.device.key = OTHER_KEY
-    for voltage in range(20):
-        await radio.send(voltage=12 + voltage / 100)
-    (question,) = flows(hass)
-    assert question["step_id"] == "reauth_confirm"
-    assert_error(await enter(question, {CONF_PIN: PIN}), {CONF_PIN: "wrong_pin"}, "reauth_confirm")
-    result = await enter(question, {CONF_PIN: NEW_PIN})
+    await heard_until(radio, lambda: question(hass))
+    asked = question(hass)
+    assert asked
+    assert_error(await enter(asked, {CONF_PIN: PIN}), {CONF_PIN: "wrong_pin"}, "reauth_confirm")
+    result = await enter(asked, {CONF_PIN: NEW_PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert (entry.data[CONF_KEY], entry.data[CONF_PIN]) == (OTHER_KEY.hex(), NEW_PIN)
     assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
