@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
 import logging
 from typing import Final, override
 
@@ -31,6 +32,8 @@ from homeassistant.helpers.selector import (
     SelectSelector,
     SelectSelectorConfig,
     TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
 )
 import voluptuous as vol
 
@@ -70,16 +73,21 @@ _LOGGER = logging.getLogger(__name__)
 # one that ended before, such as that of a machine without an adapter.
 SHORTEST_PROGRESS: Final = 2.0
 
-type UserInput = dict[str, str]
+type UserInput = Mapping[str, str | bool]
 type Errors = dict[str, str]
 
 CONF_BASE: Final = "base"
 CONF_SWITCH_ON: Final = "switch_on"
+CONF_REMOVE_PIN: Final = "remove_pin"
 # What a device without a name of its own is called, whatever its product id.
 (_MODEL,) = PRODUCT_NAMES.values()
-_SECRETS: Final = (CONF_KEY, CONF_PIN)
+_SECRET: Final = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off"))
 
-CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): TextSelector(), vol.Optional(CONF_KEY): TextSelector()})
+# Never with what is stored, or was entered before: a secret goes into Home Assistant, and does not come out of it.
+CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): _SECRET, vol.Optional(CONF_KEY): _SECRET})
+WITH_REMOVAL_SCHEMA: Final = CREDENTIALS_SCHEMA.extend(
+    {vol.Required(CONF_REMOVE_PIN, default=False): BooleanSelector()}
+)
 
 SWITCH_ON_SCHEMA: Final = vol.Schema({vol.Required(CONF_SWITCH_ON, default=True): BooleanSelector()})
 
@@ -145,7 +153,7 @@ def _adapters_in(error: Exception | None) -> str:
 
 
 def _text(entered: UserInput, field: str) -> str:
-    return entered.get(field, "").strip()
+    return str(entered.get(field, "")).strip()
 
 
 def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
@@ -173,6 +181,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     VERSION = 1
 
     _device: BluetoothServiceInfoBleak
+    _errand: Callable[[], Coroutine[None, None, Errors]]
 
     def __init__(self) -> None:
         self._discovered: dict[str, BluetoothServiceInfoBleak] = {}
@@ -180,9 +189,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._entered: UserInput = {}
         self._errors: Errors = {}
         self._adapters = ""
-        self._accepted: UserInput | None = None
+        self._accepted: dict[str, str] | None = None
         self._instant_readout_on: bool | None = None
-        self._errand: Callable[[], Coroutine[None, None, Errors]] = self._async_learn
         self._task: asyncio.Task[Errors] | None = None
         self._is_over = False
 
@@ -208,7 +216,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_choose(discovery_info)
 
     @override
-    async def async_step_user(self, user_input: UserInput | None = None) -> ConfigFlowResult:
+    async def async_step_user(self, user_input: dict[str, str] | None = None) -> ConfigFlowResult:
         """Let the user choose among the devices in range."""
         if user_input is not None:
             await self.async_set_unique_id(user_input[CONF_ADDRESS], raise_on_progress=False)
@@ -256,11 +264,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_ask("reauth_confirm", user_input)
 
     async def async_step_reconfigure(self, user_input: UserInput | None = None) -> ConfigFlowResult:
-        """Let the user change PIN and key, or take one of them away."""
-        if not self._form:
-            self._entered = {
-                name: text for name, text in self._get_reconfigure_entry().data.items() if name in _SECRETS
-            }
+        """Let the user change PIN and key, or take the PIN away."""
         return await self._async_ask("reconfigure", user_input)
 
     async def async_step_connect(self, _user_input: None = None) -> ConfigFlowResult:
@@ -323,14 +327,28 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Keep the entry from connecting meanwhile: the device takes one connection only."""
         return self._pages.async_step_aside() if self._pages else nullcontext()
 
+    @property
+    def _pin(self) -> str | None:
+        """The PIN to connect with: that which was entered, or the one that is stored if nothing was."""
+        if entered := _text(self._entered, CONF_PIN):
+            return parse_pin(entered)
+        if self._entry is None or self._removes_pin or _text(self._entered, CONF_KEY):
+            return None
+        stored: str | None = self._entry.data.get(CONF_PIN)
+        return stored
+
+    @property
+    def _removes_pin(self) -> bool:
+        return self._entered.get(CONF_REMOVE_PIN, False) is True
+
     async def _async_ask(self, step_id: str, user_input: UserInput | None) -> ConfigFlowResult:
         """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
         self._form = step_id
         if user_input is not None:
             self._entered, self._instant_readout_on = user_input, None
             self._errors = self._malformed()
-            if not self._errors and _text(user_input, CONF_PIN):
-                self._errand = self._async_learn
+            if not self._errors and (pin := self._pin):
+                self._errand = partial(self._async_learn, pin)
                 return await self.async_step_connect()
             self._errors = self._errors or await self._async_check_key(None)
         if self._accepted is None:
@@ -340,18 +358,21 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return self._finish()
 
     def _malformed(self) -> Errors:
-        """Return what cannot be a PIN or a key, before anything is tried."""
-        return {
+        """Return what cannot be a PIN or a key, or makes no sense, before anything is tried."""
+        errors = {
             field: _MALFORMED[field]
             for field, parse in _PARSERS.items()
             if _is_malformed(_text(self._entered, field), parse)
         }
+        contradicts_itself = self._removes_pin and _text(self._entered, CONF_PIN)
+        return errors | ({CONF_REMOVE_PIN: "pin_entered"} if contradicts_itself else {})
 
     def _show_credentials_form(self, step_id: str) -> ConfigFlowResult:
-        """Show a form for PIN and key, with what was entered before."""
+        """Show a form for PIN and key, and for taking the PIN away where there is one to keep."""
+        has_pin = self.source == SOURCE_RECONFIGURE and CONF_PIN in self._get_reconfigure_entry().data
         return self.async_show_form(
             step_id=step_id,
-            data_schema=self.add_suggested_values_to_schema(CREDENTIALS_SCHEMA, self._entered),
+            data_schema=WITH_REMOVAL_SCHEMA if has_pin else CREDENTIALS_SCHEMA,
             description_placeholders=self._placeholders,
             errors=self._errors,
         )
@@ -369,9 +390,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             _LOGGER.exception("Unforeseen error while connecting to %s", self._name)
             return {CONF_BASE: "unknown"}
 
-    async def _async_learn(self) -> Errors:
+    async def _async_learn(self, pin: str) -> Errors:
         """Connect with the PIN, and return what is wrong if so. The key that the device tells is the right one."""
-        pin = parse_pin(self._entered[CONF_PIN])
         try:
             async with self._only_connection():
                 learned = await async_learn(self.hass, self._address, pin)
@@ -416,7 +436,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_check_key(self, pin: str | None) -> Errors:
         """See whether the key that was entered reads the device, and return what is wrong if not."""
         if not (text := _text(self._entered, CONF_KEY)):
-            return {CONF_BASE: "nothing_entered"}
+            return self._take_nothing()
         key = parse_key(text)
         try:
             await async_check_key(self.hass, self._address, key)
@@ -425,16 +445,24 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._accepted = {CONF_KEY: key.hex()} | ({CONF_PIN: pin} if pin else {})
         return {}
 
+    def _take_nothing(self) -> Errors:
+        """Return what is wrong when neither PIN nor key is there: nothing if the PIN is to go, and the key stays."""
+        if not self._removes_pin:
+            return {CONF_BASE: "nothing_entered"}
+        if self._entry is None or CONF_KEY not in self._entry.data:
+            return {CONF_KEY: "key_needed"}
+        self._accepted = {}
+        return {}
+
     def _finish(self) -> ConfigFlowResult:
-        """Store what was accepted. What was left empty is kept when a new key was asked for, else taken away."""
+        """Store what was accepted. What was left empty is kept, unless the PIN is to be taken away."""
         if self._is_over:
             return self.async_abort(reason="over")
         accepted = self._accepted or {}
         if self._entry is None:
             data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(data_of(self._device))}
             return self.async_create_entry(title=self._name, data=data | accepted)
-        taken_away = () if self.source == SOURCE_REAUTH else _SECRETS
-        kept = {name: value for name, value in self._entry.data.items() if name not in taken_away}
+        kept = {name: value for name, value in self._entry.data.items() if name != CONF_PIN or not self._removes_pin}
         return self.async_update_reload_and_abort(self._entry, data=kept | accepted)
 
 

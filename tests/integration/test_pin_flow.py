@@ -7,14 +7,14 @@ import logging
 from typing import Final
 from unittest.mock import patch
 
-from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import EVENT_DATA_ENTRY_FLOW_PROGRESSED, FlowResultType
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
-from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON, SHORTEST_PROGRESS
+from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON, SHORTEST_PROGRESS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.pairing import is_bonded, pair
 from emulator.device import DEFAULT_KEY, EmulatedDevice
@@ -203,11 +203,22 @@ async def test_no_pin_at_all(
     assert_added(await enter(flow, {CONF_PIN: PIN}))
 
 
-async def test_what_was_entered_is_there_to_correct(flow: ConfigFlowResult, served: Served, enter: Enter) -> None:
+def fields_of(result: ConfigFlowResult) -> dict[str, object]:
+    """Return the fields of a form, with the kind of those that take text."""
+    schema = result["data_schema"]
+    assert schema
+    assert not any(field.description for field in schema.schema), "what was entered, or is stored, is not shown"
+    return {str(field): selector.config.get("type") for field, selector in schema.schema.items()}
+
+
+async def test_secrets_are_hidden_and_never_shown_again(
+    hass: HomeAssistant, flow: ConfigFlowResult, served: Served, enter: Enter
+) -> None:
+    hidden = {CONF_PIN: "password", CONF_KEY: "password"}
+    assert fields_of(await hass.config_entries.flow.async_configure(flow["flow_id"])) == hidden
     result = await enter(flow, {CONF_PIN: "12345", CONF_KEY: KEY})
-    assert result["data_schema"]
-    suggested = {str(field): field.description["suggested_value"] for field in result["data_schema"].schema}
-    assert suggested == {CONF_PIN: "12345", CONF_KEY: KEY}
+    assert fields_of(result) == hidden
+    assert KEY not in str(result)
 
 
 async def test_no_radio_has_a_bond_nor_can_make_one(
@@ -688,19 +699,88 @@ async def test_the_entry_lets_go_of_the_device_for_a_flow(hass: HomeAssistant, r
         assert not bench.pages.lost
 
 
+async def test_reconfigure_shows_no_secret(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    flow = await entry.start_reconfigure_flow(hass)
+    assert fields_of(flow) == {CONF_PIN: "password", CONF_KEY: "password", CONF_REMOVE_PIN: None}
+
+
+async def test_there_is_no_pin_to_take_away(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    flow = await entry.start_reconfigure_flow(hass)
+    assert fields_of(flow) == {CONF_PIN: "password", CONF_KEY: "password"}
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert_error(result, {"base": "nothing_entered"}, "reconfigure")
+
+
 async def test_reconfigure_takes_the_pin_away(hass: HomeAssistant, radio: Radio, served: Served) -> None:
     entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
     flow = await entry.start_reconfigure_flow(hass)
-    assert flow["data_schema"]
-    suggested = {str(field): field.description["suggested_value"] for field in flow["data_schema"].schema}
-    assert suggested == {CONF_PIN: PIN, CONF_KEY: KEY}
-    task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_KEY: KEY}))
-    for current in (1.0, 2.0, 3.0):
-        await asyncio.sleep(0)
-        radio.advertise(current=current)
-    assert (await task)["reason"] == "reconfigure_successful"
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_REMOVE_PIN: True})
+    assert result["reason"] == "reconfigure_successful"
     assert credentials(entry) == {CONF_KEY: KEY}
     await radio.settle()
+
+
+async def test_a_pin_is_not_entered_and_taken_away_at_once(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    flow = await entry.start_reconfigure_flow(hass)
+    entered = {CONF_PIN: NEW_PIN, CONF_REMOVE_PIN: True}
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], entered)
+    assert_error(result, {CONF_REMOVE_PIN: "pin_entered"}, "reconfigure")
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_without_pin_and_key_nothing_would_be_left(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    data = {name: value for name, value in entry.data.items() if name != CONF_KEY}
+    hass.config_entries.async_update_entry(entry, data=data)
+    flow = await entry.start_reconfigure_flow(hass)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_REMOVE_PIN: True})
+    assert_error(result, {CONF_KEY: "key_needed"}, "reconfigure")
+    task = asyncio.ensure_future(
+        hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_REMOVE_PIN: True, CONF_KEY: KEY})
+    )
+    await heard_until(radio, task.done)
+    assert task.result()["reason"] == "reconfigure_successful"
+    assert credentials(entry) == {CONF_KEY: KEY}
+    await radio.settle()
+
+
+async def test_reconfigure_keeps_what_is_left_empty(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    flow = await entry.start_reconfigure_flow(hass)
+    entered = {CONF_KEY: OTHER_KEY.hex()}
+    task = asyncio.ensure_future(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
+    await heard_until(radio, task.done)
+    assert task.result()["reason"] == "reconfigure_successful"
+    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    await radio.settle()
+
+
+async def test_the_key_is_kept_if_the_device_does_not_tell_it(
+    hass: HomeAssistant, radio: Radio, served: Served, enter: Enter
+) -> None:
+    entry = await with_entry(hass, radio)
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    flow = await entry.start_reconfigure_flow(hass)
+    assert (await enter(flow, {CONF_PIN: PIN}))["reason"] == "reconfigure_successful"
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_with_nothing_entered_the_stored_pin_pairs_again(
+    hass: HomeAssistant, radio: Radio, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """A person submitted the form, so that this may pair."""
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    radio.device.peripheral.bonds.clear()
+    again = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
+    )
+    assert (await enter(again, {}))["reason"] == "reconfigure_successful"
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+    assert (entry.data[CONF_KEY], entry.data[CONF_PIN]) == (KEY, PIN)
 
 
 async def test_the_pin_is_in_no_log(
