@@ -23,7 +23,7 @@ from .page_reader import PageReader
 from .page_values import PageValues, Want
 from .page_writer import PageWriter
 from .protocol.payloads import Value
-from .protocol.registers import BY_ID, Name, Page, named
+from .protocol.registers import BY_ID, MOST_CELLS, Name, Page, named
 from .protocol.status_page import STATUS_OF_READING
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
@@ -91,6 +91,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         return frozenset(self._radios.paired)
 
     @property
+    def ignored_instances(self) -> int:
+        """How many instances are no batteries, as there are more than a bank can have."""
+        return self._reader.ignored_instances
+
+    @property
     def system_voltage(self) -> int | None:
         """12, 24 or 48 V; None while the bank is not known."""
         return self.values.system_voltage
@@ -107,7 +112,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     def cells(self, battery: int) -> tuple[str, ...]:
         """Return the numbers of the cells of a battery."""
         cells = self.values.value(Want(name=Name.CELL, battery=battery))
-        return tuple(cells) if isinstance(cells, Mapping) else ()
+        return tuple(cells)[:MOST_CELLS] if isinstance(cells, Mapping) else ()
 
     def shown(self, want: Want) -> bool:
         """Return whether a value is known and not too old to show."""

@@ -339,7 +339,15 @@ def test_secrets() -> None:
 
 @pytest.mark.parametrize(
     ("instances", "main", "others"),
-    [((0,), 0, ()), ((0, 1, 2), 0, (1, 2)), ((1, 0), 0, (1,)), ((3, 4, 5), 3, (4, 5)), ((), 0, ())],
+    [
+        ((0,), 0, ()),
+        ((0, 1, 2), 0, (1, 2)),
+        ((0, 1, 1, 2), 0, (1, 2)),
+        (tuple(range(99)), 0, tuple(range(1, 51))),
+        ((1, 0), 0, (1,)),
+        ((3, 4, 5), 3, (4, 5)),
+        ((), 0, ()),
+    ],
 )
 def test_instances(instances: tuple[int, ...], main: int, others: tuple[int, ...]) -> None:
     assert main_instance(instances) == main

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntFlag, StrEnum
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from .codes import Level
@@ -31,6 +32,10 @@ from .payloads import (
 NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
 
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
+
+# The largest bank (M-B4), and the cells of a 48 V battery. A peer that tells of more is none of ours, or broken.
+MOST_BATTERIES: Final = 50
+MOST_CELLS: Final = 16
 
 
 class Page(StrEnum):
@@ -466,11 +471,11 @@ class BatterySource:
 
 
 def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource, ...]:
-    """Return where each battery is read, given the main instance and all of them.
+    """Return where each battery is read, given the main instance and all of them. More than the most are left out.
 
     Assumed: every other instance is a battery, in the order of the bank. No register of a battery is public.
     """
-    others = (instance for instance in instances if instance != main)
+    others = islice((instance for instance in dict.fromkeys(instances) if instance != main), MOST_BATTERIES)
     registers = tuple(named(name)[0] for name in _OF_ONE_BATTERY)
     return tuple(
         BatterySource(number=number, instance=instance, registers=registers)
