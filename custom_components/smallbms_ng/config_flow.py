@@ -66,6 +66,7 @@ from .pages import PagesCoordinator
 from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
 from .pin_check import NoPath, async_learn, async_learn_by_bond, async_switch_instant_readout_on, parse_pin
 from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
+from .protocol.payloads import plain
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -167,9 +168,8 @@ def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
 
 def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
     """Return the device's own name; without one (passive scanning) what tells it from another."""
-    if service_info.name and service_info.name != service_info.address:
-        return service_info.name
-    return f"{_MODEL} {service_info.address[-5:]}"
+    name = plain(service_info.name) if service_info.name != service_info.address else ""
+    return name or f"{_MODEL} {service_info.address[-5:]}"
 
 
 class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):

@@ -1,6 +1,6 @@
 """Every code that stands is something to put right, for as long as it stands."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -17,6 +17,7 @@ from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_REPAIRS_FOR_
 from custom_components.smallbms_ng.reserve import RENEWED_EVERY
 from emulator.bms.settings import SettingKey
 from emulator.snapshot import Level, LevelField
+from emulator.ve_smart.register_box import Refusal
 
 from .bench import Bench, a_bench
 from .conftest import Radio, entity_id, make_entry, state_of
@@ -287,6 +288,21 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
     await bench.run(repair.submit())
     assert repair.answer["type"] == "create_entry"
     assert not issues(bench.hass)
+
+
+async def test_a_serial_number_does_no_harm(bench: Bench, repair: Repair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repair understands Markdown, and anybody may answer in the place of the device."""
+    known = bench.box.read
+
+    def read(instance: int, register: int) -> Sequence[bytes] | Refusal:
+        return (b"[HQ](x:y)" + 23 * b"9",) if (instance, register) == (2, 0x010A) else known(instance, register)
+
+    monkeypatch.setattr(bench.box, "read", read)
+    await bench.load()
+    await unplug(bench)
+    await bench.run(repair.begin("w_b05"))
+    await bench.run(repair.submit())
+    assert repair.answer["description_placeholders"]["missing"] == "2 (HQxy" + 23 * "9" + ")"
 
 
 async def test_the_missing_battery_is_named_whatever_its_owner_wants_to_see(bench: Bench, repair: Repair) -> None:

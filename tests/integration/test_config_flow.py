@@ -146,6 +146,22 @@ async def test_a_device_without_a_name(hass: HomeAssistant, radio: Radio) -> Non
     assert flow["context"]["title_placeholders"] == {"name": "smallBMS NG 00:01"}
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("[x](https://y.z) <b>", "xhttpsy.z b"),
+        ("Büro_2.-", "Büro_2.-"),
+        ("|*#`\u202e", "smallBMS NG 00:01"),
+        (" \n", "smallBMS NG 00:01"),
+    ],
+)
+async def test_anybody_may_send_a_name(hass: HomeAssistant, radio: Radio, name: str, shown: str) -> None:
+    """It is shown in dialogs and repairs, which understand Markdown."""
+    radio.device.name = name
+    flow = await discovered(hass, radio)
+    assert flow["context"]["title_placeholders"] == {"name": shown}
+
+
 async def test_user(hass: HomeAssistant, radio: Radio, answer: Answer) -> None:
     await radio.send()
     flow = await chosen(hass)

@@ -243,6 +243,24 @@ def test_what_has_no_way_to_be_written(name: Name) -> None:
         named(name)[0].payload.encode("")
 
 
+@pytest.mark.parametrize(
+    ("data", "text"),
+    [
+        (b"HQ2642ABC01\0\xff\xff", "HQ2642ABC01"),
+        ("Büro 2".encode(), "Büro 2"),
+        (b" a_b-c.d ", "a_b-c.d"),
+        (b"[a](b:c) *d* `e` <f> | #g\n", "abc d e f  g"),
+        ("\u202ea\u200bb".encode(), "ab"),
+        (b"\xc3\x28a", "a"),
+        (64 * b"x", 32 * "x"),
+        (31 * b"x" + b" y", 31 * "x"),
+    ],
+)
+def test_of_a_text_only_what_is_plain(data: bytes, text: str) -> None:
+    """Anybody may send it, and it is shown where Markdown is understood."""
+    assert named(Name.CUSTOM_NAME)[0].decode(data) == text
+
+
 def test_what_is_never_written_is_in_no_table() -> None:
     assert not NEVER_WRITTEN & BY_ID.keys()
     assert register_box.NEVER_WRITTEN == NEVER_WRITTEN
