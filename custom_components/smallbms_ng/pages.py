@@ -61,6 +61,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.last_error: VeSmartError | None = None
         self.failures = 0
         self.was_read = False
+        self._is_over = False
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
@@ -143,6 +144,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     @override
     async def async_shutdown(self) -> None:
+        # Whoever unloads waits for this; Home Assistant then asks for it once more.
+        if self._is_over:
+            return
+        self._is_over = True
         await super().async_shutdown()
         self._news.async_forget()
         await self._line.async_close()
