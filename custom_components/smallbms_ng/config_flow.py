@@ -99,16 +99,12 @@ def _number(low: float, high: float, unit: str, step: float = 1) -> NumberSelect
     )
 
 
-def _whole_number(low: int, high: int, unit: str) -> vol.All[object]:
-    return vol.All(_number(low, high, unit), vol.Coerce(int))
-
-
 OPTIONS_SCHEMA: Final = vol.Schema(
     {
-        vol.Required(CONF_UPDATE_INTERVAL, default=DEFAULT_UPDATE_INTERVAL): _whole_number(
+        vol.Required(CONF_UPDATE_INTERVAL, default=DEFAULT_UPDATE_INTERVAL): _number(
             MIN_UPDATE_INTERVAL, MAX_UPDATE_INTERVAL, UnitOfTime.SECONDS
         ),
-        vol.Required(CONF_PAGES_INTERVAL, default=DEFAULT_PAGES_INTERVAL): _whole_number(
+        vol.Required(CONF_PAGES_INTERVAL, default=DEFAULT_PAGES_INTERVAL): _number(
             MIN_PAGES_INTERVAL, MAX_PAGES_INTERVAL, UnitOfTime.MINUTES
         ),
         vol.Required(CONF_REPAIRS_FOR_WARNINGS, default=DEFAULT_REPAIRS_FOR_WARNINGS): BooleanSelector(),
@@ -118,6 +114,8 @@ OPTIONS_SCHEMA: Final = vol.Schema(
         vol.Optional(CONF_CAPACITY): _number(MIN_CAPACITY, MAX_CAPACITY, AMPERE_HOURS),
     }
 )
+
+_WHOLE_NUMBERS: Final = {CONF_UPDATE_INTERVAL: "not_whole", CONF_PAGES_INTERVAL: "not_whole"}
 
 _PARSERS: Final[dict[str, Callable[[str], object]]] = {CONF_PIN: parse_pin, CONF_KEY: parse_key}
 _MALFORMED: Final = {CONF_PIN: "invalid_pin", CONF_KEY: "invalid_key"}
@@ -471,7 +469,12 @@ class SmallBmsOptionsFlow(OptionsFlowWithReload):
 
     async def async_step_init(self, user_input: dict[str, float] | None = None) -> ConfigFlowResult:
         """Ask for the options."""
+        errors: Errors = {}
         if user_input is not None:
-            return self.async_create_entry(data=user_input)
-        schema = self.add_suggested_values_to_schema(OPTIONS_SCHEMA, self.config_entry.options)
-        return self.async_show_form(step_id="init", data_schema=schema)
+            whole = {name: int(user_input[name]) for name in _WHOLE_NUMBERS}
+            errors = {name: error for name, error in _WHOLE_NUMBERS.items() if whole[name] != user_input[name]}
+            if not errors:
+                return self.async_create_entry(data=user_input | whole)
+        shown = self.config_entry.options if user_input is None else user_input
+        schema = self.add_suggested_values_to_schema(OPTIONS_SCHEMA, shown)
+        return self.async_show_form(step_id="init", data_schema=schema, errors=errors)

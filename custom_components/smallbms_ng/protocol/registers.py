@@ -217,6 +217,23 @@ class Limits:
         times = system_voltage // SMALLEST_SYSTEM_VOLTAGE
         return Limits(low=self.low * times, high=self.high * times, step=self.step)
 
+    def allow(self, value: Value) -> bool:
+        """Return whether a value is within them, and not between two steps."""
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        steps = value / self.step
+        # Binary fractions do not meet a decimal step exactly.
+        return abs(steps - round(steps)) < _SAME_STEP
+
+
+class OutOfLimits(PayloadError):
+    """A value that is not to be written: beyond the limits, or between two steps."""
+
+    def __init__(self, register: Register, limits: Limits, value: Value) -> None:
+        super().__init__(f"{register.name} must be {limits}, not {value!r}")
+        self.register = register
+        self.limits = limits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
@@ -264,11 +281,13 @@ class Register:
             return
         low = self.limits.at(system_voltage or SMALLEST_SYSTEM_VOLTAGE).low
         high = self.limits.at(system_voltage or LARGEST_SYSTEM_VOLTAGE).high
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise PayloadError(f"{self.name} must be {low} to {high}, not {value!r}")
+        limits = Limits(low=low, high=high, step=self.limits.step)
+        if not limits.allow(value):
+            raise OutOfLimits(self, limits, value)
 
 
 LARGEST_SYSTEM_VOLTAGE: Final = 48
+_SAME_STEP: Final = 1e-6
 _ZERO_CELSIUS: Final = 273.15
 
 _U8: Final = NumberPayload(size=1)
