@@ -16,7 +16,7 @@ from homeassistant.components.bluetooth import async_ble_device_from_address, as
 from homeassistant.core import HomeAssistant
 
 from .client import Answer, NoAnswer, NotPaired, NotReachable, Reading, VeSmartClient
-from .pairing import DeviceNotVisible, NoLocalAdapter, bonded_adapters, is_bonded, pair, remove_bond
+from .pairing import DeviceNotVisible, NoLocalAdapter, bonds_of_adapters, is_bonded, pair, remove_bond
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
 from .radios import Radios
@@ -93,7 +93,9 @@ async def _connection_with_pin(hass: HomeAssistant, address: str, pin: str) -> A
 async def _connection_by_bond(
     hass: HomeAssistant, address: str, paired: AbstractSet[str]
 ) -> AsyncGenerator[VeSmartClient]:
-    trusted = paired | await bonded_adapters(address)
+    bonds = await bonds_of_adapters(address)
+    # Of an adapter of this machine BlueZ knows it, however well a connection without a bond went before.
+    trusted = (paired - bonds.keys()) | {adapter for adapter, bonded in bonds.items() if bonded}
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
         raise NotPaired("no radio that is known to have a bond hears the device")

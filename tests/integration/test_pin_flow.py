@@ -16,7 +16,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON, SHORTEST_PROGRESS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, CONF_PRODUCT_ID, DOMAIN
-from custom_components.smallbms_ng.pairing import is_bonded, pair
+from custom_components.smallbms_ng.pairing import is_bonded, pair, remove_bond
 from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
@@ -584,6 +584,21 @@ async def test_the_bond_of_an_adapter_gives_the_key(hass: HomeAssistant, radio: 
     radio.device.key = OTHER_KEY
     await heard_until(radio, lambda: credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN})
     await radio.settle()
+
+
+async def test_an_adapter_whose_bond_was_removed_gives_no_key(
+    hass: HomeAssistant, radio: Radio, served_locally: Served
+) -> None:
+    """Whoever answers there now, without asking for one, is not known."""
+    await pair(ADDRESS, PIN)
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    await remove_bond(ADDRESS)
+    radio.device.peripheral.bonds.add(DEFAULT_ADAPTER_ADDRESS)
+    connections = radio.count_connections()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert not connections
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
 
 
 @pytest.mark.parametrize("bond_here", [True, False])
