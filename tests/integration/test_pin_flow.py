@@ -565,6 +565,23 @@ async def test_no_key_is_taken_over_an_unknown_radio(hass: HomeAssistant, radio:
     assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
 
 
+async def test_no_key_is_taken_over_the_radio_beside_the_known_one(
+    hass: HomeAssistant, radio: Radio, served: Served
+) -> None:
+    """The known one has no free connection just now."""
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    other = radio.add(EmulatedScanner(radio.device, source=PROXY))
+    other.pin = PIN
+    other.advertise()
+    slots, radio.scanner.slots = radio.scanner.slots, 0
+    connections = radio.count_connections()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert set(connections) == {PROXY}
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+    radio.scanner.slots = slots
+
+
 async def test_no_key_is_taken_that_reads_nothing(hass: HomeAssistant, radio: Radio, served: Served) -> None:
     """The device that is heard is another one than the one that answers, or it lies."""
     entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
