@@ -93,6 +93,7 @@ def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
     kept = pages.values.to_store()
     return {
         "batteries": list(pages.batteries),
+        "ignored_instances": pages.ignored_instances,
         "lost": pages.lost,
         "last_error": _error(pages.last_error),
         "registers": [_register(row) for row in kept["registers"]],

@@ -41,6 +41,7 @@ class PageReader:
         self._values = values
         self._audience = audience
         self._places: Mapping[int, int] = {}
+        self.ignored_instances = 0
 
     async def async_read_names(self, client: VeSmartClient, names: Collection[Name]) -> None:
         """Read something of the device, due or not."""
@@ -57,6 +58,7 @@ class PageReader:
     ) -> Mapping[int, int]:
         """Read what is due of each battery; return which is at which instance."""
         sources = client.batteries
+        self.ignored_instances = len({*client.instances} - {client.main_instance}) - len(sources)
         if self._places.keys() != {source.instance for source in sources}:
             # The bank has changed, or is not known yet: each battery may be elsewhere.
             self._places = {}

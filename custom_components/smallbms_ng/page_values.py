@@ -16,6 +16,7 @@ from .protocol.codes import CONFIGURATION_ERRORS, Level
 from .protocol.payloads import Value
 from .protocol.registers import (
     BY_ID,
+    MOST_BATTERIES,
     SMALLEST_SYSTEM_VOLTAGE,
     BatterySource,
     Name,
@@ -246,13 +247,21 @@ class PageValues:
         return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
     def forget_gone(self, now: float) -> list[int]:
-        """Forget the batteries that are gone for good, and return which. One that the BMS misses is not."""
+        """Forget the batteries that are gone for good, and return which. One that the BMS misses is not.
+
+        Of more than a bank can have, those are forgotten that were not there for the longest time.
+        """
         away = () if self.misses_battery else (number for number in self._seen if not self.present(number))
         self._absent = {number: self._absent.get(number, now) for number in away}
-        gone = [number for number, since in self._absent.items() if now - since >= GONE_AFTER.total_seconds()]
+        surplus = {*sorted(self._seen, key=self._seen.__getitem__)[:-MOST_BATTERIES]}
+        gone = [number for number in self._seen if number in surplus or self._is_gone(number, now)]
         for number in gone:
             self.forget(number)
         return gone
+
+    def _is_gone(self, battery: int, now: float) -> bool:
+        since = self._absent.get(battery)
+        return since is not None and now - since >= GONE_AFTER.total_seconds()
 
     def forget(self, battery: int) -> None:
         """Forget a battery."""

@@ -24,7 +24,7 @@ from .page_reader import PageReader
 from .page_values import PageValues, Want
 from .page_writer import PageWriter
 from .protocol.payloads import Value
-from .protocol.registers import BY_ID, OF_BATTERY, Name, Page, named
+from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, named
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
 from .storage import SeldomStore, StoredPages, pages_store
@@ -68,6 +68,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.last_error: VeSmartError | None = None
         self.failures = 0
         self.was_read = False
+        self._is_over = False
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
@@ -94,6 +95,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         return self.values.batteries
 
     @property
+    def paired_radios(self) -> frozenset[str]:
+        """The sources of the radios that are known to have a bond."""
+        return frozenset(self._radios.paired)
+
+    @property
+    def ignored_instances(self) -> int:
+        """How many instances are no batteries, as there are more than a bank can have."""
+        return self._reader.ignored_instances
+
+    @property
     def system_voltage(self) -> int | None:
         """12, 24 or 48 V; None while the bank is not known."""
         return self.values.system_voltage
@@ -110,7 +121,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     def cells(self, battery: int) -> tuple[str, ...]:
         """Return the numbers of the cells of a battery."""
         cells = self.values.value(Want(name=Name.CELL, battery=battery))
-        return tuple(cells) if isinstance(cells, Mapping) else ()
+        return tuple(cells)[:MOST_CELLS] if isinstance(cells, Mapping) else ()
 
     def shown(self, want: Want) -> bool:
         """Return whether a value is known and not too old to show."""
@@ -161,6 +172,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     @override
     async def async_shutdown(self) -> None:
+        # Whoever unloads waits for this; Home Assistant then asks for it once more.
+        if self._is_over:
+            return
+        self._is_over = True
         await super().async_shutdown()
         self._news.async_forget()
         await self._line.async_close()

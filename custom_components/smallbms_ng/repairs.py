@@ -20,6 +20,7 @@ from .coordinator import SmallBmsConfigEntry
 from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
 from .page_values import Want
 from .pages import PagesCoordinator
+from .protocol.codes import Code
 from .protocol.levels import LEVELS
 from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, Name, named
 
@@ -34,7 +35,7 @@ async def async_create_fix_flow(
     """Return what leads a user through a repair."""
     key, _, entry_id = issue_id.partition(".")
     entry: SmallBmsConfigEntry = hass.config_entries.async_get_known_entry(entry_id)
-    return _FLOWS[key](entry, key)
+    return _FLOWS.get(key, LookAgain)(entry, key)
 
 
 class _Repair(RepairsFlow):
@@ -145,12 +146,16 @@ class _CodeRepair(_Repair):
         return super()._show_form(error)
 
     @property
+    def _code(self) -> Code:
+        return code_of(self._key)
+
+    @property
     def _stands(self) -> bool:
-        return stands(self._entry, code_of(self._key))
+        return stands(self._entry, self._code)
 
     @override
     def _placeholders(self) -> Mapping[str, str]:
-        return placeholders(self._entry, code_of(self._key))
+        return placeholders(self.hass, self._entry, self._code)
 
     def _finish_or_show(self, error: str) -> RepairsFlowResult:
         if self._is_loaded and not self._stands:
@@ -158,12 +163,8 @@ class _CodeRepair(_Repair):
         return self._show_form(error)
 
 
-class LookAtBank(_CodeRepair):
-    """Shows the bank as the BMS finds it, and which battery is missing; looks again."""
-
-    @override
-    def _placeholders(self) -> Mapping[str, str]:
-        return {**super()._placeholders(), **_bank(self._pages), "missing": _missing(self._pages)}
+class LookAgain(_CodeRepair):
+    """Shows what the battery measures, and looks again."""
 
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
@@ -175,6 +176,14 @@ class LookAtBank(_CodeRepair):
             await self._async_keep(error)
             return self._show_form("failed")
         return self._finish_or_show("still_there")
+
+
+class LookAtBank(LookAgain):
+    """Shows the bank as the BMS finds it, and which battery is missing; looks again."""
+
+    @override
+    def _placeholders(self) -> Mapping[str, str]:
+        return {**super()._placeholders(), **_bank(self._pages), "missing": _missing(self._pages)}
 
 
 class ChangeLevels(_CodeRepair):

@@ -212,6 +212,17 @@ def pages_store(hass: HomeAssistant, entry_id: str) -> Store[StoredPages]:
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.pages")
 
 
+def without_battery(stored: StoredPages, number: int | None) -> StoredPages:
+    """Return what is kept, without a battery."""
+    kept = stored.copy()
+    kept["registers"] = [
+        row for row in stored.get("registers", ()) if row["battery"] is None or row["battery"] != number
+    ]
+    kept["refused"] = [row for row in stored.get("refused", ()) if row["battery"] is None or row["battery"] != number]
+    kept["batteries"] = [row for row in stored.get("batteries", ()) if row["number"] != number]
+    return kept
+
+
 def age_of(at: float) -> float | None:
     """Return how old something of a moment is, as it is kept."""
     return clock.now() - at if isfinite(at) else None

@@ -86,12 +86,13 @@ class Bench:
     bms: SmallBms = field(default_factory=lambda: make_bms(FOUR_AS_24V))
     data: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, int] = field(default_factory=dict)
+    box_class: type[CountingBox] = CountingBox
 
     def __post_init__(self) -> None:
         self.device = self.radio.device
         self.device.readout = self.bms.snapshot
         self.radio.scanner.pin = self.device.pin
-        self.box = CountingBox(self.bms, self.device)
+        self.box = self.box_class(self.bms, self.device)
         self.box.forget()
         self.service = VeSmartService(self.box)
         self.device.make_ve_smart_server = self.service.serve

@@ -1,5 +1,6 @@
 """Home Assistant with its real Bluetooth manager, and an emulated device near an in-process radio."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -27,6 +28,7 @@ from syrupy.assertion import SnapshotAssertion
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.coordinator import AGES_CHECK, UNLEARNED_SILENCE
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, EmulatedDevice
+from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
 
@@ -53,6 +55,12 @@ FIRST_SNAPSHOT: Final = Snapshot(
 @pytest.fixture(autouse=True)
 def _custom_integrations(enable_custom_integrations: None) -> None:
     """Let Home Assistant load the integration."""
+
+
+@pytest.fixture(autouse=True)
+def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no progress be shown for a browser that is not there."""
+    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", 0)
 
 
 @pytest.fixture
@@ -120,6 +128,18 @@ class Radio:
         """Advertise any bytes in place of a record."""
         self.scanner.advertise_bytes(self.device, manufacturer_data)
         await self.settle()
+
+    def count_connections(self) -> Counter[str]:
+        """Return a count, by radio, of the connections that the device gets from now on."""
+        counted: Counter[str] = Counter()
+        connect = self.device.peripheral.connect
+
+        def connected(central: str, **callbacks: Callable[..., None]) -> Link:
+            counted[central] += 1
+            return connect(central, **callbacks)
+
+        self.device.peripheral.connect = connected  # type: ignore[method-assign]  # for the rest of the test
+        return counted
 
     def later(self, seconds: float) -> datetime:
         """Return a time to come."""

@@ -146,6 +146,22 @@ async def test_a_device_without_a_name(hass: HomeAssistant, radio: Radio) -> Non
     assert flow["context"]["title_placeholders"] == {"name": "smallBMS NG 00:01"}
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("[x](https://y.z) <b>", "xhttpsy.z b"),
+        ("Büro_2.-", "Büro_2.-"),
+        ("|*#`\u202e", "smallBMS NG 00:01"),
+        (" \n", "smallBMS NG 00:01"),
+    ],
+)
+async def test_anybody_may_send_a_name(hass: HomeAssistant, radio: Radio, name: str, shown: str) -> None:
+    """It is shown in dialogs and repairs, which understand Markdown."""
+    radio.device.name = name
+    flow = await discovered(hass, radio)
+    assert flow["context"]["title_placeholders"] == {"name": shown}
+
+
 async def test_user(hass: HomeAssistant, radio: Radio, answer: Answer) -> None:
     await radio.send()
     flow = await chosen(hass)
@@ -392,6 +408,21 @@ async def test_options_out_of_bounds(hass: HomeAssistant, entry: MockConfigEntry
     assert entry.options == {}
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: 300})
     assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_options_between_two_steps(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """They are not rounded behind the back of whoever entered them."""
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    entered = {CONF_UPDATE_INTERVAL: 5.5, CONF_PAGES_INTERVAL: 7, CONF_RESIDUAL_CURRENT: 1.2}
+    result = await hass.config_entries.options.async_configure(flow["flow_id"], entered)
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {CONF_UPDATE_INTERVAL: "not_whole"})
+    assert result["data_schema"]
+    shown = {str(field): (field.description or {}).get("suggested_value") for field in result["data_schema"].schema}
+    assert {name: shown[name] for name in entered} == entered
+    assert entry.options == {}
+    result = await hass.config_entries.options.async_configure(flow["flow_id"], entered | {CONF_UPDATE_INTERVAL: 6.0})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options == entered | {CONF_UPDATE_INTERVAL: 6, CONF_REPAIRS_FOR_WARNINGS: True}
 
 
 async def test_beside_home_assistants_own_integration(hass: HomeAssistant, radio: Radio, answer: Answer) -> None:

@@ -65,7 +65,7 @@ async def test_with_a_pin_it_is_read_and_moved_on(owner: Bench) -> None:
     changes: list[Event[EventStateChangedData]] = async_capture_events(owner.hass, EVENT_STATE_CHANGED)
     await live(owner, 30, current=-40)
     level = owner.state("sensor", "battery_level")
-    shown = [float(change.data["new_state"].state) for change in changes if is_level(change, level.entity_id)]
+    shown = levels(changes, level.entity_id)
     assert float(level.state) == pytest.approx(owner.bms.monitor.state_of_charge, abs=0.3)
     assert float(level.state) < 45
     steps = [later - earlier for earlier, later in pairwise(shown)]
@@ -73,12 +73,10 @@ async def test_with_a_pin_it_is_read_and_moved_on(owner: Bench) -> None:
     assert float(owner.state("sensor", "remaining_amphours").state) == pytest.approx(2 * float(level.state), abs=0.2)
 
 
-def is_level(change: Event[EventStateChangedData], entity: str) -> bool:
-    new = change.data["new_state"]
-    if change.data["entity_id"] != entity or new is None:
-        return False
-    assert new.state not in {STATE_UNKNOWN, STATE_UNAVAILABLE}
-    return True
+def levels(changes: list[Event[EventStateChangedData]], entity: str) -> list[float]:
+    """Return the states of charge that were shown, one after the other; it was never unknown."""
+    states = [change.data["new_state"] for change in changes if change.data["entity_id"] == entity]
+    return [float(state.state) for state in states if state]
 
 
 async def test_while_the_phone_has_it_nothing_is_lost(owner: Bench) -> None:
@@ -214,7 +212,7 @@ async def test_a_clock_that_jumps_changes_nothing(owner: Bench, step: timedelta)
     for _ in range(42):
         await live(owner, 5, current=-24)
     entity = owner.state("sensor", "battery_level").entity_id
-    shown = [float(change.data["new_state"].state) for change in changes if is_level(change, entity)]
+    shown = levels(changes, entity)
     assert owner.state("sensor", "low_soc").state == "alarm"
     assert float(charge(owner.hass)[0]) == pytest.approx(owner.bms.monitor.state_of_charge, abs=0.2)
     assert shown == sorted(shown, reverse=True)

@@ -15,6 +15,17 @@ type Value = float | str | bytes | Mapping[str, object] | None
 """What a payload says; whole numbers are int. None: the device does not give it, or gives what has no meaning."""
 
 
+# What a text may have besides letters and digits. Anybody may send it, and it is shown where Markdown is understood.
+_PLAIN_MARKS: Final = frozenset(" ._-")
+_LONGEST_PLAIN: Final = 32
+
+
+def plain(text: str) -> str:
+    """Return of a text from a device what can do no harm wherever it is shown."""
+    kept = "".join(character for character in text if character.isalnum() or character in _PLAIN_MARKS)
+    return kept.strip()[:_LONGEST_PLAIN].rstrip()
+
+
 class PayloadError(ValueError):
     """The bytes are no such payload, or the value has none."""
 
@@ -95,7 +106,7 @@ class NumbersPayload(_ReadOnly):
 
 @dataclass(frozen=True, kw_only=True)
 class TextPayload(_ReadOnly):
-    """A text, up to the first zero byte; what fills it up behind is 0x00 or 0xFF."""
+    """A text, up to the first zero byte; what fills it up behind is 0x00 or 0xFF. Of the rest, what is plain."""
 
     longest: int
 
@@ -103,7 +114,7 @@ class TextPayload(_ReadOnly):
         """Return the text."""
         if len(data) > self.longest:
             raise PayloadError(f"{len(data)} bytes, more than {self.longest}")
-        return data.partition(b"\0")[0].rstrip(b"\xff").decode(errors="replace").strip()
+        return plain(data.partition(b"\0")[0].rstrip(b"\xff").decode(errors="ignore"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntFlag, StrEnum
 from functools import partial
+from itertools import islice
 from typing import Final
 
 from .battery import IO_FIELDS, LEVEL_FIELDS
@@ -33,6 +34,10 @@ from .quantities import BOUNDS, Bounds
 NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
 
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
+
+# The largest bank (M-B4), and the cells of a 48 V battery. A peer that tells of more is none of ours, or broken.
+MOST_BATTERIES: Final = 50
+MOST_CELLS: Final = 16
 
 
 class Page(StrEnum):
@@ -214,6 +219,23 @@ class Limits:
         times = system_voltage // SMALLEST_SYSTEM_VOLTAGE
         return Limits(low=self.low * times, high=self.high * times, step=self.step)
 
+    def allow(self, value: Value) -> bool:
+        """Return whether a value is within them, and not between two steps."""
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        steps = value / self.step
+        # Binary fractions do not meet a decimal step exactly.
+        return abs(steps - round(steps)) < _SAME_STEP
+
+
+class OutOfLimits(PayloadError):
+    """A value that is not to be written: beyond the limits, or between two steps."""
+
+    def __init__(self, register: Register, limits: Limits, value: Value) -> None:
+        super().__init__(f"{register.name} must be {limits}, not {value!r}")
+        self.register = register
+        self.limits = limits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
@@ -263,11 +285,13 @@ class Register:
             return
         low = self.limits.at(system_voltage or SMALLEST_SYSTEM_VOLTAGE).low
         high = self.limits.at(system_voltage or LARGEST_SYSTEM_VOLTAGE).high
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise PayloadError(f"{self.name} must be {low} to {high}, not {value!r}")
+        limits = Limits(low=low, high=high, step=self.limits.step)
+        if not limits.allow(value):
+            raise OutOfLimits(self, limits, value)
 
 
 LARGEST_SYSTEM_VOLTAGE: Final = 48
+_SAME_STEP: Final = 1e-6
 _ZERO_CELSIUS: Final = 273.15
 
 _U8: Final = NumberPayload(size=1)
@@ -503,11 +527,11 @@ class BatterySource:
 
 
 def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource, ...]:
-    """Return where each battery is read, given the main instance and all of them.
+    """Return where each battery is read, given the main instance and all of them. More than the most are left out.
 
     Assumed: every other instance is a battery, in the order of the bank. No register of a battery is public.
     """
-    others = (instance for instance in instances if instance != main)
+    others = islice((instance for instance in dict.fromkeys(instances) if instance != main), MOST_BATTERIES)
     registers = tuple(named(name)[0] for name in _OF_ONE_BATTERY)
     return tuple(
         BatterySource(number=number, instance=instance, registers=registers)
