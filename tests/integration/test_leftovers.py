@@ -118,7 +118,7 @@ async def test_a_setup_that_fails_listens_no_more(hass: HomeAssistant, radio: Ra
     assert failed.accepted == 0
     # What was set up of it is no hindrance to the next attempt.
     assert await hass.config_entries.async_reload(entry.entry_id)
-    await radio.send(voltage=13.1, error=1)
+    await radio.confirm(voltage=13.1, error=1)
     assert state_of(hass, "sensor", "voltage").state == "13.1"
     assert await hass.config_entries.async_unload(entry.entry_id)
 

@@ -295,7 +295,7 @@ async def test_without_the_pin_the_key_is_enough(
     result = await task
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["data"] == {CONF_ADDRESS: ADDRESS, CONF_KEY: KEY, CONF_PRODUCT_ID: PRODUCT_ID}
-    await radio.send(current=5.5, error=1)
+    await radio.confirm(current=5.5, error=1)
     assert state_of(hass, "sensor", "current").state == "5.5"
 
 
