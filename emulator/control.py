@@ -12,10 +12,10 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from emulator.bms.bms import HIGHEST_SUPPLY
 from emulator.bms.firmware import FirmwareUpdateError
 from emulator.bms.outputs import Output
-from emulator.bms.remote import Remote
-from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE
+from emulator.bms.remote import Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
 from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
@@ -159,20 +159,31 @@ async def _set_mode(call: Call) -> JsonValue:
 
 
 async def _set_remote(call: Call) -> JsonValue:
-    bms = call.station.bms
-    bms.remote = Remote(
-        joined="joined" in call.body and call.body.truth("joined"),
-        l_voltage=_terminal(call.body, "l_voltage"),
-        h_voltage=_terminal(call.body, "h_voltage"),
-    )
+    bms, body = call.station.bms, call.body
+    if list(body.names()) == ["switch"]:
+        bms.remote = bms.remote.switched(body.truth("switch"))
+    else:
+        bms.remote = Remote(
+            joined=any(body.truth(name) for name in ("loop", "joined") if name in body),
+            l_voltage=_terminal(body, "l", "l_voltage"),
+            h_voltage=_terminal(body, "h", "h_voltage"),
+            switch=body.truth("switch") if "switch" in body else None,
+        )
     bms.refresh()
     return {"on": bms.remote.is_on(bms.voltage)}
 
 
-def _terminal(body: Body, name: str) -> float | None:
-    if name not in body or body.value(name) is None:
+def _terminal(body: Body, *names: str) -> Terminal:
+    """Return what is connected to a terminal, by the first of its names that is there."""
+    name = next((name for name in names if name in body), None)
+    value = None if name is None else body.value(name)
+    if name is None or value is None:
         return None
-    return body.number(name, 0, HIGHEST_BATTERY_VOLTAGE)
+    if isinstance(value, str) and value in Wire:
+        return Wire(value)
+    if not isinstance(value, str):
+        return body.number(name, 0, HIGHEST_SUPPLY)
+    raise RequestError(f"{name} should be {', '.join(Wire)}, or a number from 0 to {HIGHEST_SUPPLY:g}.")
 
 
 async def _set_state_of_charge(call: Call) -> JsonValue:
@@ -347,7 +358,13 @@ ROUTES: Final = (
     Route(method="POST", path="/settings", answer=_change_settings, fields=tuple(SettingKey)),
     Route(method="POST", path="/settings/restore-defaults", answer=_restore_defaults),
     Route(method="POST", path="/mode", answer=_set_mode, fields=("on",)),
-    Route(method="POST", path="/remote", answer=_set_remote, fields=("joined", "l_voltage", "h_voltage")),
+    Route(
+        method="POST",
+        path="/remote",
+        answer=_set_remote,
+        # The last three are older names of the first three.
+        fields=("loop", "l", "h", "switch", "joined", "l_voltage", "h_voltage"),
+    ),
     Route(method="POST", path="/state-of-charge", answer=_set_state_of_charge, fields=("percent",)),
     Route(method="POST", path="/synchronize", answer=_synchronize),
     Route(method="POST", path="/history/clear", answer=_clear_history),

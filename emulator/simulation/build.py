@@ -9,7 +9,6 @@ import numpy as np
 from emulator.battery.bank import Bank
 from emulator.battery.cells import NAH_PER_AH
 from emulator.bms.bms import SmallBms
-from emulator.bms.remote import OPEN
 from emulator.simulation.scenario import BatterySpec, Scenario
 
 
@@ -27,9 +26,8 @@ def build_bms(scenario: Scenario, random: Random) -> SmallBms:
             bms.power_cycle()
     for key, value in scenario.settings:
         bms.change_setting(key, value)
-    if not scenario.remote_on:
-        bms.remote = OPEN
-        bms.refresh()
+    bms.remote = scenario.remote
+    bms.refresh()
     return bms
 
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from emulator.bms.bms import SmallBms
 from emulator.bms.faults import CellPosition
-from emulator.bms.remote import OPEN, WIRE_LOOP
+from emulator.bms.remote import OPEN, WIRE_LOOP, Remote
 from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE, LOWEST_BATTERY_VOLTAGE
 from emulator.bms.sensing import cell_index
 from emulator.radio_faults import RadioFaults
@@ -69,7 +69,10 @@ class SharedSlots:
 
 
 class FaultTarget:
-    """What faults happen to. Without radio or proxies, their faults cannot be switched on. bonds: of the radio."""
+    """What faults happen to. Without radio or proxies, their faults cannot be switched on.
+
+    bonds: of the radio. remote: what the wires are that come back when they were out from the beginning.
+    """
 
     def __init__(
         self,
@@ -77,11 +80,12 @@ class FaultTarget:
         radio: RadioFaults | None = None,
         slots: SharedSlots | None = None,
         bonds: set[str] | None = None,
+        remote: Remote = WIRE_LOOP,
     ) -> None:
         self.bms = bms
         self.bonds = set[str]() if bonds is None else bonds
         self.slots = slots or SharedSlots()
-        self.remote_before = WIRE_LOOP
+        self.remote_before = remote
         self._radio = radio
 
     @property
@@ -434,8 +438,9 @@ class FaultBoard:
         radio: RadioFaults | None = None,
         slots: SharedSlots | None = None,
         bonds: set[str] | None = None,
+        remote: Remote = WIRE_LOOP,
     ) -> None:
-        self._target = FaultTarget(bms, radio, slots, bonds)
+        self._target = FaultTarget(bms, radio, slots, bonds, remote)
 
     @property
     def active(self) -> tuple[str, ...]:

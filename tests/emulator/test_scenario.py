@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import pytest
 
 from emulator.bms.codes import CODES, Code, Severity
+from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import SettingKey
 from emulator.simulation import scenario as scenarios
 from emulator.simulation.faults import FaultBoard
@@ -20,7 +21,7 @@ from emulator.world.chargers import ChargerKind
 from emulator.world.loads import Draw
 from emulator.world.switches import WIRINGS, SwitchKind
 
-from .scenarios import BANK, BASE, scenario
+from .scenarios import BANK, BASE, scenario, simulation
 
 DAY = 86400.0
 SHORE = "name: C, kind: shore, follows: nothing, current: 3"
@@ -205,6 +206,24 @@ def test_everything_that_a_scenario_can_say() -> None:
     assert not running.bms.outputs.load
 
 
+@pytest.mark.parametrize(
+    ("written", "remote"),
+    [
+        ("on", WIRE_LOOP),
+        ("loop", WIRE_LOOP),
+        ("switch", SWITCHED_LOOP),
+        ("off", OPEN),
+        ("{h: plus, switch: on}", Remote(h_voltage=Wire.PLUS, switch=True)),
+        ("{l: minus}", Remote(l_voltage=Wire.MINUS)),
+        ("{h: 70}", Remote(h_voltage=70.0)),
+        ("{loop: yes, switch: off}", Remote(joined=True, switch=False)),
+    ],
+)
+def test_what_is_connected_to_the_remote_terminals(written: str, remote: Remote) -> None:
+    assert scenario(f"remote: {written}").remote == remote
+    assert simulation(f"remote: {written}").bms.remote == remote
+
+
 def test_everything_is_in_the_reference() -> None:
     reference = (FOLDER / "README.md").read_text(encoding="utf-8")
     keys = set(re.findall(r"\b([a-z_]+): ", EVERYTHING)) | set(re.findall(r"^([a-z_]+):", EVERYTHING, re.MULTILINE))
@@ -248,7 +267,9 @@ def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
         ("clouds: nan", "line 4: clouds should be a number from 0 to 100, not 'nan'."),
         ("clouds: [1]", "line 4: clouds should be a number from 0 to 100, not that."),
         ("seed: 1.5", "line 4: seed should be a whole number from 0 to"),
-        ("remote: maybe", "line 4: remote should be one of on, off, not 'maybe'."),
+        ("remote: {h: battery}", "line 4: h should be plus, minus, or a voltage from 0 to 70, not 'battery'."),
+        ("remote: {h: 70.5}", "line 4: h should be plus, minus, or a voltage from 0 to 70, not '70.5'."),
+        ("remote: maybe", "line 4: remote should be one of on, loop, switch, off, not 'maybe'."),
         ("settings: {tail_current: 11}", "tail_current should be a number from 0.5 to 10, not '11'."),
         ("settings: {floor: 11}", "floor is not known here; known are charged_voltage, tail_current,"),
         ("loads: Lamp", "loads should be a list, every item of which begins with a dash, not 'Lamp'."),
