@@ -296,10 +296,13 @@ class SmallBms:
         self.settings = self.settings.changed(key, value)
         if key in _SOC_SETTINGS:
             self._judge_soc_afresh()
+        if key is SettingKey.PRE_ALARM_CELL_VOLTAGE:
+            self.rules.forget_pre_alarm()
+            self._decide(0.0)
 
     def restore_defaults(self) -> None:
-        """Reset exactly the five settings (M-X1)."""
-        self.settings = Settings.defaults(self.detected.system_voltage or 12)
+        """Reset exactly the five settings of the battery monitor (M-X1)."""
+        self.settings = self.settings.reset(self.detected.system_voltage or 12)
         self._judge_soc_afresh()
 
     def clear_history(self) -> None:

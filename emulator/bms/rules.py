@@ -44,7 +44,7 @@ class Threshold:
 
 # Assumed (M-P5): V of a cell and °C of a battery.
 LOW_CELL: Final = 2.80
-LOW_CELL_WARNING: Final = Threshold(trips=2.90, releases=3.20, inclusive=True)
+LOW_CELL_RELEASE: Final = 3.20  # ends the low cell and the pre-alarm, whatever the level of the latter (M-O6) is
 HIGH_CELL: Final = Threshold(trips=3.75, releases=3.60, inclusive=True)
 LOW_BANK: Final = Threshold(trips=2.70, releases=3.20, inclusive=True)  # V of the bank by its cells in series
 TOO_HOT: Final = Threshold(trips=50.0, releases=45.0, inclusive=False)
@@ -210,7 +210,7 @@ class Rules:
     def advance(self, measured: Measurements, settings: Settings, seconds: float) -> None:
         """Let time pass that ended with these measurements."""
         before = self.flags
-        low_cell_warning, low_cell = self._cell_too_low(measured, seconds)
+        low_cell_warning, low_cell = self._cell_too_low(measured, settings, seconds)
         low_bank_pending, low_bank = self._bank_too_low(measured, seconds)
         low_soc, discharge_floor = _soc_too_low(before, measured, settings)
         self._lost.advance(measured.battery_lost, seconds)
@@ -240,6 +240,10 @@ class Rules:
         """Judge the state of charge afresh, after it or a level was set by hand."""
         self.flags = self.flags._replace(low_soc=False, discharge_floor=False)
 
+    def forget_pre_alarm(self) -> None:
+        """Judge the pre-alarm afresh, after its level was set by hand. A low cell stays low until it is released."""
+        self.flags = self.flags._replace(low_cell_warning=self.flags.low_cell)
+
     def announce_anew(self) -> None:
         """Give a pre-alarm its whole time again, because the loads have just come back (M-O3)."""
         self._low_cell.restart()
@@ -265,10 +269,11 @@ class Rules:
         # Assumed: once the load is off there is nothing left to announce, and a relay would drain the reserve (M-D1).
         self.pre_alarm = about_to_open and not self.discharge_off
 
-    def _cell_too_low(self, measured: Measurements, seconds: float) -> tuple[bool, bool]:
+    def _cell_too_low(self, measured: Measurements, settings: Settings, seconds: float) -> tuple[bool, bool]:
         """Apply M-O3: the warning comes first, and for long enough, however fast the cell falls."""
         lowest, before = measured.lowest_cell, self.flags
-        warning = _holds(LOW_CELL_WARNING, before.low_cell_warning, lowest)
+        level = LOW_CELL_RELEASE if before.low_cell_warning else settings.pre_alarm_cell_voltage
+        warning = before.low_cell_warning if lowest is None else lowest <= level
         self._low_cell.advance(warning, seconds)
         if not warning or before.low_cell:
             return warning, warning

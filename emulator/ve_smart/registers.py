@@ -36,9 +36,6 @@ OLD_DEFAULT_PIN: Final = "000000"
 HAS_PRE_ALARM: Final = 1 << 0
 MODE_ON: Final = 3
 MODE_OFF: Final = 4
-# Assumed: what a device with a pre-alarm cell voltage takes, in V.
-LOWEST_PRE_ALARM: Final = 2.80
-HIGHEST_PRE_ALARM: Final = 3.45
 
 
 class Identity(Protocol):
@@ -57,14 +54,10 @@ class Identity(Protocol):
 
 @dataclass(kw_only=True)
 class Device:
-    """What the registers of the device as a whole show and change.
-
-    pre_alarm_cell_voltage is in V. None: there is no such setting, as the manual of this device knows none.
-    """
+    """What the registers of the device as a whole show and change."""
 
     bms: SmallBms
     identity: Identity
-    pre_alarm_cell_voltage: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +97,6 @@ class Register[Subject]:
     name: str
     read: Callable[[Subject], Sequence[bytes]] | None = None
     write: Callable[[Subject, bytes], None] | None = None
-    exists: Callable[[Subject], bool] = lambda _: True
 
 
 _VOLTAGE: Final = signed(2, scale=0.01, not_available=0x7FFF)
@@ -157,15 +149,12 @@ def _row[Subject, Value](
     payload: Payload[Value],
     get: Callable[[Subject], Value],
     put: Callable[[Subject, Value], None] | None = None,
-    *,
-    exists: Callable[[Subject], bool] = lambda _: True,
 ) -> Register[Subject]:
     return Register(
         id=number,
         name=name,
         read=lambda subject: (payload.encode(get(subject)),),
         write=None if put is None else _writer(payload, put),
-        exists=exists,
     )
 
 
@@ -238,12 +227,6 @@ def _set_instant_readout(device: Device, on: float | None) -> None:
     if on not in (0, 1):
         raise ValueError("Neither off nor on.")
     device.identity.instant_readout_on = bool(on)
-
-
-def _set_pre_alarm(device: Device, voltage: float | None) -> None:
-    if not LOWEST_PRE_ALARM <= _given(voltage) <= HIGHEST_PRE_ALARM:
-        raise ValueError("Outside the limits.")
-    device.pre_alarm_cell_voltage = voltage
 
 
 def _cells(battery: OneBattery) -> list[bytes]:
@@ -331,14 +314,7 @@ SETTINGS: Final[tuple[Register[Device], ...]] = (
     # Which of the two a device has is not known: this one has both.
     _setting(0x1008, "discharge floor", _LEVEL, SettingKey.DISCHARGE_FLOOR),
     _setting(0x210B, "discharge floor, elsewhere", _LEVEL, SettingKey.DISCHARGE_FLOOR),
-    _row(
-        0xEC85,
-        "pre-alarm cell voltage",
-        _CELL_VOLTAGE,
-        lambda device: device.pre_alarm_cell_voltage,
-        _set_pre_alarm,
-        exists=lambda device: device.pre_alarm_cell_voltage is not None,
-    ),
+    _setting(0xEC85, "pre-alarm cell voltage", _CELL_VOLTAGE, SettingKey.PRE_ALARM_CELL_VOLTAGE),
 )
 
 ACTIONS: Final[tuple[Register[Device], ...]] = (

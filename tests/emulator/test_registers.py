@@ -405,16 +405,14 @@ def test_instant_readout_is_switched(box: Box) -> None:
     assert box.device.identity.instant_readout_on
 
 
-def test_pre_alarm_cell_voltage_is_there_only_on_a_device_that_has_it(box: Box) -> None:
-    assert box.read(0, 0xEC85) is Refusal.UNKNOWN
-    assert box.write(0, 0xEC85, pack("<H", 300)) is Refusal.UNKNOWN
-    box.device.pre_alarm_cell_voltage = 2.9
+def test_m_o6_pre_alarm_cell_voltage(box: Box) -> None:
     assert box.numbers("H", 0xEC85) == (290,)
     assert box.write(0, 0xEC85, pack("<H", 300)) is None
     assert box.numbers("H", 0xEC85) == (300,)
-    for wrong in (279, 346, 0xFFFF):
+    for wrong in (279, 321, 0xFFFF):
         assert box.write(0, 0xEC85, pack("<H", wrong)) is Refusal.INVALID
     assert box.numbers("H", 0xEC85) == (300,)
+    assert box.device.bms.settings.pre_alarm_cell_voltage == 3.0
 
 
 @pytest.mark.parametrize("register", sorted(set(READABLE) - set(WRITABLE)))
