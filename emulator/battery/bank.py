@@ -11,7 +11,7 @@ import numpy as np
 
 from emulator.battery.cells import NAH_PER_AH, NAH_PER_AMPERE_SECOND, TICK, Cells, CellsCheckpoint, Integers, Ledger
 from emulator.battery.layout import BankLayout
-from emulator.battery.models import MODELS, PULSE_SECONDS, BatteryModel
+from emulator.battery.models import CURRENT_TOLERANCE, MODELS, PULSE_SECONDS, TIME_TOLERANCE, BatteryModel
 from emulator.battery.open_circuit import Floats
 from emulator.bms.state import (
     JsonObject,
@@ -68,7 +68,8 @@ def _use(model: BatteryModel, current: float) -> CurrentUse:
         (model.continuous_a, CurrentUse.CONTINUOUS),
         (model.pulse_charge_a if charging else model.pulse_discharge_a, CurrentUse.PULSE),
     )
-    return next((use for limit, use in limits if abs(current) <= limit), CurrentUse.TOO_HIGH)
+    carried = abs(current) - CURRENT_TOLERANCE
+    return next((use for limit, use in limits if carried <= limit), CurrentUse.TOO_HIGH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -290,13 +291,13 @@ class Bank:
 
     def _watch_pulse(self, shares: Floats, seconds: float) -> None:
         """Count how long more than the continuous current flows (M-B3)."""
-        highest, lowest = float(shares.max()), float(shares.min())
-        if max(highest, -lowest) <= self._continuous:
+        charging, discharging = float(shares.max()) - CURRENT_TOLERANCE, -float(shares.min()) - CURRENT_TOLERANCE
+        if max(charging, discharging) <= self._continuous:
             self.over_seconds = 0.0
             return
         self.over_seconds += seconds
-        beyond = highest > self._pulse_charge or -lowest > self._pulse_discharge
-        self.over_pulse = self.over_pulse or beyond or self.over_seconds > PULSE_SECONDS
+        beyond = charging > self._pulse_charge or discharging > self._pulse_discharge
+        self.over_pulse = self.over_pulse or beyond or self.over_seconds > PULSE_SECONDS + TIME_TOLERANCE
 
     def _warm(self) -> None:
         """Work out what follows from the temperatures: resistances."""

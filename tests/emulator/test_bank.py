@@ -177,6 +177,44 @@ def test_m_b2_more_than_the_pulse_current_is_too_much_at_once() -> None:
     assert bank.over_pulse
 
 
+OWN_CONSUMPTION = 0.003  # A (M-W1)
+
+
+@pytest.mark.parametrize(
+    ("current", "use"),
+    [
+        (30.0, CurrentUse.RECOMMENDED),
+        (-50.0, CurrentUse.RECOMMENDED),
+        (-100.0, CurrentUse.CONTINUOUS),
+        (100.0, CurrentUse.CONTINUOUS),
+        (-200.0, CurrentUse.PULSE),
+        (-200.1, CurrentUse.TOO_HIGH),
+    ],
+)
+def test_m_b3_what_the_bms_takes_does_not_count_against_the_limits(current: float, use: CurrentUse) -> None:
+    bank = make_bank()
+    bank.step(current=current, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=10.0)
+    assert bank.current_use is use
+
+
+@pytest.mark.parametrize("current", [-100.0, 100.0])
+def test_m_b2_exactly_1_c_may_flow_without_end(current: float) -> None:
+    bank = make_bank()
+    for _ in range(120):
+        bank.step(current=current, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=1.0)
+    assert not bank.over_pulse
+
+
+@pytest.mark.parametrize("seconds", [10.0, 1.0, 0.1, 0.3125])
+def test_m_b2_300_a_may_flow_for_exactly_10_s(seconds: float) -> None:
+    bank = make_bank(BankLayout.of("12.8/150"))
+    for _ in range(round(PULSE_SECONDS / seconds)):
+        bank.step(current=-300.0, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=seconds)
+    assert not bank.over_pulse
+    bank.step(current=-300.0, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=0.1)
+    assert bank.over_pulse
+
+
 @pytest.mark.parametrize("layout", [ONE_12V, FOUR_AS_24V])
 def test_saved_and_loaded_bank_goes_on_as_if_nothing_had_been(layout: BankLayout) -> None:
     bank = make_bank(layout, soc=97)
