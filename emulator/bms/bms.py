@@ -288,7 +288,7 @@ class SmallBms:
     def synchronize(self) -> None:
         """Synchronize the state of charge to 100 % by hand (M-S3)."""
         self.monitor.synchronize()
-        self.history.add_synchronization()
+        self.history.add_synchronization(fully_charged=False)
         self._judge_soc_afresh()
 
     def change_setting(self, key: SettingKey, value: float) -> None:
@@ -405,7 +405,7 @@ class SmallBms:
             seconds=seconds,
         )
         if synchronized:
-            self.history.add_synchronization()
+            self.history.add_synchronization(fully_charged=True)
 
     def _decide(self, seconds: float) -> None:
         sensed = self._sensed
@@ -436,7 +436,7 @@ class SmallBms:
             cells=(sensed.lowest_cell, sensed.highest_cell),
             temperatures=(sensed.lowest_temperature, sensed.highest_temperature),
         )
-        self.history.add_charge(state_of_charge=self.monitor.state_of_charge, consumed_ah=self.monitor.consumed_ah)
+        self.history.follow_cycles(self.monitor.state_of_charge)
 
     # Pages
 
