@@ -9,7 +9,16 @@ from typing import Final, Self
 
 import numpy as np
 
-from emulator.battery.cells import NAH_PER_AH, NAH_PER_AMPERE_SECOND, TICK, Cells, CellsCheckpoint, Integers, Ledger
+from emulator.battery.cells import (
+    NAH_PER_AH,
+    NAH_PER_AMPERE_SECOND,
+    SLOW_SECONDS,
+    TICK,
+    Cells,
+    CellsCheckpoint,
+    Integers,
+    Ledger,
+)
 from emulator.battery.layout import BankLayout
 from emulator.battery.models import CURRENT_TOLERANCE, MODELS, PULSE_SECONDS, TIME_TOLERANCE, BatteryModel
 from emulator.battery.open_circuit import Floats
@@ -80,6 +89,7 @@ class BankCheckpoint:
     ledger: Ledger
     temperature: Floats
     polarizing: Floats
+    diffusing: Floats
     current: float
     net: float
     pending: float
@@ -110,7 +120,9 @@ class Bank:
         self.over_seconds = 0.0
         self.over_pulse = False
         self.ruined = False
-        self._polarizing = np.zeros(len(layout.strings))  # the current that the slow resistance has come to feel
+        # The current that the polarization has come to feel, and the one that the slower one has.
+        self._polarizing = np.zeros(len(layout.strings))
+        self._diffusing = np.zeros(len(layout.strings))
         self._pending = 0.0
         self._carries = (0.0, 0.0)
         self._net = 0.0
@@ -209,8 +221,15 @@ class Bank:
 
     def longest_step(self, current: float) -> float:
         """Return the seconds for which a step at this current stays accurate."""
-        currents = self._shares(current, 0.0)
-        speed = float(np.max(self.cells.slope() * np.abs(currents)[self.cells.string_of]))
+        moving = self._shares(current, 0.0)[self.cells.string_of]
+        slope = self._look.slope
+        if self._losses is not None:
+            moving = moving - self._losses
+        if (apparent := self._look.apparent_seconds) is not None:
+            moving = moving + (moving - self._diffusing[self.cells.string_of]) * (apparent / SLOW_SECONDS)
+            # The knee at full is so sharp that a step must not run into it.
+            slope = np.maximum(slope, self.cells.slope(self.cells.after(self._look.charge, moving, LONGEST_STEP)))
+        speed = float(np.max(slope * np.abs(moving)))
         if speed * LONGEST_STEP <= VOLTAGE_STEP:
             return LONGEST_STEP
         return max(VOLTAGE_STEP / speed, SHORTEST_STEP)
@@ -226,6 +245,7 @@ class Bank:
         self.cells.add(self._divide(shares, moved, seconds))
         self.cells.balance(seconds, self.ledger)
         self._polarizing = shares + (self._polarizing - shares) * exp(-seconds / POLARIZATION_SECONDS)
+        self._diffusing = shares + (self._diffusing - shares) * exp(-seconds / SLOW_SECONDS)
         self._tick(shares, ambient, seconds)
         self._watch_pulse(shares, seconds)
         self._refresh()
@@ -264,9 +284,14 @@ class Bank:
         if seconds == 0:
             return self._electromotive, self._string_conductance
         decay = exp(-seconds / POLARIZATION_SECONDS)
-        rising = self._per_string(self.cells.slope()) * seconds
-        resistance = self._string_resistance + self._string_polarization * (1 - decay) + rising
+        resistance = self._string_resistance + self._string_polarization * (1 - decay) + self._string_slope * seconds
         source = self._string_open_circuit + self._string_polarization * self._polarizing * decay
+        if self._string_apparent is not None:
+            spread = 1 - exp(-seconds / SLOW_SECONDS)
+            resistance = resistance + self._string_apparent * spread
+            source = source - self._string_apparent * self._diffusing * spread
+        if self._losses is not None:
+            source = source - self._per_string(self._look.slope * self._losses) * seconds
         return source, self._connected / resistance
 
     def _tick(self, shares: Floats, ambient: float, seconds: float) -> None:
@@ -312,13 +337,17 @@ class Bank:
     def _refresh(self) -> None:
         """Work out what follows from the charges: voltages."""
         cells = self.cells
-        open_circuit = cells.open_circuit()
-        self._string_open_circuit = self._per_string(open_circuit)
+        self._look = look = cells.look(self._diffusing)
+        self._losses = cells.losses()
+        self._string_open_circuit = self._per_string(look.open_circuit)
+        self._string_slope = self._per_string(look.slope)
+        apparent = look.apparent_seconds
+        self._string_apparent = None if apparent is None else self._per_string(look.slope * apparent)
         self._electromotive = self._string_open_circuit + self._string_polarization * self._polarizing
         self._source = float((self._electromotive * self._string_conductance).sum())
         self._string_currents = self._shares(self._net, 0.0)
         ohmic = cells.resistance * self._string_currents[cells.string_of]
-        self._cell_voltages = open_circuit + ohmic + cells.polarization * self._polarizing[cells.string_of]
+        self._cell_voltages = look.open_circuit + ohmic + cells.polarization * self._polarizing[cells.string_of]
         self._voltage = self.terminal_voltage(self._net)
 
     def _per_string(self, values: Floats) -> Floats:
@@ -334,6 +363,7 @@ class Bank:
             ledger=replace(self.ledger),
             temperature=self.temperature,
             polarizing=self._polarizing,
+            diffusing=self._diffusing,
             current=self.current,
             net=self._net,
             pending=self._pending,
@@ -349,6 +379,7 @@ class Bank:
         self.ledger = replace(checkpoint.ledger)
         self.temperature = checkpoint.temperature
         self._polarizing = checkpoint.polarizing
+        self._diffusing = checkpoint.diffusing
         self.current = checkpoint.current
         self._net = checkpoint.net
         self._pending = checkpoint.pending
@@ -369,6 +400,7 @@ class Bank:
             "ledger": self.ledger.save(),
             "temperature": self.temperature.tolist(),
             "polarizing": self._polarizing.tolist(),
+            "diffusing": self._diffusing.tolist(),
             "current": self.current,
             "net": self._net,
             "pending": self._pending,
@@ -397,11 +429,11 @@ class Bank:
                 cells=bank.cells.copy(),
                 ledger=Ledger.load(get_object(data, "ledger")),
                 temperature=bank.temperature,
-                polarizing=np.array(
-                    get_floats(
-                        data, "polarizing", len(layout.strings), lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT
-                    )
-                ),
+                polarizing=_load_currents(data, "polarizing", len(layout.strings)),
+                # A state from before there was a second, slower polarization has come to rest.
+                diffusing=_load_currents(data, "diffusing", len(layout.strings))
+                if "diffusing" in data
+                else np.zeros(len(layout.strings)),
                 current=get_float(data, "current", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
                 net=get_float(data, "net", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
                 pending=get_float(data, "pending", lowest=0, highest=TICK),
@@ -412,6 +444,10 @@ class Bank:
             )
         )
         return bank
+
+
+def _load_currents(data: JsonObject, key: str, count: int) -> Floats:
+    return np.array(get_floats(data, key, count, lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT))
 
 
 def _serial_number(random: Random) -> str:
