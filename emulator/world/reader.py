@@ -84,6 +84,7 @@ class _Names:
 
 _OUTPUTS: Final = {
     SwitchKind.BATTERY_PROTECT: Output.LOAD,
+    SwitchKind.SMART_BATTERY_PROTECT: Output.LOAD,
     SwitchKind.CYRIX_LI_LOAD: Output.LOAD,
     SwitchKind.INVERTER: Output.LOAD,
     SwitchKind.CYRIX_LI_CHARGE: Output.CHARGER,
@@ -156,6 +157,7 @@ def _starter_battery(node: Node) -> StarterBatterySpec:
 
 _SWITCHES: Final[dict[SwitchKind, Callable[[Fields, SwitchSpec, float], SwitchSpec]]] = {
     SwitchKind.BATTERY_PROTECT: _battery_protect,
+    SwitchKind.SMART_BATTERY_PROTECT: _battery_protect,
     SwitchKind.INVERTER: _inverter,
     SwitchKind.CYRIX_LI_CT: _cyrix_li_ct,
 }

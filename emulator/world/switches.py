@@ -48,6 +48,7 @@ class SwitchKind(StrEnum):
     """What a scenario can put between an output and what obeys it."""
 
     BATTERY_PROTECT = "battery-protect"
+    SMART_BATTERY_PROTECT = "smart-battery-protect"
     CYRIX_LI_LOAD = "cyrix-li-load"
     INVERTER = "inverter"
     CYRIX_LI_CHARGE = "cyrix-li-charge"
@@ -72,6 +73,10 @@ WIRINGS: Final[dict[str, Wiring]] = {
         Wiring(name="inverting-cable", output=Output.LOAD, how="an inverting remote on-off cable of a VE.Bus inverter"),
         Wiring(name="charger-output", output=Output.CHARGER, how="its remote terminal hangs on the charger output"),
         Wiring(name="ve-direct-cable", output=Output.CHARGER, how="a VE.Direct non-inverting remote on-off cable"),
+        Wiring(
+            name="skylla-tg-cable", output=Output.CHARGER, how="the non-inverting remote on-off cable of a Skylla TG"
+        ),
+        Wiring(name="skylla-i-cable", output=Output.CHARGER, how="the remote on-off cable of a Skylla-i"),
         Wiring(name="nothing", output=None, how="straight at the bank, and switched by nobody"),
     )
 }

@@ -25,7 +25,16 @@ from .scenarios import BANK, BASE, scenario, simulation
 
 DAY = 86400.0
 SHORE = "name: C, kind: shore, follows: nothing, current: 3"
-SHIPPED = ("bench", "camper-alternator", "camper-inverter", "largest-bank", "solar")
+EXAMPLES = ("solar", "camper-alternator", "camper-inverter")
+SHIPPED = (
+    "bench",
+    "camper-alternator",
+    "camper-alternator-direct",
+    "camper-inverter",
+    "camper-inverter-shore",
+    "largest-bank",
+    "solar",
+)
 SENTENCE = re.compile(r"test\.yaml, line \d+: [^\n]+\.")
 
 
@@ -127,7 +136,7 @@ def test_a_copy_is_the_same_scenario(name: str, tmp_path: Path) -> None:
     assert scenarios.load(str(copy)) == scenarios.load(name)
 
 
-@pytest.mark.parametrize("name", ["camper-alternator", "camper-inverter", "largest-bank", "solar"])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "bench"])
 def test_every_example_lives_well_for_days(name: str) -> None:
     running = Simulation(scenarios.load(name))
     levels = []
@@ -144,22 +153,30 @@ def test_the_examples_of_the_manual_are_wired_as_it_says() -> None:
     wired = {
         name: {charger.follows for charger in scenarios.load(name).world.chargers}
         | {load.follows for load in scenarios.load(name).world.loads}
-        for name in ("solar", "camper-alternator", "camper-inverter")
+        for name in EXAMPLES
     }
     assert wired == {
         "solar": {"BatteryProtect", "ve-direct-cable", "nothing"},
-        "camper-alternator": {"Cyrix", "load-output", "nothing"},
-        "camper-inverter": {"Inverter", "load-output", "charger-output", "ve-direct-cable"},
+        "camper-alternator": {"Cyrix", "Smart BatteryProtect", "nothing"},
+        "camper-inverter": {"Inverter", "load-output", "ve-direct-cable"},
     }
-    kinds = {
-        name: [switch.kind for switch in scenarios.load(name).world.switches]
-        for name in ("solar", "camper-alternator", "camper-inverter")
-    }
+    kinds = {name: [switch.kind for switch in scenarios.load(name).world.switches] for name in EXAMPLES}
     assert kinds == {
         "solar": [SwitchKind.BATTERY_PROTECT],
-        "camper-alternator": [SwitchKind.CYRIX_LI_CT],
+        "camper-alternator": [SwitchKind.CYRIX_LI_CT, SwitchKind.SMART_BATTERY_PROTECT],
         "camper-inverter": [SwitchKind.INVERTER],
     }
+    # In all of them the system is switched on by connecting H to battery plus (M-R3).
+    assert {scenarios.load(name).remote for name in EXAMPLES} == {Remote(h_voltage=Wire.PLUS, switch=True)}
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [("camper-alternator-direct", "camper-alternator"), ("camper-inverter-shore", "camper-inverter")],
+)
+def test_a_variant_of_an_example_is_no_example(name: str, of: str) -> None:
+    assert "A variant of" in (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    assert "A variant of" not in (FOLDER / f"{of}.yaml").read_text(encoding="utf-8")
 
 
 def test_largest_bank_has_400_cells() -> None:
@@ -301,7 +318,10 @@ def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
             "the name A is taken.",
         ),
         ("switches: [{name: nothing, kind: inverter}]", "the name nothing is taken."),
-        ("switches: [{name: S, kind: relay}]", "kind should be one of battery-protect, cyrix-li-load, inverter,"),
+        (
+            "switches: [{name: S, kind: relay}]",
+            "kind should be one of battery-protect, smart-battery-protect, cyrix-li-load, inverter,",
+        ),
         (
             "switches: [{name: S, kind: battery-protect, disconnects: 12.5}]",
             "S should disconnect at a lower voltage than it reconnects.",
@@ -316,7 +336,7 @@ def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
         ),
         (
             "chargers: [{name: C, kind: shore, follows: load-output, current: 3}]",
-            "follows should be one of charger-output, ve-direct-cable, nothing, not 'load-output'.",
+            "follows should be one of charger-output, ve-direct-cable, skylla-tg-cable, skylla-i-cable, nothing, not",
         ),
         (
             "chargers: [{name: C, kind: wind, follows: nothing, current: 3}]",
