@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from emulator.bms.bms import HIGHEST_SUPPLY
+from emulator.bms.bms import HIGHEST_SUPPLY, ShownTemperature
 from emulator.bms.firmware import FirmwareUpdateError
 from emulator.bms.outputs import Output
 from emulator.bms.remote import Remote, Terminal, Wire
@@ -227,8 +227,10 @@ async def _power_cycle(call: Call) -> JsonValue:
 
 
 async def _begin_update(call: Call) -> JsonValue:
-    call.station.bms.begin_firmware_update()
-    return {"firmware": call.station.bms.firmware_state}
+    bms, body = call.station.bms, call.body
+    battery = body.whole("battery", 1, len(bms.bank.batteries)) - 1 if "battery" in body else None
+    bms.begin_firmware_update(battery)
+    return {"firmware": bms.firmware_state}
 
 
 async def _finish_update(call: Call) -> JsonValue:
@@ -252,8 +254,10 @@ async def _force(call: Call) -> JsonValue:
 async def _change_radio(call: Call) -> JsonValue:
     device, bms = call.station.device, call.station.bms
     on = call.body.truth("instant_readout_on") if "instant_readout_on" in call.body else device.instant_readout_on
-    if "bluetooth_enabled" in call.body:
-        bms.bluetooth_enabled = call.body.truth("bluetooth_enabled")
+    enabled = call.body.truth("bluetooth_enabled") if "bluetooth_enabled" in call.body else bms.bluetooth_enabled
+    if "temperature" in call.body:
+        bms.shown_temperature = ShownTemperature(_word("temperature", ShownTemperature, call.body.value("temperature")))
+    bms.bluetooth_enabled = enabled
     device.instant_readout_on = on
     device.follow_supply()
     return radio(call.station)
@@ -371,9 +375,14 @@ ROUTES: Final = (
     Route(method="POST", path="/outputs", answer=_draw, fields=("name", "current")),
     Route(method="POST", path="/outputs/repair", answer=_repair_outputs),
     Route(method="POST", path="/power-cycle", answer=_power_cycle),
-    Route(method="POST", path="/firmware/begin", answer=_begin_update),
+    Route(method="POST", path="/firmware/begin", answer=_begin_update, fields=("battery",)),
     Route(method="POST", path="/firmware/finish", answer=_finish_update, fields=("ok",)),
-    Route(method="POST", path="/radio", answer=_change_radio, fields=("instant_readout_on", "bluetooth_enabled")),
+    Route(
+        method="POST",
+        path="/radio",
+        answer=_change_radio,
+        fields=("instant_readout_on", "bluetooth_enabled", "temperature"),
+    ),
     Route(method="POST", path="/radio/drop-link", answer=_drop_link),
     Route(method="POST", path="/radio/forget-bonds", answer=_forget_bonds),
     Route(

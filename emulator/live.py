@@ -186,7 +186,11 @@ def _alarms(station: Station) -> Sequence[Row]:
         if code in station.bms.codes
     ]
     faults = ((Text("fault", "magenta"), fault) for fault in station.faults.active)
-    return [*codes, *((Text("health", "bold red"), what) for what in _damages(station.bms)), *faults]
+    waiting = (
+        (Text("waits", "yellow"), f"{_words(reason)}, {seconds:.0f} s")
+        for reason, seconds in station.bms.waiting.items()
+    )
+    return [*codes, *waiting, *((Text("health", "bold red"), what) for what in _damages(station.bms)), *faults]
 
 
 def _damages(bms: SmallBms) -> Iterator[str]:

@@ -67,6 +67,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "settings": {key.value: bms.settings.get(key) for key in SettingKey},
         "history": {name: value(bms.history) for name, value in HISTORY.items()},
         "firmware": bms.firmware_state,
+        "waiting": {reason.value: seconds for reason, seconds in bms.waiting.items()},
         "radio": radio(station),
         "proxies": [proxy_state(proxy, port, station) for proxy, port in rig.listening],
     }
@@ -103,6 +104,7 @@ def radio(station: Station) -> JsonObject:
         "advertises": device.advertises,
         "instant_readout_on": device.instant_readout_on,
         "bluetooth_enabled": station.bms.bluetooth_enabled,
+        "temperature": station.bms.shown_temperature,
         "connected": device.connected,
         "bonds": sorted(device.peripheral.bonds),
         "chunks_without_credit": 0 if session is None else session.server.chunks_without_credit,

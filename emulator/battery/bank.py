@@ -354,6 +354,12 @@ class Bank:
         total: Floats = np.add.reduceat(values, self.cells.string_starts)
         return total
 
+    def update_firmware(self, battery: int, version: str) -> None:
+        """Give a battery another firmware."""
+        batteries = list(self.batteries)
+        batteries[battery] = replace(batteries[battery], firmware_version=version)
+        self.batteries = tuple(batteries)
+
     # Going back, saving and loading
 
     def copy(self) -> BankCheckpoint:
@@ -430,10 +436,7 @@ class Bank:
                 ledger=Ledger.load(get_object(data, "ledger")),
                 temperature=bank.temperature,
                 polarizing=_load_currents(data, "polarizing", len(layout.strings)),
-                # A state from before there was a second, slower polarization has come to rest.
-                diffusing=_load_currents(data, "diffusing", len(layout.strings))
-                if "diffusing" in data
-                else np.zeros(len(layout.strings)),
+                diffusing=_load_currents(data, "diffusing", len(layout.strings)),
                 current=get_float(data, "current", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
                 net=get_float(data, "net", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
                 pending=get_float(data, "pending", lowest=0, highest=TICK),

@@ -180,8 +180,7 @@ class History:
         history.restore(
             HistoryState(
                 deepest_discharge=get_int(data, "deepest_discharge"),
-                # Not in a state from before it was counted.
-                discharge=get_int(data, "discharge") if "discharge" in data else 0,
+                discharge=get_int(data, "discharge"),
                 drawn=get_int(data, "drawn"),
                 discharged_wh=get_float(data, "discharged_wh"),
                 charged_wh=get_float(data, "charged_wh"),

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_optional_float
+from emulator.bms.state import JsonObject, JsonValue, get_bool, get_optional_bool, get_optional_float
 
 L_BELOW: Final = 3.5  # V (M-R2)
 H_ABOVE: Final = 2.9  # V (M-R3)
@@ -62,15 +62,12 @@ class Remote:
 
     @classmethod
     def load(cls, data: JsonObject) -> Self:
-        """Return saved terminals, also those of a state from before there were switches. Raises StateError."""
-        switch = data.get("switch")
-        if not isinstance(switch, bool | None):
-            raise StateError("The saved state is damaged: switch should be true or false.")
+        """Return saved terminals. Raises StateError."""
         return cls(
             joined=get_bool(data, "joined"),
             l_voltage=_load_terminal(data, "l_voltage"),
             h_voltage=_load_terminal(data, "h_voltage"),
-            switch=switch,
+            switch=get_optional_bool(data, "switch"),
         )
 
 

@@ -201,6 +201,20 @@ class Rules:
             return Permission.NO
         return Permission.PRE_ALARM if self.pre_alarm else Permission.YES
 
+    def waiting(self, lowest_cell: float | None) -> dict[Reason, float]:
+        """Return the seconds until what is there switches something off, unless it goes away before; by its reason.
+
+        lowest_cell: V, as measured last.
+        """
+        flags, too_low = self.flags, lowest_cell is not None and lowest_cell <= LOW_CELL
+        remaining = {
+            Reason.LOW_CELL_VOLTAGE: self._low_cell.remaining(PRE_ALARM_SECONDS) if too_low else None,
+            Reason.LOW_BANK_VOLTAGE: self._low_bank.remaining(LOW_BANK_VOLTAGE_SECONDS),
+            Reason.BATTERY_COMMUNICATION: self._lost.remaining(COMMUNICATION_SECONDS) if flags.battery_lost else None,
+            Reason.FIRMWARE_UPDATE: self.firmware.remaining,
+        }
+        return {reason: seconds for reason, seconds in remaining.items() if seconds is not None}
+
     def next_timer(self) -> float | None:
         """Return the seconds until the next timer expires; None if none runs."""
         remaining = [timer.remaining(limit) for timer, limit in self._timers]
@@ -263,7 +277,7 @@ class Rules:
         self.discharge_off = _active(_DISCHARGE_OFF, self.flags)
         if self.firmware.state is not FirmwareState.IDLE:
             self.charge_off |= {Reason.FIRMWARE_UPDATE}
-        if self.firmware.state is FirmwareState.GIVEN_UP:
+        if self.firmware.loads_off:
             self.discharge_off |= {Reason.FIRMWARE_UPDATE}
         about_to_open = self.flags.low_cell_warning or self.flags.low_soc or self.flags.low_bank_pending
         # Assumed: once the load is off there is nothing left to announce, and a relay would drain the reserve (M-D1).

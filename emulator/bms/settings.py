@@ -97,12 +97,8 @@ class Settings:
 
     @classmethod
     def load(cls, data: JsonObject) -> Self:
-        """Return saved settings, those from before the level of the pre-alarm could be set too.
-
-        Raises StateError or SettingError.
-        """
-        keys = [key for key in SettingKey if key in data or key not in KEPT_BY_RESET]
-        values = {key: get_float(data, key) for key in keys}
+        """Return saved settings. Raises StateError or SettingError."""
+        values = {key: get_float(data, key) for key in SettingKey}
         for key, value in values.items():
             _check(key, value)
         return cls(**{key.value: value for key, value in values.items()})

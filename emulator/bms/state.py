@@ -33,6 +33,11 @@ def get_bool(data: JsonObject, key: str) -> bool:
     return value
 
 
+def get_optional_bool(data: JsonObject, key: str) -> bool | None:
+    """Return a truth value or None. Raises StateError."""
+    return None if _get(data, key) is None else get_bool(data, key)
+
+
 def get_int(data: JsonObject, key: str) -> int:
     """Return a whole number. Raises StateError."""
     value = _get(data, key)
@@ -91,6 +96,11 @@ def get_ints(data: JsonObject, key: str, length: int) -> list[int]:
     if any(abs(number) > LARGEST for number in numbers):
         raise _wrong(key, "a list of reasonable numbers")
     return _of_length(numbers, data, key, length)
+
+
+def get_numbers(data: JsonObject, key: str) -> frozenset[int]:
+    """Return a list of whole numbers as a set. Raises StateError."""
+    return frozenset(get_ints(data, key, len(get_list(data, key))))
 
 
 def get_floats(

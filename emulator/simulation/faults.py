@@ -240,11 +240,13 @@ def _clear_voltage(target: FaultTarget) -> None:
 
 
 def _unplug(target: FaultTarget, argument: str) -> None:
-    target.bms.faults.unplugged_battery = _whole(argument, 1, 1, len(target.bms.bank.batteries)) - 1
+    """Hide a battery and all behind it: the cables are a chain."""
+    count = len(target.bms.bank.batteries)
+    target.bms.faults.unplugged = frozenset(range(_whole(argument, 1, 1, count) - 1, count))
 
 
 def _plug_in(target: FaultTarget) -> None:
-    target.bms.faults.unplugged_battery = None
+    target.bms.faults.unplugged = frozenset()
 
 
 def _open_remote(target: FaultTarget, argument: str) -> None:
@@ -349,11 +351,11 @@ _ALL: Final = (
     ),
     Fault(
         name="cable-unplugged",
-        description="The BMS cable of a battery is out.",
+        description="The BMS cable of a battery is out, which hides it and all behind it.",
         argument="number of the battery, otherwise 1",
         apply=_unplug,
         clear=_plug_in,
-        is_active=lambda target: target.bms.faults.unplugged_battery is not None,
+        is_active=lambda target: bool(target.bms.faults.unplugged),
     ),
     Fault(
         name="remote-open",

@@ -221,10 +221,7 @@ def _string(node: Node) -> tuple[BatteryModel, ...]:
 
 def _batteries(node: Node, count: int) -> dict[int, BatterySpec]:
     numbered = whole_number(1, count)
-    batteries = {numbered(key) - 1: _battery(value) for key, value in node.pairs()}
-    if sum(battery.unplugged for battery in batteries.values()) > 1:
-        raise node.error("only one battery can be unplugged")
-    return batteries
+    return {numbered(key) - 1: _battery(value) for key, value in node.pairs()}
 
 
 def _battery(node: Node) -> BatterySpec:

@@ -9,7 +9,7 @@ from emulator.bms.bms import SmallBms
 from emulator.bms.monitor import BalancerStatus
 from emulator.bms.pages import BatteryPage
 from emulator.bms.settings import SettingKey
-from emulator.device import FIRMWARE_REVISION, MODEL_NUMBER
+from emulator.device import MODEL_NUMBER
 from emulator.snapshot import IoField, Level, LevelField
 from emulator.ve_smart.payloads import (
     Fields,
@@ -237,8 +237,8 @@ def _cells(battery: OneBattery) -> list[bytes]:
 def batteries(bms: SmallBms) -> list[OneBattery]:
     """Return the batteries that the BMS found when it started, in the order of the bank."""
     everything = range(len(bms.bank.batteries))
-    missing = bms.faults.unplugged_battery if bms.detected.batteries < len(everything) else None
-    return [OneBattery(bms=bms, index=index) for index in everything if index != missing]
+    missing = bms.faults.unplugged if bms.detected.batteries < len(everything) else ()
+    return [OneBattery(bms=bms, index=index) for index in everything if index not in missing]
 
 
 def _all_cells(device: Device) -> list[bytes]:
@@ -247,7 +247,7 @@ def _all_cells(device: Device) -> list[bytes]:
 
 IDENTITY: Final[tuple[Register[Device], ...]] = (
     _of_identity(0x0100, "product id", _PRODUCT_ID, lambda identity: (0, identity.product_id, 0)),
-    _of_identity(0x0102, "firmware version", _FIRMWARE, lambda _: FIRMWARE_REVISION),
+    _of_bms(0x0102, "firmware version", _FIRMWARE, lambda bms: bms.firmware_version),
     _of_identity(0x010A, "serial number", _SERIAL_NUMBER, lambda identity: identity.serial_number),
     _of_identity(0x010B, "model name", _NAME, lambda _: MODEL_NUMBER),
     _of_identity(0x010C, "custom name", _NAME, lambda identity: identity.name),
@@ -274,7 +274,7 @@ STATUS: Final[tuple[Register[Device], ...]] = (
     _of_bms(0x0FFF, "SoC", _STATE_OF_CHARGE, lambda bms: bms.monitor.state_of_charge, _set_state_of_charge),
     _of_bms(0x0FFE, "time to go", _MINUTES, lambda bms: bms.time_remaining),
     _of_bms(0xEEFF, "consumed Ah", _AMPERE_HOURS, lambda bms: DRAWN * bms.monitor.consumed_ah),
-    _of_bms(0xEDEC, "battery temperature", _TEMPERATURE, lambda bms: bms.bank_page().highest_temperature),
+    _of_bms(0xEDEC, "battery temperature", _TEMPERATURE, lambda bms: bms.record_temperature),
 )
 
 BATTERY: Final[tuple[Register[Device], ...]] = (

@@ -286,6 +286,28 @@ async def test_terminals_that_cannot_be(client: Client, wrong: JsonObject) -> No
     assert client.bms.remote == WIRE_LOOP
 
 
+async def test_the_temperature_that_is_shown(client: Client) -> None:
+    assert (await client.get("/state/radio"))["temperature"] == "hottest"
+    await client.post("/radio", {"temperature": "coldest"})
+    assert (await client.get("/state/radio"))["temperature"] == "coldest"
+    await client.refused("/radio", {"temperature": "warm", "bluetooth_enabled": False})
+    assert client.bms.bluetooth_enabled
+    assert client.bms.shown_temperature == "coldest"
+
+
+async def test_the_firmware_of_a_battery(client: Client) -> None:
+    assert await client.post("/firmware/begin", {"battery": 1}) == {"firmware": "updating"}
+    await client.refused("/firmware/begin", {"battery": 1})
+    await client.post("/firmware/finish", {"ok": True})
+    assert client.bms.bank.batteries[0].firmware_version == "v1.03"
+    await client.refused("/firmware/begin", {"battery": 2})
+
+
+async def test_what_is_waited_for(client: Client) -> None:
+    await client.post("/faults/cell-low")
+    assert await client.get("/state/waiting") == {"low_cell_voltage": 30.0}
+
+
 async def test_state_of_charge(client: Client) -> None:
     assert await client.post("/state-of-charge", {"percent": 12}) == {"state_of_charge": 12}
     assert "W-B07" in client.bms.codes

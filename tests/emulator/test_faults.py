@@ -203,6 +203,21 @@ def test_the_wire_that_comes_back_is_the_one_that_was_there() -> None:
     assert running.bms.system_on
 
 
+def test_m_c2_a_cable_that_is_out_hides_every_battery_behind_it() -> None:
+    running = simulation(bank="bank: {model: 12.8/100, parallel: 4, state_of_charge: 50}")
+    faults = board(running)
+    faults.apply("cable-unplugged", "3")
+    assert [running.bms.battery_page(number) is None for number in range(4)] == [False, False, True, True]
+    assert running.bms.codes == {Code.W_B05}
+    assert running.bms.current is None
+    running.bms.power_cycle()
+    assert running.bms.codes == {Code.E_B05}
+    assert running.bms.detected.batteries == 2
+    faults.clear("cable-unplugged")
+    assert running.bms.codes == set()
+    assert running.bms.detected.batteries == 4
+
+
 async def test_the_wire_that_comes_back_after_a_restart_is_that_of_the_scenario(tmp_path: Path) -> None:
     wired = replace(bench(), remote=Remote(h_voltage=Wire.PLUS))
     file = tmp_path / "state.json"

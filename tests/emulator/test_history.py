@@ -87,14 +87,6 @@ def test_m_v5_a_new_device_has_no_deepest_discharge() -> None:
     assert bms.history.deepest_discharge_ah == pytest.approx(10, abs=0.01)
 
 
-def test_a_history_saved_before_discharges_were_counted_one_by_one() -> None:
-    bms = make_bms()
-    run(bms, 60, current=-10)
-    saved = bms.history.save()
-    del saved["discharge"]
-    assert History.load(saved).deepest_discharge_ah == bms.history.deepest_discharge_ah
-
-
 def test_m_v5_extremes_of_voltage_and_cells() -> None:
     bms = make_bms(soc=50)
     run(bms, 60, current=-80)

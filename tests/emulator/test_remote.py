@@ -64,10 +64,6 @@ def test_m_r3_a_load_that_sags_the_bank_does_not_switch_its_own_system_off() -> 
         assert bms.outputs.load
 
 
-def test_terminals_saved_before_there_were_switches() -> None:
-    assert Remote.load({"joined": False, "l_voltage": None, "h_voltage": 5.0}) == Remote(h_voltage=5.0)
-
-
 @pytest.mark.parametrize("wrong", [{"switch": 1}, {"h_voltage": "battery"}])
 def test_terminals_that_cannot_have_been_saved(wrong: dict[str, int | str]) -> None:
     with pytest.raises(StateError):

@@ -99,8 +99,10 @@ def test_m_c10_a_battery_may_be_unplugged_from_the_beginning() -> None:
     assert running.bms.codes == set()
 
 
-def test_only_one_battery_may_be_unplugged() -> None:
-    assert "only one battery can be unplugged" in error_of(PARALLEL.replace("unplugged: no", "unplugged: yes"))
+def test_several_batteries_may_be_unplugged_and_hide_what_is_behind_the_first() -> None:
+    running = Simulation(parse_scenario(PARALLEL.replace("no}", "yes}"), name="test", file="test.yaml"))
+    assert running.bms.codes == {Code.E_B05}
+    assert [running.bms.battery_page(number) for number in range(3)] == [None] * 3
 
 
 def error_of(content: str) -> str:

@@ -72,12 +72,6 @@ def test_m_o6_default_level_of_the_pre_alarm() -> None:
     assert Settings.defaults(12).pre_alarm_cell_voltage == 2.9
 
 
-def test_settings_saved_before_the_level_of_the_pre_alarm_could_be_set() -> None:
-    saved = Settings.defaults(24).save()
-    del saved["pre_alarm_cell_voltage"]
-    assert Settings.load(saved) == Settings.defaults(24)
-
-
 def test_m_x1_reset_keeps_history_mode_and_state_of_charge() -> None:
     bms = make_bms(soc=60)
     bms.step(current=-20, ambient=20, seconds=600)
