@@ -19,7 +19,7 @@ from emulator.bms.remote import Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
 from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
-from emulator.report import EVERYTHING, faults, flows, health, proxy_state, quirks, radio, speed, state
+from emulator.report import EVERYTHING, faults, flows, fuse, health, proxy_state, quirks, radio, speed, state
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
 from emulator.simulation.faults import FAULTS, FaultError
@@ -248,6 +248,11 @@ async def _force(call: Call) -> JsonValue:
     return flows(call.station)
 
 
+async def _replace_fuse(call: Call) -> JsonValue:
+    call.station.simulation.world.fuse.replace()
+    return fuse(call.station)
+
+
 # Radio
 
 
@@ -359,6 +364,7 @@ ROUTES: Final = (
     Route(method="DELETE", path="/faults/*", answer=_clear_fault),
     Route(method="GET", path="/flows", answer=_list_flows),
     Route(method="POST", path="/flows", answer=_force, fields=("name", "on")),
+    Route(method="POST", path="/fuse/replace", answer=_replace_fuse),
     Route(method="POST", path="/settings", answer=_change_settings, fields=tuple(SettingKey)),
     Route(method="POST", path="/settings/restore-defaults", answer=_restore_defaults),
     Route(method="POST", path="/mode", answer=_set_mode, fields=("on",)),

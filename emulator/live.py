@@ -190,6 +190,8 @@ def _alarms(station: Station) -> Sequence[Row]:
         (Text("waits", "yellow"), f"{_words(reason)}, {seconds:.0f} s")
         for reason, seconds in station.bms.waiting.items()
     )
+    if station.simulation.world.fuse.blown:
+        codes.append((Text("fuse", "bold red"), "the main fuse has blown"))
     return [*codes, *waiting, *((Text("health", "bold red"), what) for what in _damages(station.bms)), *faults]
 
 
@@ -197,6 +199,8 @@ def _damages(bms: SmallBms) -> Iterator[str]:
     """Return what batteries and BMS were not made for."""
     if bms.bank.ruined:
         yield "a cell was emptied"
+    if bms.bank.destroyed:
+        yield "a battery was destroyed by heat"
     if bms.bank.over_pulse:
         yield "a battery carried too much"
     if not bms.within_operating_temperature:

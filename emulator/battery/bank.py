@@ -41,6 +41,10 @@ COOLING_SECONDS: Final = 3 * 3600.0  # time constant of a battery towards the am
 FIRMWARE_VERSION: Final = "v1.02"
 SERIAL_NUMBER_PREFIX: Final = "HQ2640"
 
+# Assumed: from here on a cell is destroyed, as its separator melts, in °C. It gets no hotter: what would follow is no
+# matter of a BMS.
+DESTROYING_TEMPERATURE: Final = 130.0
+
 # What a saved state may hold: °C, A.
 LOWEST_TEMPERATURE: Final = -100.0
 HIGHEST_TEMPERATURE: Final = 1000.0
@@ -97,14 +101,15 @@ class BankCheckpoint:
     over_seconds: float
     over_pulse: bool
     ruined: bool
+    destroyed: bool
 
 
 class Bank:
     """The batteries. Currents are in A, positive = charging; temperatures in °C.
 
     over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined:
-    a cell was once emptied (M-D1). Both are remembered and change nothing. drains: A that leak in a cell, by its
-    number.
+    a cell was once emptied (M-D1). Both are remembered and change nothing. destroyed: a battery was once so hot that
+    it is of no use any more. drains: A that leak in a cell, by its number.
     """
 
     def __init__(
@@ -120,6 +125,7 @@ class Bank:
         self.over_seconds = 0.0
         self.over_pulse = False
         self.ruined = False
+        self.destroyed = False
         # The current that the polarization has come to feel, and the one that the slower one has.
         self._polarizing = np.zeros(len(layout.strings))
         self._diffusing = np.zeros(len(layout.strings))
@@ -192,6 +198,11 @@ class Bank:
         models = [self.layout.strings[string][0] for string in range(len(self._string_currents))]
         uses = [_use(model, float(current)) for model, current in zip(models, self._string_currents, strict=True)]
         return max(uses)
+
+    @property
+    def continuous_current(self) -> float:
+        """The current in A that the bank may carry without end (M-B2)."""
+        return sum(min(model.continuous_a for model in string) for string in self.layout.strings)
 
     def string_of_battery(self, battery: int) -> int:
         """Return the number of the string that a battery is in."""
@@ -312,7 +323,10 @@ class Bank:
     def _exchange_heat(self, shares: Floats, ambient: float, seconds: float) -> None:
         losses = self._battery_resistance * (shares * shares)[self._string_of_battery]
         target = ambient + losses * COOLING_SECONDS / self._heat_capacity
-        self.temperature = target + (self.temperature - target) * exp(-seconds / COOLING_SECONDS)
+        reached = target + (self.temperature - target) * exp(-seconds / COOLING_SECONDS)
+        if float(reached.max()) >= DESTROYING_TEMPERATURE:
+            self.destroyed = True
+        self.temperature = np.minimum(reached, DESTROYING_TEMPERATURE)
 
     def _watch_pulse(self, shares: Floats, seconds: float) -> None:
         """Count how long more than the continuous current flows (M-B3)."""
@@ -377,6 +391,7 @@ class Bank:
             over_seconds=self.over_seconds,
             over_pulse=self.over_pulse,
             ruined=self.ruined,
+            destroyed=self.destroyed,
         )
 
     def restore(self, checkpoint: BankCheckpoint) -> None:
@@ -393,6 +408,7 @@ class Bank:
         self.over_seconds = checkpoint.over_seconds
         self.over_pulse = checkpoint.over_pulse
         self.ruined = checkpoint.ruined
+        self.destroyed = checkpoint.destroyed
         self._warm()
         self._refresh()
 
@@ -414,6 +430,7 @@ class Bank:
             "over_seconds": self.over_seconds,
             "over_pulse": self.over_pulse,
             "ruined": self.ruined,
+            "destroyed": self.destroyed,
         }
 
     @classmethod
@@ -444,6 +461,7 @@ class Bank:
                 over_seconds=get_float(data, "over_seconds"),
                 over_pulse=get_bool(data, "over_pulse"),
                 ruined=get_bool(data, "ruined"),
+                destroyed=get_bool(data, "destroyed"),
             )
         )
         return bank

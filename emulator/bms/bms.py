@@ -57,6 +57,9 @@ CONSUMPTION_LOW: Final = 0.0012  # in low cell voltage, and with the system off 
 LOWEST_OPERATING_TEMPERATURE: Final = -20.0
 HIGHEST_OPERATING_TEMPERATURE: Final = 50.0
 
+# Assumed: for how long the BMS goes on without supply, in s. A short circuit that a switch ends is over by then.
+HOLD_UP: Final = 0.02
+
 # A step never ends closer than this to a timer, in s, so that rounding cannot make endless tiny steps.
 SHORTEST_TIMER: Final = 0.001
 
@@ -119,6 +122,7 @@ class SmallBms:
         self.settings = Settings.defaults(self.detected.system_voltage or 12)
         self.monitor = Monitor(capacity_ah=self.detected.capacity_ah, state_of_charge=state_of_charge)
         self._powered = True
+        self._without_supply = 0.0
         self._was_on = True
         self._ambient = float(bank.temperature[0])
         self._sensed = sense(bank, self.faults)
@@ -410,7 +414,7 @@ class SmallBms:
         self._ambient = ambient
         self._leak()
         moved = self.bank.step(current=current, own_consumption=self.own_consumption, ambient=ambient, seconds=seconds)
-        self._sense()
+        self._sense(seconds)
         if not self._powered:
             return
         self._monitor(moved, seconds)
@@ -422,9 +426,12 @@ class SmallBms:
         if drains or self.bank.drains:
             self.bank.drains = {cell_index(self.bank, position): drain for position, drain in drains.items()}
 
-    def _sense(self) -> None:
+    def _sense(self, seconds: float = HOLD_UP) -> None:
+        """Measure after some seconds."""
         self._sensed = sense(self.bank, self.faults)
-        powered = LOWEST_SUPPLY <= self._sensed.voltage <= HIGHEST_SUPPLY
+        supplied = LOWEST_SUPPLY <= self._sensed.voltage <= HIGHEST_SUPPLY
+        self._without_supply = 0.0 if supplied else self._without_supply + seconds
+        powered = supplied or (self._powered and self._without_supply < HOLD_UP)
         if powered != self._powered:
             self._powered = powered
             self._power_up()
@@ -473,7 +480,7 @@ class SmallBms:
             state_of_charge=self.monitor.state_of_charge,
             battery_lost=self.detected.error is None and bool(self.faults.unplugged),
             configuration_error=self.detected.error,
-            hardware_fault=self.faults.hardware_fault,
+            hardware_fault=self.faults.hardware_fault or self.bank.destroyed,
         )
         if self.system_on and not self._was_on:
             self.rules.announce_anew()

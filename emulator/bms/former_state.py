@@ -21,7 +21,7 @@ def upgraded(data: JsonObject, version: int) -> JsonObject:
     return {
         **data,
         "version": version,
-        "bank": {**bank, "diffusing": [0.0] * len(get_list(bank, "strings"))},
+        "bank": {**bank, "diffusing": [0.0] * len(get_list(bank, "strings")), "destroyed": False},
         "history": {**get_object(data, "history"), "discharge": 0},
         "settings": {**get_object(data, "settings"), "pre_alarm_cell_voltage": DEFAULT_PRE_ALARM_CELL_VOLTAGE},
         "remote": {**get_object(data, "remote"), "switch": None},

@@ -9,6 +9,8 @@ type JsonObject = Mapping[str, JsonValue]
 
 # Far above any number here, charges in nAh included, and small enough for sums of it to fit 64 bits.
 LARGEST: Final = 10**15
+# Charge that has gone through a bank, in nAh, is counted without end: what the largest one could move in centuries.
+LARGEST_COUNT: Final = 10**21
 
 
 class StateError(ValueError):
@@ -41,7 +43,7 @@ def get_optional_bool(data: JsonObject, key: str) -> bool | None:
 def get_int(data: JsonObject, key: str) -> int:
     """Return a whole number. Raises StateError."""
     value = _get(data, key)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_COUNT:
         raise _wrong(key, "a reasonable whole number")
     return value
 

@@ -64,6 +64,7 @@ def read_world(fields: Fields, start: datetime, temperature: DailyCurve, system_
         switches=switches,
         loads=fields.list("loads", lambda node: _load(node, taken, for_loads, switches)),
         chargers=fields.list("chargers", lambda node: _charger(node, taken, for_chargers, factor)),
+        fuse=fields.get("fuse", number(1, 100_000), None),
     )
 
 

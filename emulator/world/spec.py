@@ -52,7 +52,10 @@ class SwitchSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSpec:
-    """Everything around the bank. clouds: the mean cover, 0 to 1. temperature: °C around the batteries over the day."""
+    """Everything around the bank. clouds: the mean cover, 0 to 1. temperature: °C around the batteries over the day.
+
+    fuse: A of the main fuse, None = as the batteries need it.
+    """
 
     place: Place
     start: datetime
@@ -61,6 +64,7 @@ class WorldSpec:
     switches: tuple[SwitchSpec, ...] = ()
     loads: tuple[LoadSpec, ...] = ()
     chargers: tuple[ChargerSpec, ...] = ()
+    fuse: float | None = None
 
     @property
     def all_loads(self) -> tuple[LoadSpec, ...]:
