@@ -12,14 +12,14 @@ from typing import Final
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from emulator.bms.bms import HIGHEST_SUPPLY, ShownTemperature
 from emulator.bms.firmware import FirmwareUpdateError
 from emulator.bms.outputs import Output
-from emulator.bms.remote import Remote
-from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE
+from emulator.bms.remote import Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
 from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
-from emulator.report import EVERYTHING, faults, flows, health, proxy_state, quirks, radio, speed, state
+from emulator.report import EVERYTHING, faults, flows, fuse, health, proxy_state, quirks, radio, speed, state
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
 from emulator.simulation.faults import FAULTS, FaultError
@@ -159,20 +159,31 @@ async def _set_mode(call: Call) -> JsonValue:
 
 
 async def _set_remote(call: Call) -> JsonValue:
-    bms = call.station.bms
-    bms.remote = Remote(
-        joined="joined" in call.body and call.body.truth("joined"),
-        l_voltage=_terminal(call.body, "l_voltage"),
-        h_voltage=_terminal(call.body, "h_voltage"),
-    )
+    bms, body = call.station.bms, call.body
+    if list(body.names()) == ["switch"]:
+        bms.remote = bms.remote.switched(body.truth("switch"))
+    else:
+        bms.remote = Remote(
+            joined=any(body.truth(name) for name in ("loop", "joined") if name in body),
+            l_voltage=_terminal(body, "l", "l_voltage"),
+            h_voltage=_terminal(body, "h", "h_voltage"),
+            switch=body.truth("switch") if "switch" in body else None,
+        )
     bms.refresh()
     return {"on": bms.remote.is_on(bms.voltage)}
 
 
-def _terminal(body: Body, name: str) -> float | None:
-    if name not in body or body.value(name) is None:
+def _terminal(body: Body, *names: str) -> Terminal:
+    """Return what is connected to a terminal, by the first of its names that is there."""
+    name = next((name for name in names if name in body), None)
+    value = None if name is None else body.value(name)
+    if name is None or value is None:
         return None
-    return body.number(name, 0, HIGHEST_BATTERY_VOLTAGE)
+    if isinstance(value, str) and value in Wire:
+        return Wire(value)
+    if not isinstance(value, str):
+        return body.number(name, 0, HIGHEST_SUPPLY)
+    raise RequestError(f"{name} should be {', '.join(Wire)}, or a number from 0 to {HIGHEST_SUPPLY:g}.")
 
 
 async def _set_state_of_charge(call: Call) -> JsonValue:
@@ -216,8 +227,10 @@ async def _power_cycle(call: Call) -> JsonValue:
 
 
 async def _begin_update(call: Call) -> JsonValue:
-    call.station.bms.begin_firmware_update()
-    return {"firmware": call.station.bms.firmware_state}
+    bms, body = call.station.bms, call.body
+    battery = body.whole("battery", 1, len(bms.bank.batteries)) - 1 if "battery" in body else None
+    bms.begin_firmware_update(battery)
+    return {"firmware": bms.firmware_state}
 
 
 async def _finish_update(call: Call) -> JsonValue:
@@ -235,14 +248,21 @@ async def _force(call: Call) -> JsonValue:
     return flows(call.station)
 
 
+async def _replace_fuse(call: Call) -> JsonValue:
+    call.station.simulation.world.fuse.replace()
+    return fuse(call.station)
+
+
 # Radio
 
 
 async def _change_radio(call: Call) -> JsonValue:
     device, bms = call.station.device, call.station.bms
     on = call.body.truth("instant_readout_on") if "instant_readout_on" in call.body else device.instant_readout_on
-    if "bluetooth_enabled" in call.body:
-        bms.bluetooth_enabled = call.body.truth("bluetooth_enabled")
+    enabled = call.body.truth("bluetooth_enabled") if "bluetooth_enabled" in call.body else bms.bluetooth_enabled
+    if "temperature" in call.body:
+        bms.shown_temperature = ShownTemperature(_word("temperature", ShownTemperature, call.body.value("temperature")))
+    bms.bluetooth_enabled = enabled
     device.instant_readout_on = on
     device.follow_supply()
     return radio(call.station)
@@ -344,19 +364,31 @@ ROUTES: Final = (
     Route(method="DELETE", path="/faults/*", answer=_clear_fault),
     Route(method="GET", path="/flows", answer=_list_flows),
     Route(method="POST", path="/flows", answer=_force, fields=("name", "on")),
+    Route(method="POST", path="/fuse/replace", answer=_replace_fuse),
     Route(method="POST", path="/settings", answer=_change_settings, fields=tuple(SettingKey)),
     Route(method="POST", path="/settings/restore-defaults", answer=_restore_defaults),
     Route(method="POST", path="/mode", answer=_set_mode, fields=("on",)),
-    Route(method="POST", path="/remote", answer=_set_remote, fields=("joined", "l_voltage", "h_voltage")),
+    Route(
+        method="POST",
+        path="/remote",
+        answer=_set_remote,
+        # The last three are older names of the first three.
+        fields=("loop", "l", "h", "switch", "joined", "l_voltage", "h_voltage"),
+    ),
     Route(method="POST", path="/state-of-charge", answer=_set_state_of_charge, fields=("percent",)),
     Route(method="POST", path="/synchronize", answer=_synchronize),
     Route(method="POST", path="/history/clear", answer=_clear_history),
     Route(method="POST", path="/outputs", answer=_draw, fields=("name", "current")),
     Route(method="POST", path="/outputs/repair", answer=_repair_outputs),
     Route(method="POST", path="/power-cycle", answer=_power_cycle),
-    Route(method="POST", path="/firmware/begin", answer=_begin_update),
+    Route(method="POST", path="/firmware/begin", answer=_begin_update, fields=("battery",)),
     Route(method="POST", path="/firmware/finish", answer=_finish_update, fields=("ok",)),
-    Route(method="POST", path="/radio", answer=_change_radio, fields=("instant_readout_on", "bluetooth_enabled")),
+    Route(
+        method="POST",
+        path="/radio",
+        answer=_change_radio,
+        fields=("instant_readout_on", "bluetooth_enabled", "temperature"),
+    ),
     Route(method="POST", path="/radio/drop-link", answer=_drop_link),
     Route(method="POST", path="/radio/forget-bonds", answer=_forget_bonds),
     Route(

@@ -7,6 +7,7 @@ from random import Random
 from time import monotonic
 from typing import Final, Protocol
 
+from emulator.bms.firmware import FIRMWARE_VERSION
 from emulator.gatt import (
     AttCode,
     AttError,
@@ -30,7 +31,7 @@ DEFAULT_PIN: Final = "014916"
 
 MANUFACTURER_NAME: Final = "Victron Energy"
 MODEL_NUMBER: Final = "smallBMS NG"
-FIRMWARE_REVISION: Final = "v1.05"  # assumed
+FIRMWARE_REVISION: Final = FIRMWARE_VERSION
 
 # Assumed: how long the same content keeps its nonce, in seconds.
 NONCE_PERIOD: Final = 60.0
@@ -153,6 +154,7 @@ class Board(Protocol):
 
     connected: bool
     bluetooth_enabled: bool
+    firmware_version: str
 
     @property
     def powered(self) -> bool:
@@ -165,6 +167,7 @@ class BareBoard:
 
     connected: bool = False
     bluetooth_enabled: bool = True
+    firmware_version: str = FIRMWARE_REVISION
     powered: bool = True
 
 
@@ -270,7 +273,7 @@ class EmulatedDevice:
             _MANUFACTURER_NAME: MANUFACTURER_NAME,
             _MODEL_NUMBER: MODEL_NUMBER,
             _SERIAL_NUMBER: self.serial_number,
-            _FIRMWARE_REVISION: FIRMWARE_REVISION,
+            _FIRMWARE_REVISION: self.board.firmware_version,
         }
         return {uuid: value.encode() for uuid, value in values.items()}
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from emulator.simulation.grid import LONGEST_STEP, TOLERANCE
 from emulator.simulation.pace import Pace
-from emulator.simulation.simulation import Simulation
+from emulator.simulation.simulation import LONGEST_LIFE, Simulation
 
 PAUSED: Final = 0.0
 
@@ -55,7 +55,8 @@ class Drive:
         """Begin, or begin anew."""
         self._pause()
         if self._speed != PAUSED:
-            self._running = asyncio.create_task(Pace(self._clockwork, self._speed).run())
+            left = max(LONGEST_LIFE - self._clockwork.elapsed, 0.0)
+            self._running = asyncio.create_task(Pace(self._clockwork, self._speed).run(until=left))
             self._running.add_done_callback(self._ended)
 
     async def stop(self) -> None:
@@ -79,7 +80,7 @@ class Drive:
         async with self._leaping:
             self._pause()
             try:
-                await self._leap_to(self._clockwork.elapsed + seconds)
+                await self._leap_to(min(self._clockwork.elapsed + seconds, LONGEST_LIFE))
             finally:
                 self.start()
 

@@ -186,13 +186,21 @@ def _alarms(station: Station) -> Sequence[Row]:
         if code in station.bms.codes
     ]
     faults = ((Text("fault", "magenta"), fault) for fault in station.faults.active)
-    return [*codes, *((Text("health", "bold red"), what) for what in _damages(station.bms)), *faults]
+    waiting = (
+        (Text("waits", "yellow"), f"{_words(reason)}, {seconds:.0f} s")
+        for reason, seconds in station.bms.waiting.items()
+    )
+    if station.simulation.world.fuse.blown:
+        codes.append((Text("fuse", "bold red"), "the main fuse has blown"))
+    return [*codes, *waiting, *((Text("health", "bold red"), what) for what in _damages(station.bms)), *faults]
 
 
 def _damages(bms: SmallBms) -> Iterator[str]:
     """Return what batteries and BMS were not made for."""
     if bms.bank.ruined:
         yield "a cell was emptied"
+    if bms.bank.destroyed:
+        yield "a battery was destroyed by heat"
     if bms.bank.over_pulse:
         yield "a battery carried too much"
     if not bms.within_operating_temperature:

@@ -67,6 +67,8 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "settings": {key.value: bms.settings.get(key) for key in SettingKey},
         "history": {name: value(bms.history) for name, value in HISTORY.items()},
         "firmware": bms.firmware_state,
+        "fuse": fuse(station),
+        "waiting": {reason.value: seconds for reason, seconds in bms.waiting.items()},
         "radio": radio(station),
         "proxies": [proxy_state(proxy, port, station) for proxy, port in rig.listening],
     }
@@ -78,11 +80,18 @@ def health(bms: SmallBms) -> JsonObject:
         "current_use": bms.bank.current_use.name.lower(),
         "over_pulse": bms.bank.over_pulse,
         "ruined": bms.bank.ruined,
+        "destroyed": bms.bank.destroyed,
         "reserve_ah": bms.reserve_ah,
         "within_operating_temperature": bms.within_operating_temperature,
         "output_currents": {output.value: current for output, current in bms.output_currents.items()},
         "destroyed_outputs": sorted(bms.destroyed_outputs),
     }
+
+
+def fuse(station: Station) -> JsonObject:
+    """Return how the main fuse is, with its rating in A."""
+    main = station.simulation.world.fuse
+    return {"rating": main.rating, "melted": main.state.melted, "blown": main.blown}
 
 
 def speed(value: float) -> JsonValue:
@@ -103,6 +112,7 @@ def radio(station: Station) -> JsonObject:
         "advertises": device.advertises,
         "instant_readout_on": device.instant_readout_on,
         "bluetooth_enabled": station.bms.bluetooth_enabled,
+        "temperature": station.bms.shown_temperature,
         "connected": device.connected,
         "bonds": sorted(device.peripheral.bonds),
         "chunks_without_credit": 0 if session is None else session.server.chunks_without_credit,

@@ -224,7 +224,7 @@ def _wire(number: int, simulation: Simulation, device: EmulatedDevice, slots: Sh
         device=device,
         registers=registers,
         ve_smart=ve_smart,
-        faults=FaultBoard(simulation.bms, device.faults, slots, device.peripheral.bonds),
+        faults=FaultBoard(simulation.bms, device.faults, slots, device.peripheral.bonds, simulation.scenario.remote),
     )
 
 

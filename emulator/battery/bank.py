@@ -9,9 +9,18 @@ from typing import Final, Self
 
 import numpy as np
 
-from emulator.battery.cells import NAH_PER_AH, NAH_PER_AMPERE_SECOND, TICK, Cells, CellsCheckpoint, Integers, Ledger
+from emulator.battery.cells import (
+    NAH_PER_AH,
+    NAH_PER_AMPERE_SECOND,
+    SLOW_SECONDS,
+    TICK,
+    Cells,
+    CellsCheckpoint,
+    Integers,
+    Ledger,
+)
 from emulator.battery.layout import BankLayout
-from emulator.battery.models import MODELS, PULSE_SECONDS, BatteryModel
+from emulator.battery.models import CURRENT_TOLERANCE, MODELS, PULSE_SECONDS, TIME_TOLERANCE, BatteryModel
 from emulator.battery.open_circuit import Floats
 from emulator.bms.state import (
     JsonObject,
@@ -31,6 +40,10 @@ HEAT_CAPACITY_PER_WH: Final = 10.0  # J/K for every Wh of a battery
 COOLING_SECONDS: Final = 3 * 3600.0  # time constant of a battery towards the ambient temperature
 FIRMWARE_VERSION: Final = "v1.02"
 SERIAL_NUMBER_PREFIX: Final = "HQ2640"
+
+# Assumed: from here on a cell is destroyed, as its separator melts, in °C. It gets no hotter: what would follow is no
+# matter of a BMS.
+DESTROYING_TEMPERATURE: Final = 130.0
 
 # What a saved state may hold: °C, A.
 LOWEST_TEMPERATURE: Final = -100.0
@@ -68,7 +81,8 @@ def _use(model: BatteryModel, current: float) -> CurrentUse:
         (model.continuous_a, CurrentUse.CONTINUOUS),
         (model.pulse_charge_a if charging else model.pulse_discharge_a, CurrentUse.PULSE),
     )
-    return next((use for limit, use in limits if abs(current) <= limit), CurrentUse.TOO_HIGH)
+    carried = abs(current) - CURRENT_TOLERANCE
+    return next((use for limit, use in limits if carried <= limit), CurrentUse.TOO_HIGH)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +93,7 @@ class BankCheckpoint:
     ledger: Ledger
     temperature: Floats
     polarizing: Floats
+    diffusing: Floats
     current: float
     net: float
     pending: float
@@ -86,14 +101,15 @@ class BankCheckpoint:
     over_seconds: float
     over_pulse: bool
     ruined: bool
+    destroyed: bool
 
 
 class Bank:
     """The batteries. Currents are in A, positive = charging; temperatures in °C.
 
     over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined:
-    a cell was once emptied (M-D1). Both are remembered and change nothing. drains: A that leak in a cell, by its
-    number.
+    a cell was once emptied (M-D1). Both are remembered and change nothing. destroyed: a battery was once so hot that
+    it is of no use any more. drains: A that leak in a cell, by its number.
     """
 
     def __init__(
@@ -109,7 +125,10 @@ class Bank:
         self.over_seconds = 0.0
         self.over_pulse = False
         self.ruined = False
-        self._polarizing = np.zeros(len(layout.strings))  # the current that the slow resistance has come to feel
+        self.destroyed = False
+        # The current that the polarization has come to feel, and the one that the slower one has.
+        self._polarizing = np.zeros(len(layout.strings))
+        self._diffusing = np.zeros(len(layout.strings))
         self._pending = 0.0
         self._carries = (0.0, 0.0)
         self._net = 0.0
@@ -180,6 +199,11 @@ class Bank:
         uses = [_use(model, float(current)) for model, current in zip(models, self._string_currents, strict=True)]
         return max(uses)
 
+    @property
+    def continuous_current(self) -> float:
+        """The current in A that the bank may carry without end (M-B2)."""
+        return sum(min(model.continuous_a for model in string) for string in self.layout.strings)
+
     def string_of_battery(self, battery: int) -> int:
         """Return the number of the string that a battery is in."""
         return int(self._string_of_battery[battery])
@@ -208,8 +232,15 @@ class Bank:
 
     def longest_step(self, current: float) -> float:
         """Return the seconds for which a step at this current stays accurate."""
-        currents = self._shares(current, 0.0)
-        speed = float(np.max(self.cells.slope() * np.abs(currents)[self.cells.string_of]))
+        moving = self._shares(current, 0.0)[self.cells.string_of]
+        slope = self._look.slope
+        if self._losses is not None:
+            moving = moving - self._losses
+        if (apparent := self._look.apparent_seconds) is not None:
+            moving = moving + (moving - self._diffusing[self.cells.string_of]) * (apparent / SLOW_SECONDS)
+            # The knee at full is so sharp that a step must not run into it.
+            slope = np.maximum(slope, self.cells.slope(self.cells.after(self._look.charge, moving, LONGEST_STEP)))
+        speed = float(np.max(slope * np.abs(moving)))
         if speed * LONGEST_STEP <= VOLTAGE_STEP:
             return LONGEST_STEP
         return max(VOLTAGE_STEP / speed, SHORTEST_STEP)
@@ -225,6 +256,7 @@ class Bank:
         self.cells.add(self._divide(shares, moved, seconds))
         self.cells.balance(seconds, self.ledger)
         self._polarizing = shares + (self._polarizing - shares) * exp(-seconds / POLARIZATION_SECONDS)
+        self._diffusing = shares + (self._diffusing - shares) * exp(-seconds / SLOW_SECONDS)
         self._tick(shares, ambient, seconds)
         self._watch_pulse(shares, seconds)
         self._refresh()
@@ -263,9 +295,14 @@ class Bank:
         if seconds == 0:
             return self._electromotive, self._string_conductance
         decay = exp(-seconds / POLARIZATION_SECONDS)
-        rising = self._per_string(self.cells.slope()) * seconds
-        resistance = self._string_resistance + self._string_polarization * (1 - decay) + rising
+        resistance = self._string_resistance + self._string_polarization * (1 - decay) + self._string_slope * seconds
         source = self._string_open_circuit + self._string_polarization * self._polarizing * decay
+        if self._string_apparent is not None:
+            spread = 1 - exp(-seconds / SLOW_SECONDS)
+            resistance = resistance + self._string_apparent * spread
+            source = source - self._string_apparent * self._diffusing * spread
+        if self._losses is not None:
+            source = source - self._per_string(self._look.slope * self._losses) * seconds
         return source, self._connected / resistance
 
     def _tick(self, shares: Floats, ambient: float, seconds: float) -> None:
@@ -286,17 +323,20 @@ class Bank:
     def _exchange_heat(self, shares: Floats, ambient: float, seconds: float) -> None:
         losses = self._battery_resistance * (shares * shares)[self._string_of_battery]
         target = ambient + losses * COOLING_SECONDS / self._heat_capacity
-        self.temperature = target + (self.temperature - target) * exp(-seconds / COOLING_SECONDS)
+        reached = target + (self.temperature - target) * exp(-seconds / COOLING_SECONDS)
+        if float(reached.max()) >= DESTROYING_TEMPERATURE:
+            self.destroyed = True
+        self.temperature = np.minimum(reached, DESTROYING_TEMPERATURE)
 
     def _watch_pulse(self, shares: Floats, seconds: float) -> None:
         """Count how long more than the continuous current flows (M-B3)."""
-        highest, lowest = float(shares.max()), float(shares.min())
-        if max(highest, -lowest) <= self._continuous:
+        charging, discharging = float(shares.max()) - CURRENT_TOLERANCE, -float(shares.min()) - CURRENT_TOLERANCE
+        if max(charging, discharging) <= self._continuous:
             self.over_seconds = 0.0
             return
         self.over_seconds += seconds
-        beyond = highest > self._pulse_charge or -lowest > self._pulse_discharge
-        self.over_pulse = self.over_pulse or beyond or self.over_seconds > PULSE_SECONDS
+        beyond = charging > self._pulse_charge or discharging > self._pulse_discharge
+        self.over_pulse = self.over_pulse or beyond or self.over_seconds > PULSE_SECONDS + TIME_TOLERANCE
 
     def _warm(self) -> None:
         """Work out what follows from the temperatures: resistances."""
@@ -311,18 +351,28 @@ class Bank:
     def _refresh(self) -> None:
         """Work out what follows from the charges: voltages."""
         cells = self.cells
-        open_circuit = cells.open_circuit()
-        self._string_open_circuit = self._per_string(open_circuit)
+        self._look = look = cells.look(self._diffusing)
+        self._losses = cells.losses()
+        self._string_open_circuit = self._per_string(look.open_circuit)
+        self._string_slope = self._per_string(look.slope)
+        apparent = look.apparent_seconds
+        self._string_apparent = None if apparent is None else self._per_string(look.slope * apparent)
         self._electromotive = self._string_open_circuit + self._string_polarization * self._polarizing
         self._source = float((self._electromotive * self._string_conductance).sum())
         self._string_currents = self._shares(self._net, 0.0)
         ohmic = cells.resistance * self._string_currents[cells.string_of]
-        self._cell_voltages = open_circuit + ohmic + cells.polarization * self._polarizing[cells.string_of]
+        self._cell_voltages = look.open_circuit + ohmic + cells.polarization * self._polarizing[cells.string_of]
         self._voltage = self.terminal_voltage(self._net)
 
     def _per_string(self, values: Floats) -> Floats:
         total: Floats = np.add.reduceat(values, self.cells.string_starts)
         return total
+
+    def update_firmware(self, battery: int, version: str) -> None:
+        """Give a battery another firmware."""
+        batteries = list(self.batteries)
+        batteries[battery] = replace(batteries[battery], firmware_version=version)
+        self.batteries = tuple(batteries)
 
     # Going back, saving and loading
 
@@ -333,6 +383,7 @@ class Bank:
             ledger=replace(self.ledger),
             temperature=self.temperature,
             polarizing=self._polarizing,
+            diffusing=self._diffusing,
             current=self.current,
             net=self._net,
             pending=self._pending,
@@ -340,6 +391,7 @@ class Bank:
             over_seconds=self.over_seconds,
             over_pulse=self.over_pulse,
             ruined=self.ruined,
+            destroyed=self.destroyed,
         )
 
     def restore(self, checkpoint: BankCheckpoint) -> None:
@@ -348,6 +400,7 @@ class Bank:
         self.ledger = replace(checkpoint.ledger)
         self.temperature = checkpoint.temperature
         self._polarizing = checkpoint.polarizing
+        self._diffusing = checkpoint.diffusing
         self.current = checkpoint.current
         self._net = checkpoint.net
         self._pending = checkpoint.pending
@@ -355,6 +408,7 @@ class Bank:
         self.over_seconds = checkpoint.over_seconds
         self.over_pulse = checkpoint.over_pulse
         self.ruined = checkpoint.ruined
+        self.destroyed = checkpoint.destroyed
         self._warm()
         self._refresh()
 
@@ -368,6 +422,7 @@ class Bank:
             "ledger": self.ledger.save(),
             "temperature": self.temperature.tolist(),
             "polarizing": self._polarizing.tolist(),
+            "diffusing": self._diffusing.tolist(),
             "current": self.current,
             "net": self._net,
             "pending": self._pending,
@@ -375,6 +430,7 @@ class Bank:
             "over_seconds": self.over_seconds,
             "over_pulse": self.over_pulse,
             "ruined": self.ruined,
+            "destroyed": self.destroyed,
         }
 
     @classmethod
@@ -396,11 +452,8 @@ class Bank:
                 cells=bank.cells.copy(),
                 ledger=Ledger.load(get_object(data, "ledger")),
                 temperature=bank.temperature,
-                polarizing=np.array(
-                    get_floats(
-                        data, "polarizing", len(layout.strings), lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT
-                    )
-                ),
+                polarizing=_load_currents(data, "polarizing", len(layout.strings)),
+                diffusing=_load_currents(data, "diffusing", len(layout.strings)),
                 current=get_float(data, "current", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
                 net=get_float(data, "net", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
                 pending=get_float(data, "pending", lowest=0, highest=TICK),
@@ -408,9 +461,14 @@ class Bank:
                 over_seconds=get_float(data, "over_seconds"),
                 over_pulse=get_bool(data, "over_pulse"),
                 ruined=get_bool(data, "ruined"),
+                destroyed=get_bool(data, "destroyed"),
             )
         )
         return bank
+
+
+def _load_currents(data: JsonObject, key: str, count: int) -> Floats:
+    return np.array(get_floats(data, key, count, lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT))
 
 
 def _serial_number(random: Random) -> str:

@@ -1,8 +1,9 @@
 """The cells of a bank as arrays: charge counted in whole nano-ampere-hours, resistance, self-discharge, balancing."""
 
 from dataclasses import dataclass, fields
+from math import exp
 from random import Random
-from typing import Final, Self
+from typing import Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +18,7 @@ type Booleans = NDArray[np.bool_]
 NAH_PER_AH: Final = 1_000_000_000
 NAH_PER_AMPERE_SECOND: Final = NAH_PER_AH / 3600
 
-# All assumed: typical of large prismatic LiFePO4 cells.
+# Assumed where nothing else is said: typical of large prismatic LiFePO4 cells.
 RESISTANCE_TIMES_CAPACITY: Final = 0.1  # Ohm Ah: 1 mOhm for 100 Ah, connections included
 POLARIZATION_TIMES_CAPACITY: Final = 0.08  # Ohm Ah, the slow part
 RESISTANCE_SPREAD: Final = 0.05  # standard deviation, relative
@@ -25,9 +26,30 @@ CAPACITY_SURPLUS: Final = 0.02  # a cell holds its nominal capacity and up to th
 SELF_DISCHARGE_PER_MONTH: Final = 0.02  # of the charge
 SELF_DISCHARGE_SPREAD: Final = 0.3  # relative, to both sides
 HOURS_PER_MONTH: Final = 720
+
+# How resistance depends on temperature: by the law of Arrhenius. The transfer of charge alone has 34 to 41 kJ/mol
+# ("Effects of temperature on charge/discharge behaviors of LiFePO4 cathode for Li-ion batteries", Electrochimica Acta
+# 60 (2012) 269); metal and electrolyte have less. Assumed: together they make the resistance at -10 °C three times that
+# at 25 °C.
 RESISTANCE_REFERENCE: Final = 25.0  # °C
-RESISTANCE_PER_DEGREE: Final = 0.02  # more for every degree below the reference
-LOWEST_RESISTANCE_FACTOR: Final = 0.7
+ACTIVATION_ENERGY: Final = 20_500.0  # J/mol
+GAS_CONSTANT: Final = 8.314  # J/(mol K)
+ZERO_CELSIUS: Final = 273.15  # K
+
+# The second, slower polarization. Lithium has to spread inside the electrodes, so that a cell which is being charged
+# looks fuller than it is, and needs its time to come to rest. The literature describes it as a second element of
+# resistance and capacitance that works for minutes to hours: M. A. Roscher and D. U. Sauer, Journal of Power Sources
+# 196 (2011) 331; L. Pei et al., "Development of a voltage relaxation model for rapid open-circuit voltage prediction in
+# lithium-ion batteries", Journal of Power Sources 253 (2014) 412; D. Theuerkauf and L. Swan, "Characteristics of Open
+# Circuit Voltage Relaxation in Lithium-Ion Batteries", Batteries 8 (2022) 77. Here it is an apparent charge, as it
+# shows in the voltage only where that rises with the charge. Assumed: its size, and that it grows between these charges
+# (1 = full); at the lower end it would contradict the manual, by which 1 % is left after a low cell (M-D1).
+SLOW_SECONDS: Final = 600.0  # time constant
+SLOW_CHARGE_SECONDS: Final = 300.0  # As of apparent charge for every A that has flowed for long
+SLOW_BEGINS: Final = 0.90
+SLOW_REACHED: Final = 0.95
+# Assumed: what a full cell takes beyond its capacity is lost in side reactions with this time constant, in s.
+SURPLUS_SECONDS: Final = 1800.0
 
 # Self-discharge, temperature and the choice of cells to balance go on in ticks of this many seconds: they are slow, and
 # whole numbers of ticks keep the charge whole.
@@ -68,6 +90,26 @@ class CellsCheckpoint:
     charge: Integers
     bleeding: Booleans | None
     balancing_carry: float
+
+
+class Look(NamedTuple):
+    """How cells look: their voltage in V without current, how fast it rises in V per As, and apparent charge.
+
+    charge: 1 = full, apparent charge included. apparent_seconds: As for every A that the slow polarization feels;
+    None = none in any cell.
+    """
+
+    charge: Floats
+    open_circuit: Floats
+    slope: Floats
+    apparent_seconds: Floats | None
+
+
+def resistance_factor(temperature: Floats) -> Floats:
+    """Return how many times the resistance at the reference temperature cells have at others, in °C."""
+    inverse = 1 / (temperature + ZERO_CELSIUS) - 1 / (RESISTANCE_REFERENCE + ZERO_CELSIUS)
+    factor: Floats = np.exp(ACTIVATION_ENERGY / GAS_CONSTANT * inverse)
+    return factor
 
 
 class Cells:
@@ -139,14 +181,44 @@ class Cells:
         """Return the resting voltage of every cell in V."""
         return open_circuit_voltage(self.state_of_charge)
 
-    def slope(self) -> Floats:
-        """Return how fast the resting voltage of every cell rises, in V per As."""
-        return open_circuit_slope(self.state_of_charge) * (self._per_nah * NAH_PER_AMPERE_SECOND)
+    def look(self, diffusing: Floats) -> Look:
+        """Return how the cells look from outside. diffusing: A in every string that the slow polarization feels."""
+        true = self.state_of_charge
+        apparent = self._apparent_seconds(true)
+        if apparent is None:
+            return Look(true, open_circuit_voltage(true), self.slope(true), None)
+        surface = true + apparent * diffusing[self.string_of] * (self._per_nah * NAH_PER_AMPERE_SECOND)
+        return Look(surface, open_circuit_voltage(surface), self.slope(surface), apparent)
+
+    def after(self, charge: Floats, current: Floats, seconds: float) -> Floats:
+        """Return charges (1 = full) after some seconds of a current in A in every cell."""
+        return charge + current * seconds * (self._per_nah * NAH_PER_AMPERE_SECOND)
+
+    def slope(self, charge: Floats) -> Floats:
+        """Return how fast the resting voltage rises at charges (1 = full), in V per As."""
+        return open_circuit_slope(charge) * (self._per_nah * NAH_PER_AMPERE_SECOND)
+
+    def _apparent_seconds(self, charge: Floats) -> Floats | None:
+        """Return As of apparent charge for every A of the slow polarization; None = none in any cell."""
+        if float(charge.max()) <= SLOW_BEGINS:
+            return None
+        grown = np.clip((charge - SLOW_BEGINS) / (SLOW_REACHED - SLOW_BEGINS), 0.0, 1.0)
+        return grown * SLOW_CHARGE_SECONDS
+
+    def losses(self) -> Floats | None:
+        """Return the current in A that every cell loses inside to balancing and beyond full; None = none does."""
+        surplus = self.charge - self.capacity
+        lost: Floats | None = None
+        if float(surplus.max()) > 0:
+            lost = np.maximum(surplus, 0) * (1 / (NAH_PER_AMPERE_SECOND * SURPLUS_SECONDS))
+        if self.bleeding is not None:
+            bled = self.bleeding.astype(np.float64) * BALANCING_CURRENT
+            lost = bled if lost is None else lost + bled
+        return lost
 
     def warm(self, temperature: Floats) -> None:
         """Set the resistances for the temperatures of the batteries in °C."""
-        factor = 1 + RESISTANCE_PER_DEGREE * (RESISTANCE_REFERENCE - temperature)
-        by_cell = np.maximum(factor, LOWEST_RESISTANCE_FACTOR)[self.battery_of]
+        by_cell = resistance_factor(temperature)[self.battery_of]
         self.resistance = self.nominal_resistance * by_cell
         self.polarization = self.nominal_polarization * by_cell
 
@@ -155,8 +227,12 @@ class Cells:
         self.charge = self.charge + through[self.string_of]
 
     def discharge_themselves(self, ticks: int, ledger: Ledger) -> None:
-        """Lose the self-discharge of some ticks."""
+        """Lose the self-discharge of some ticks, and of what is beyond full."""
         lost = (np.maximum(self.state_of_charge, 0.0) * (self.self_discharge * ticks)).astype(np.int64)
+        surplus = self.charge - self.capacity
+        if float(surplus.max()) > 0:
+            gone = 1 - exp(-ticks * TICK / SURPLUS_SECONDS)
+            lost = lost + (np.maximum(surplus, 0) * gone).astype(np.int64)
         self.charge = self.charge - lost
         ledger.self_discharged += int(lost.sum())
 

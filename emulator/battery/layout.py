@@ -52,14 +52,15 @@ class Detected:
         return self.batteries * self.cells_per_battery
 
 
-def detect(layout: BankLayout, missing: int | None = None) -> Detected:
-    """Look for batteries, one of which (by its index in layout.batteries) may not answer.
+def detect(layout: BankLayout, missing: int | frozenset[int] | None = None) -> Detected:
+    """Look for batteries, of which one or some (by their indices in layout.batteries) may not answer.
 
     Assumed, as the manual gives both errors the same meaning: E-B01 = the batteries found do not make a bank (models
     mixed, too many, no system voltage), E-B05 = the bank is not complete (a battery does not answer, strings of unequal
     length).
     """
-    found = [model for index, model in enumerate(layout.batteries) if index != missing]
+    silent = missing if isinstance(missing, frozenset) else {missing}
+    found = [model for index, model in enumerate(layout.batteries) if index not in silent]
     first = found[0] if found else layout.batteries[0]
     series = max(len(string) for string in layout.strings)
     error = _error(layout, found, series)

@@ -8,6 +8,10 @@ RECOMMENDED_CHARGE_RATE: Final = 0.3  # C (M-B3)
 RECOMMENDED_DISCHARGE_RATE: Final = 0.5
 CONTINUOUS_RATE: Final = 1.0  # C, both ways (the contradiction of M-B2, read as its text says)
 PULSE_SECONDS: Final = 10.0
+# Limits are about what loads and chargers do. What a BMS takes for itself, 3 mA (M-W1), comes on top; the rest is for
+# rounding. In A and s.
+CURRENT_TOLERANCE: Final = 0.0035
+TIME_TOLERANCE: Final = 1e-6
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,9 @@ M. Safari and C. Delacourt, "Modeling of a Commercial Graphite/LiFePO4 Cell", Jo
 (2011) A562, table I: the equilibrium potentials of both electrodes. Where graphite stands at 0 and 100 % is after
 M. Schimpe et al., "Comprehensive Modeling of Temperature-Dependent Degradation Mechanisms in Lithium Iron Phosphate
 Batteries", Journal of The Electrochemical Society 165 (2018) A181.
+
+The electrodes of that paper go on taking charge where a cell is full, so that its voltage would rise slowly. Assumed: a
+sharp knee from 100 % on, as large cells show it, is added to the published functions.
 """
 
 from typing import Final
@@ -17,8 +20,17 @@ type Floats = NDArray[np.float64]
 _GRAPHITE_EMPTY: Final = 0.0068
 _GRAPHITE_FULL: Final = 0.78
 _PHOSPHATE_EMPTY: Final = 0.916
-# Chosen so that a cell at 100 % rests at 3.5 V, which is where the default charged voltage (M-S2) calls it full.
-_PHOSPHATE_FULL: Final = 0.033
+# Chosen so that a cell at 100 % rests at 3.38 V. Full cells are reported to come to rest at 3.35 V ("Cell voltages drop
+# after the charge completes", help.evolveelectrics.com) to 3.39 V ("Voltage Settle After Charge", diyelectriccar.com, a
+# measurement of 60 cells of 180 Ah over six days).
+_PHOSPHATE_FULL: Final = 0.06
+
+# The knee: what is added at a charge of 1 + x is KNEE * (1 - exp(-x / WIDTH)) + RISE * x, in V. Assumed, so that the
+# charge of 0.25 % takes a cell to 3.55 V (14.2 V of a 12 V battery), and 0.8 % to 3.75 V.
+_KNEE: Final = 0.33
+_KNEE_WIDTH: Final = 0.0045
+_RISE: Final = 12.0
+_KNEE_BEND: Final = 0.0003
 
 # The functions hold from here to there; beyond, a reversed cell falls to 0 V and an overcharged one goes on rising.
 _LOWEST: Final = -0.0085
@@ -27,6 +39,7 @@ _REVERSED: Final = (-0.02, 0.0)  # state of charge, V
 _OVERCHARGED: Final = (1.15, 6.0)
 _FINE_STEP: Final = 0.0005
 _COARSE_STEP: Final = 0.0025
+_KNEE_STEP: Final = 0.0001
 
 
 def _phosphate_potential(lithiation: Floats) -> Floats:
@@ -59,11 +72,18 @@ def _cell_voltage(charge: Floats) -> Floats:
     return voltage
 
 
+def _above_full(charge: Floats) -> Floats:
+    beyond = _KNEE_BEND * np.logaddexp((charge - 1.0) / _KNEE_BEND, 0.0)  # bent, where a maximum would have a corner
+    added: Floats = _KNEE * (1 - np.exp(-beyond / _KNEE_WIDTH)) + _RISE * beyond
+    return added
+
+
 def _grid() -> Floats:
     bottom = np.arange(_LOWEST, 0.10, _FINE_STEP)
     middle = np.arange(0.10, 0.93, _COARSE_STEP)
-    top = np.arange(0.93, _HIGHEST, _FINE_STEP)
-    return np.unique(np.round(np.concatenate((bottom, middle, top)), 6))
+    top = np.arange(0.93, 0.995, _FINE_STEP)
+    knee = np.arange(0.995, _HIGHEST, _KNEE_STEP)
+    return np.unique(np.round(np.concatenate((bottom, middle, top, knee)), 6))
 
 
 def _with_ends(values: Floats, lowest: float, highest: float) -> Floats:
@@ -71,7 +91,7 @@ def _with_ends(values: Floats, lowest: float, highest: float) -> Floats:
 
 
 _CHARGES: Final = _with_ends(_grid(), _REVERSED[0], _OVERCHARGED[0])
-_VOLTAGES: Final = _with_ends(_cell_voltage(_grid()), _REVERSED[1], _OVERCHARGED[1])
+_VOLTAGES: Final = _with_ends(_cell_voltage(_grid()) + _above_full(_grid()), _REVERSED[1], _OVERCHARGED[1])
 _SLOPES: Final[Floats] = np.gradient(_VOLTAGES, _CHARGES)
 
 

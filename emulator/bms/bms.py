@@ -1,15 +1,20 @@
 """The smallBMS NG: a bank, the rules, the monitor and the history behind one object."""
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from random import Random
 from typing import Final, Self
 
+import numpy as np
+
 from emulator.battery.bank import Bank, BankCheckpoint
 from emulator.battery.layout import BankLayout, Detected, detect
+from emulator.battery.open_circuit import Floats
 from emulator.bms.codes import Code, error_number, levels
 from emulator.bms.faults import BmsFaults
-from emulator.bms.firmware import FirmwareState
+from emulator.bms.firmware import FIRMWARE_VERSION, FirmwareState, FirmwareUpdateError, next_version
+from emulator.bms.former_state import upgraded
 from emulator.bms.history import History, HistoryState
 from emulator.bms.leds import Led, blue_led, red_led
 from emulator.bms.monitor import Monitor, MonitorState
@@ -17,7 +22,15 @@ from emulator.bms.outputs import CURRENT_LIMITS, Output, Outputs
 from emulator.bms.pages import BankPage, BatteryPage, StatusPage
 from emulator.bms.remote import WIRE_LOOP, Remote
 from emulator.bms.rules import Measurements, Permission, Reason, Rules, RulesCheckpoint
-from emulator.bms.sensing import Sensed, cell_index, cell_voltages, check_faults, sense, temperatures
+from emulator.bms.sensing import (
+    Sensed,
+    cell_index,
+    cell_voltages,
+    check_faults,
+    known_temperatures,
+    sense,
+    temperatures,
+)
 from emulator.bms.settings import SettingError, SettingKey, Settings
 from emulator.bms.state import (
     JsonObject,
@@ -27,12 +40,13 @@ from emulator.bms.state import (
     get_float,
     get_int,
     get_list,
+    get_numbers,
     get_object,
-    get_optional_int,
+    get_str,
 )
 from emulator.snapshot import IoField, Snapshot
 
-STATE_VERSION: Final = 1
+STATE_VERSION: Final = 2
 
 # M-W1.
 LOWEST_SUPPLY: Final = 8.0  # V
@@ -43,10 +57,28 @@ CONSUMPTION_LOW: Final = 0.0012  # in low cell voltage, and with the system off 
 LOWEST_OPERATING_TEMPERATURE: Final = -20.0
 HIGHEST_OPERATING_TEMPERATURE: Final = 50.0
 
+# Assumed: for how long the BMS goes on without supply, in s. A short circuit that a switch ends is over by then.
+HOLD_UP: Final = 0.02
+
 # A step never ends closer than this to a timer, in s, so that rounding cannot make endless tiny steps.
 SHORTEST_TIMER: Final = 0.001
 
 _SOC_SETTINGS: Final = (SettingKey.LOW_SOC_WARNING, SettingKey.DISCHARGE_FLOOR)
+
+
+class ShownTemperature(StrEnum):
+    """Which of the batteries' temperatures is shown where there is room for one. Nobody knows which it is."""
+
+    HOTTEST = "hottest"
+    COLDEST = "coldest"
+    MEAN = "mean"
+
+
+_SHOWN_TEMPERATURES: Final[dict[ShownTemperature, Callable[[Floats], np.float64]]] = {
+    ShownTemperature.HOTTEST: lambda temperatures: temperatures.max(),
+    ShownTemperature.COLDEST: lambda temperatures: temperatures.min(),
+    ShownTemperature.MEAN: lambda temperatures: temperatures.mean(),
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -59,7 +91,7 @@ class Checkpoint:
     history: HistoryState
     sensed: Sensed
     detected: Detected
-    missing: int | None
+    missing: frozenset[int]
     powered: bool
     was_on: bool
     ambient: float
@@ -81,13 +113,16 @@ class SmallBms:
         self.remote: Remote = WIRE_LOOP
         self.bluetooth_enabled = True
         self.connected = False
+        self.shown_temperature = ShownTemperature.HOTTEST
+        self.firmware_version = FIRMWARE_VERSION
         self.output_currents = dict.fromkeys(Output, 0.0)
         self.destroyed_outputs: set[Output] = set()
-        self._missing: int | None = None
+        self._missing = frozenset[int]()
         self.detected: Detected = detect(bank.layout)
         self.settings = Settings.defaults(self.detected.system_voltage or 12)
         self.monitor = Monitor(capacity_ah=self.detected.capacity_ah, state_of_charge=state_of_charge)
         self._powered = True
+        self._without_supply = 0.0
         self._was_on = True
         self._ambient = float(bank.temperature[0])
         self._sensed = sense(bank, self.faults)
@@ -201,6 +236,12 @@ class SmallBms:
         return (CONSUMPTION_LOW if low else CONSUMPTION_ON) + loads
 
     @property
+    def record_temperature(self) -> float | None:
+        """The one temperature that Instant Readout and the status page show, in °C; None = no battery tells."""
+        known = known_temperatures(self.bank, self.faults)
+        return float(_SHOWN_TEMPERATURES[self.shown_temperature](known)) if len(known) else None
+
+    @property
     def time_remaining(self) -> float | None:
         """The minutes at the present current until the discharge floor (M-S4)."""
         return self.monitor.time_remaining(self.current, self.settings.discharge_floor)
@@ -209,6 +250,11 @@ class SmallBms:
     def firmware_state(self) -> FirmwareState:
         """How far a firmware update is (M-X2)."""
         return self.rules.firmware.state
+
+    @property
+    def waiting(self) -> dict[Reason, float]:
+        """The seconds until what is there switches something off, by its reason."""
+        return self.rules.waiting(self._sensed.lowest_cell)
 
     @property
     def reserve_ah(self) -> float:
@@ -288,7 +334,7 @@ class SmallBms:
     def synchronize(self) -> None:
         """Synchronize the state of charge to 100 % by hand (M-S3)."""
         self.monitor.synchronize()
-        self.history.add_synchronization()
+        self.history.add_synchronization(fully_charged=False)
         self._judge_soc_afresh()
 
     def change_setting(self, key: SettingKey, value: float) -> None:
@@ -296,10 +342,13 @@ class SmallBms:
         self.settings = self.settings.changed(key, value)
         if key in _SOC_SETTINGS:
             self._judge_soc_afresh()
+        if key is SettingKey.PRE_ALARM_CELL_VOLTAGE:
+            self.rules.forget_pre_alarm()
+            self._decide(0.0)
 
     def restore_defaults(self) -> None:
-        """Reset exactly the five settings (M-X1)."""
-        self.settings = Settings.defaults(self.detected.system_voltage or 12)
+        """Reset exactly the five settings of the battery monitor (M-X1)."""
+        self.settings = self.settings.reset(self.detected.system_voltage or 12)
         self._judge_soc_afresh()
 
     def clear_history(self) -> None:
@@ -311,15 +360,27 @@ class SmallBms:
         self.mode_on = on
         self.refresh()
 
-    def begin_firmware_update(self) -> None:
-        """Begin an update, or a new attempt (M-X2). Raises FirmwareUpdateError."""
-        self.rules.firmware.begin()
+    def begin_firmware_update(self, battery: int | None = None) -> None:
+        """Begin an update of the BMS or of one battery, or a new attempt (M-X2). Raises FirmwareUpdateError.
+
+        Assumed: batteries are updated one by one, through the BMS, which behaves as during its own update.
+        """
+        if battery is not None and not 0 <= battery < len(self.bank.batteries):
+            raise FirmwareUpdateError(f"The bank has no battery {battery + 1}.")
+        self.rules.firmware.begin(battery)
         self.rules.decide()
 
     def finish_firmware_update(self, ok: bool) -> None:
         """End an update, well or not. Raises FirmwareUpdateError."""
+        subject = self.rules.firmware.subject
         self.rules.firmware.finish(ok)
         self.rules.decide()
+        if not ok:
+            return
+        if subject is None:
+            self.firmware_version = next_version(self.firmware_version)
+        else:
+            self.bank.update_firmware(subject, next_version(self.bank.batteries[subject].firmware_version))
 
     def draw_from_output(self, output: Output, current: float) -> None:
         """Connect something to an output that takes a current in A while it is high. Too much destroys the output."""
@@ -353,7 +414,7 @@ class SmallBms:
         self._ambient = ambient
         self._leak()
         moved = self.bank.step(current=current, own_consumption=self.own_consumption, ambient=ambient, seconds=seconds)
-        self._sense()
+        self._sense(seconds)
         if not self._powered:
             return
         self._monitor(moved, seconds)
@@ -365,9 +426,12 @@ class SmallBms:
         if drains or self.bank.drains:
             self.bank.drains = {cell_index(self.bank, position): drain for position, drain in drains.items()}
 
-    def _sense(self) -> None:
+    def _sense(self, seconds: float = HOLD_UP) -> None:
+        """Measure after some seconds."""
         self._sensed = sense(self.bank, self.faults)
-        powered = LOWEST_SUPPLY <= self._sensed.voltage <= HIGHEST_SUPPLY
+        supplied = LOWEST_SUPPLY <= self._sensed.voltage <= HIGHEST_SUPPLY
+        self._without_supply = 0.0 if supplied else self._without_supply + seconds
+        powered = supplied or (self._powered and self._without_supply < HOLD_UP)
         if powered != self._powered:
             self._powered = powered
             self._power_up()
@@ -381,7 +445,7 @@ class SmallBms:
             self.monitor.battery_added()
 
     def _look_for_batteries(self) -> None:
-        self._missing = self.faults.unplugged_battery
+        self._missing = self.faults.unplugged
         self.detected = detect(self.bank.layout, self._missing)
 
     def _power_up(self) -> None:
@@ -402,7 +466,7 @@ class SmallBms:
             seconds=seconds,
         )
         if synchronized:
-            self.history.add_synchronization()
+            self.history.add_synchronization(fully_charged=True)
 
     def _decide(self, seconds: float) -> None:
         sensed = self._sensed
@@ -414,9 +478,9 @@ class SmallBms:
             lowest_temperature=sensed.lowest_temperature,
             highest_temperature=sensed.highest_temperature,
             state_of_charge=self.monitor.state_of_charge,
-            battery_lost=self.detected.error is None and self.faults.unplugged_battery is not None,
+            battery_lost=self.detected.error is None and bool(self.faults.unplugged),
             configuration_error=self.detected.error,
-            hardware_fault=self.faults.hardware_fault,
+            hardware_fault=self.faults.hardware_fault or self.bank.destroyed,
         )
         if self.system_on and not self._was_on:
             self.rules.announce_anew()
@@ -433,7 +497,7 @@ class SmallBms:
             cells=(sensed.lowest_cell, sensed.highest_cell),
             temperatures=(sensed.lowest_temperature, sensed.highest_temperature),
         )
-        self.history.add_charge(state_of_charge=self.monitor.state_of_charge, consumed_ah=self.monitor.consumed_ah)
+        self.history.follow_cycles(self.monitor.state_of_charge)
 
     # Pages
 
@@ -470,7 +534,7 @@ class SmallBms:
 
     def battery_page(self, battery: int) -> BatteryPage | None:
         """Return the app's battery page, one battery from 0 (M-V4); None if its cable is out."""
-        if battery == self.faults.unplugged_battery:
+        if battery in self.faults.unplugged:
             return None
         fixed = self.bank.batteries[battery]
         cells = cell_voltages(self.bank, self.faults)[self.bank.battery_cells(battery)]
@@ -480,22 +544,31 @@ class SmallBms:
             capacity_ah=fixed.model.capacity_ah,
             firmware_version=fixed.firmware_version,
             temperature=float(temperatures(self.bank, self.faults)[battery]),
-            voltage=float(cells.sum()),
+            voltage=self._battery_voltage(battery),
             current=self.bank.battery_current(battery),
             cell_voltages=tuple(cells.tolist()),
         )
+
+    def _battery_voltage(self, battery: int) -> float:
+        """Return what a battery measures at its terminals, where a cell that is read wrongly changes nothing.
+
+        One battery alone has the terminals of the bank.
+        """
+        if len(self.bank.batteries) == 1:
+            return self.voltage
+        return float(self.bank.cell_voltages[self.bank.battery_cells(battery)].sum())
 
     def snapshot(self) -> Snapshot:
         """Return what Instant Readout shows (M-V7). Without supply nothing is available, and nothing is sent."""
         if not self._powered:
             return Snapshot()
-        status, hottest = self.status_page(), self._sensed.highest_temperature
+        status, temperature = self.status_page(), self.record_temperature
         return Snapshot(
             error=error_number(self.codes),
             time_to_go=None if status.time_remaining is None else round(status.time_remaining),
             voltage=status.voltage,
             current=status.current,
-            temperature=None if hottest is None else round(hottest),
+            temperature=None if temperature is None else round(temperature),
             state_of_charge=status.state_of_charge,
             drawn_amphours=status.consumed_ah,
             io={
@@ -524,19 +597,24 @@ class SmallBms:
             "powered": self._powered,
             "was_on": self._was_on,
             "ambient": self._ambient,
-            "missing": self._missing,
+            "missing": sorted(self._missing),
+            "shown_temperature": self.shown_temperature.value,
+            "firmware_version": self.firmware_version,
             "output_currents": {output.value: current for output, current in self.output_currents.items()},
             "destroyed_outputs": sorted(output.value for output in self.destroyed_outputs),
         }
 
     @classmethod
     def load(cls, data: JsonObject) -> Self:
-        """Return a saved device. Raises StateError."""
+        """Return a saved device, also one of the former version. Raises StateError."""
+        data = upgraded(data, STATE_VERSION)
         if get_int(data, "version") != STATE_VERSION:
             raise StateError("The saved state was written by another version of this program.")
         bms = cls(bank=Bank.load(get_object(data, "bank")), state_of_charge=None)
         bms.faults = _load_faults(data, bms.bank)
         bms.mode_on = get_bool(data, "mode_on")
+        bms.shown_temperature = _load_shown_temperature(data)
+        bms.firmware_version = get_str(data, "firmware_version")
         bms.bluetooth_enabled = get_bool(data, "bluetooth_enabled")
         bms.remote = Remote.load(get_object(data, "remote"))
         bms.settings = _load_settings(get_object(data, "settings"))
@@ -547,7 +625,7 @@ class SmallBms:
         return bms
 
     def _load_decisions(self, data: JsonObject) -> None:
-        self._missing = get_optional_int(data, "missing")
+        self._missing = get_numbers(data, "missing")
         self.detected = detect(self.bank.layout, self._missing)
         self.monitor = Monitor.load(get_object(data, "monitor"), capacity_ah=self.detected.capacity_ah)
         self.rules = Rules.load(get_object(data, "rules"))
@@ -555,6 +633,13 @@ class SmallBms:
         self._was_on = get_bool(data, "was_on")
         self._ambient = get_float(data, "ambient")
         self._sensed = sense(self.bank, self.faults)
+
+
+def _load_shown_temperature(data: JsonObject) -> ShownTemperature:
+    shown = get_str(data, "shown_temperature")
+    if shown not in ShownTemperature:
+        raise StateError("The saved state is damaged: shown_temperature is unknown.")
+    return ShownTemperature(shown)
 
 
 def _load_settings(data: JsonObject) -> Settings:

@@ -9,9 +9,9 @@ from emulator.bms.state import (
     StateError,
     get_bool,
     get_float,
+    get_numbers,
     get_object,
     get_optional_float,
-    get_optional_int,
 )
 
 type CellPosition = tuple[int, int]  # number of the battery, number of the cell in it, both from 0
@@ -21,21 +21,30 @@ type CellPosition = tuple[int, int]  # number of the battery, number of the cell
 class BmsFaults:
     """What is wrong. Only cell_drains touch the cells; all others are what the BMS measures.
 
-    unplugged_battery: whose cable is out. cell_voltage_offsets: V added to what is measured. cell_drains: A that leak
+    unplugged: batteries that do not answer. cell_voltage_offsets: V added to what is measured. cell_drains: A that leak
     inside a cell. forced_temperature: °C measured in every battery. forced_bank_voltage: V measured at the bank.
     """
 
-    unplugged_battery: int | None = None
+    unplugged: frozenset[int] = frozenset()
     hardware_fault: bool = False
     cell_voltage_offsets: dict[CellPosition, float] = field(default_factory=dict)
     cell_drains: dict[CellPosition, float] = field(default_factory=dict)
     forced_temperature: float | None = None
     forced_bank_voltage: float | None = None
 
+    @property
+    def unplugged_battery(self) -> int | None:
+        """The first battery that does not answer. Set it to let one alone not answer, or none."""
+        return min(self.unplugged, default=None)
+
+    @unplugged_battery.setter
+    def unplugged_battery(self, battery: int | None) -> None:
+        self.unplugged = frozenset() if battery is None else frozenset({battery})
+
     def save(self) -> dict[str, JsonValue]:
         """Return the faults as JSON."""
         return {
-            "unplugged_battery": self.unplugged_battery,
+            "unplugged": sorted(self.unplugged),
             "hardware_fault": self.hardware_fault,
             "cell_voltage_offsets": _save_cells(self.cell_voltage_offsets),
             "cell_drains": _save_cells(self.cell_drains),
@@ -47,7 +56,7 @@ class BmsFaults:
     def load(cls, data: JsonObject) -> Self:
         """Return saved faults. Raises StateError."""
         return cls(
-            unplugged_battery=get_optional_int(data, "unplugged_battery"),
+            unplugged=get_numbers(data, "unplugged"),
             hardware_fault=get_bool(data, "hardware_fault"),
             cell_voltage_offsets=_load_cells(get_object(data, "cell_voltage_offsets")),
             cell_drains=_load_cells(get_object(data, "cell_drains")),

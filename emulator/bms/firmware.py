@@ -2,12 +2,14 @@
 
 from dataclasses import dataclass, field
 from enum import StrEnum
+import re
 from typing import Final, Self
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_object, get_str
+from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_object, get_optional_int, get_str
 from emulator.bms.timer import Timer
 
 RETRY_SECONDS: Final = 120.0
+FIRMWARE_VERSION: Final = "v1.05"  # of a new BMS, assumed
 
 
 class FirmwareState(StrEnum):
@@ -15,8 +17,8 @@ class FirmwareState(StrEnum):
 
     IDLE = "idle"
     UPDATING = "updating"
-    FAILED = "failed"  # a new attempt is possible
-    GIVEN_UP = "given_up"
+    FAILED = "failed"  # the load output still is as it was
+    GIVEN_UP = "given_up"  # the load output floats
 
 
 class FirmwareUpdateError(RuntimeError):
@@ -25,24 +27,39 @@ class FirmwareUpdateError(RuntimeError):
 
 @dataclass(slots=True)
 class FirmwareUpdate:
-    """One update, its failure and the time that is left for another attempt."""
+    """One update, its failure and the time that is left until the load output floats.
+
+    subject: the number of the battery that is updated, from 0; None = the BMS. loads_off: whether the load output
+    floats.
+
+    The manual says that a new attempt is possible until the load output floats. Assumed: also after that, as the
+    device could never be repaired otherwise; the loads come back once an attempt went well.
+    """
 
     state: FirmwareState = FirmwareState.IDLE
     since_failure: Timer = field(default_factory=Timer)
+    loads_off: bool = False
+    subject: int | None = None
 
-    def begin(self) -> None:
+    def begin(self, subject: int | None = None) -> None:
         """Begin an update, or a new attempt. Raises FirmwareUpdateError."""
-        if self.state in (FirmwareState.UPDATING, FirmwareState.GIVEN_UP):
-            raise FirmwareUpdateError("A firmware update cannot begin now.")
+        if self.state is FirmwareState.UPDATING:
+            raise FirmwareUpdateError("A firmware update is under way.")
+        if self.state is not FirmwareState.IDLE and subject != self.subject:
+            raise FirmwareUpdateError(f"The update of {named(self.subject)} has failed: try that again first.")
         self.state = FirmwareState.UPDATING
+        self.subject = subject
         self.since_failure = Timer()
 
     def finish(self, ok: bool) -> None:
         """End an update. Raises FirmwareUpdateError."""
         if self.state is not FirmwareState.UPDATING:
             raise FirmwareUpdateError("No firmware update is under way.")
-        self.state = FirmwareState.IDLE if ok else FirmwareState.FAILED
-        self.since_failure.advance(not ok, 0.0)
+        if ok:
+            self.state, self.loads_off = FirmwareState.IDLE, False
+        else:
+            self.state = FirmwareState.GIVEN_UP if self.loads_off else FirmwareState.FAILED
+        self.since_failure.advance(self.state is FirmwareState.FAILED, 0.0)
 
     def advance(self, seconds: float) -> None:
         """Let time pass."""
@@ -50,20 +67,25 @@ class FirmwareUpdate:
             return
         self.since_failure.advance(True, seconds)
         if self.since_failure.reached(RETRY_SECONDS):
-            self.state = FirmwareState.GIVEN_UP
+            self.state, self.loads_off = FirmwareState.GIVEN_UP, True
 
     @property
     def remaining(self) -> float | None:
-        """The seconds that are left for another attempt; None if there is no hurry, or none are left."""
+        """The seconds that are left until the load output floats; None if there is no hurry, or none are left."""
         return self.since_failure.remaining(RETRY_SECONDS)
 
     def copy(self) -> FirmwareUpdate:
         """Return a copy."""
-        return FirmwareUpdate(self.state, Timer(self.since_failure.elapsed))
+        return FirmwareUpdate(self.state, Timer(self.since_failure.elapsed), self.loads_off, self.subject)
 
     def save(self) -> dict[str, JsonValue]:
         """Return the update as JSON."""
-        return {"state": self.state.value, "since_failure": self.since_failure.save()}
+        return {
+            "state": self.state.value,
+            "since_failure": self.since_failure.save(),
+            "loads_off": self.loads_off,
+            "subject": self.subject,
+        }
 
     @classmethod
     def load(cls, data: JsonObject) -> Self:
@@ -71,4 +93,23 @@ class FirmwareUpdate:
         state = get_str(data, "state")
         if state not in FirmwareState:
             raise StateError("The saved state is damaged: state of the firmware update is unknown.")
-        return cls(FirmwareState(state), Timer.load(get_object(data, "since_failure")))
+        return cls(
+            FirmwareState(state),
+            Timer.load(get_object(data, "since_failure")),
+            get_bool(data, "loads_off"),
+            get_optional_int(data, "subject"),
+        )
+
+
+def next_version(version: str) -> str:
+    """Return the version after one such as v1.02. A text that is no version stays as it is."""
+    match = re.fullmatch(r"v(\d+)\.(\d+)", version, re.ASCII)
+    if match is None:
+        return version
+    major, minor = divmod(int(match[1]) * 100 + int(match[2]) + 1, 100)
+    return f"v{major}.{minor:02}"
+
+
+def named(subject: int | None) -> str:
+    """Return what is updated, in words."""
+    return "the BMS" if subject is None else f"battery {subject + 1}"

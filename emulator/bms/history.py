@@ -15,9 +15,13 @@ CYCLE_CHARGED: Final = 90.0
 
 @dataclass(slots=True, kw_only=True)
 class HistoryState:
-    """What has been gathered; None = nothing yet. Ah are kept in nAh."""
+    """What has been gathered; None = nothing yet. Ah are kept in nAh.
+
+    discharge: what was drawn since the history began, or since a synchronization.
+    """
 
     deepest_discharge: int = 0
+    discharge: int = 0
     drawn: int = 0
     discharged_wh: float = 0.0
     charged_wh: float = 0.0
@@ -41,7 +45,7 @@ class History:
 
     @property
     def deepest_discharge_ah(self) -> float:
-        """The most that was ever drawn since a full charge, in Ah."""
+        """The most that was ever drawn in one go, in Ah: 0 for a new device, whatever its state of charge."""
         return self._state.deepest_discharge / NAH_PER_AH
 
     @property
@@ -116,6 +120,8 @@ class History:
         state.charged_wh += max(energy, 0.0)
         state.discharged_wh += max(-energy, 0.0)
         state.drawn += max(-moved, 0)
+        state.discharge = max(state.discharge - moved, 0)
+        state.deepest_discharge = max(state.deepest_discharge, state.discharge)
 
     def add_extremes(
         self,
@@ -133,10 +139,9 @@ class History:
         state.lowest_temperature = _lower(state.lowest_temperature, temperatures[0])
         state.highest_temperature = _higher(state.highest_temperature, temperatures[1])
 
-    def add_charge(self, *, state_of_charge: float | None, consumed_ah: float) -> None:
-        """Follow cycles and the deepest discharge."""
+    def follow_cycles(self, state_of_charge: float | None) -> None:
+        """Count cycles by the state of charge in %."""
         state = self._state
-        state.deepest_discharge = max(state.deepest_discharge, round(consumed_ah * NAH_PER_AH))
         if state_of_charge is None:
             return
         if state_of_charge < CYCLE_DISCHARGED:
@@ -145,10 +150,12 @@ class History:
             state.cycle_begun = False
             state.cycles += 1
 
-    def add_synchronization(self) -> None:
-        """Count a synchronization, by itself or by hand: the battery is full."""
+    def add_synchronization(self, *, fully_charged: bool) -> None:
+        """Count a synchronization, by itself after a full charge, or by hand."""
         self._state.synchronizations += 1
-        self._state.since_full = 0.0
+        self._state.discharge = 0
+        if fully_charged:
+            self._state.since_full = 0.0
 
     def clear(self) -> None:
         """Begin anew."""
@@ -173,6 +180,7 @@ class History:
         history.restore(
             HistoryState(
                 deepest_discharge=get_int(data, "deepest_discharge"),
+                discharge=get_int(data, "discharge"),
                 drawn=get_int(data, "drawn"),
                 discharged_wh=get_float(data, "discharged_wh"),
                 charged_wh=get_float(data, "charged_wh"),

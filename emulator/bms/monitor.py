@@ -143,14 +143,14 @@ class Monitor:
         if self._state.synchronized:
             return False
         self._state.synchronized = True
+        self._state.since_full = 0.0
         self.synchronize()
         return True
 
     def synchronize(self) -> None:
-        """Declare the battery full (M-S3)."""
+        """Take the state of charge for 100 % (M-S3). By hand it is no full charge: the cells need not be balanced."""
         self._state.counted = self._capacity
         self._state.drawn = 0
-        self._state.since_full = 0.0
 
     def set_state_of_charge(self, percent: float) -> None:
         """Set the state of charge by hand (M-S3). Raises ValueError outside 0 to 100 %."""

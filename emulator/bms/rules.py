@@ -44,7 +44,7 @@ class Threshold:
 
 # Assumed (M-P5): V of a cell and °C of a battery.
 LOW_CELL: Final = 2.80
-LOW_CELL_WARNING: Final = Threshold(trips=2.90, releases=3.20, inclusive=True)
+LOW_CELL_RELEASE: Final = 3.20  # ends the low cell and the pre-alarm, whatever the level of the latter (M-O6) is
 HIGH_CELL: Final = Threshold(trips=3.75, releases=3.60, inclusive=True)
 LOW_BANK: Final = Threshold(trips=2.70, releases=3.20, inclusive=True)  # V of the bank by its cells in series
 TOO_HOT: Final = Threshold(trips=50.0, releases=45.0, inclusive=False)
@@ -201,6 +201,20 @@ class Rules:
             return Permission.NO
         return Permission.PRE_ALARM if self.pre_alarm else Permission.YES
 
+    def waiting(self, lowest_cell: float | None) -> dict[Reason, float]:
+        """Return the seconds until what is there switches something off, unless it goes away before; by its reason.
+
+        lowest_cell: V, as measured last.
+        """
+        flags, too_low = self.flags, lowest_cell is not None and lowest_cell <= LOW_CELL
+        remaining = {
+            Reason.LOW_CELL_VOLTAGE: self._low_cell.remaining(PRE_ALARM_SECONDS) if too_low else None,
+            Reason.LOW_BANK_VOLTAGE: self._low_bank.remaining(LOW_BANK_VOLTAGE_SECONDS),
+            Reason.BATTERY_COMMUNICATION: self._lost.remaining(COMMUNICATION_SECONDS) if flags.battery_lost else None,
+            Reason.FIRMWARE_UPDATE: self.firmware.remaining,
+        }
+        return {reason: seconds for reason, seconds in remaining.items() if seconds is not None}
+
     def next_timer(self) -> float | None:
         """Return the seconds until the next timer expires; None if none runs."""
         remaining = [timer.remaining(limit) for timer, limit in self._timers]
@@ -210,7 +224,7 @@ class Rules:
     def advance(self, measured: Measurements, settings: Settings, seconds: float) -> None:
         """Let time pass that ended with these measurements."""
         before = self.flags
-        low_cell_warning, low_cell = self._cell_too_low(measured, seconds)
+        low_cell_warning, low_cell = self._cell_too_low(measured, settings, seconds)
         low_bank_pending, low_bank = self._bank_too_low(measured, seconds)
         low_soc, discharge_floor = _soc_too_low(before, measured, settings)
         self._lost.advance(measured.battery_lost, seconds)
@@ -240,6 +254,10 @@ class Rules:
         """Judge the state of charge afresh, after it or a level was set by hand."""
         self.flags = self.flags._replace(low_soc=False, discharge_floor=False)
 
+    def forget_pre_alarm(self) -> None:
+        """Judge the pre-alarm afresh, after its level was set by hand. A low cell stays low until it is released."""
+        self.flags = self.flags._replace(low_cell_warning=self.flags.low_cell)
+
     def announce_anew(self) -> None:
         """Give a pre-alarm its whole time again, because the loads have just come back (M-O3)."""
         self._low_cell.restart()
@@ -259,16 +277,17 @@ class Rules:
         self.discharge_off = _active(_DISCHARGE_OFF, self.flags)
         if self.firmware.state is not FirmwareState.IDLE:
             self.charge_off |= {Reason.FIRMWARE_UPDATE}
-        if self.firmware.state is FirmwareState.GIVEN_UP:
+        if self.firmware.loads_off:
             self.discharge_off |= {Reason.FIRMWARE_UPDATE}
         about_to_open = self.flags.low_cell_warning or self.flags.low_soc or self.flags.low_bank_pending
         # Assumed: once the load is off there is nothing left to announce, and a relay would drain the reserve (M-D1).
         self.pre_alarm = about_to_open and not self.discharge_off
 
-    def _cell_too_low(self, measured: Measurements, seconds: float) -> tuple[bool, bool]:
+    def _cell_too_low(self, measured: Measurements, settings: Settings, seconds: float) -> tuple[bool, bool]:
         """Apply M-O3: the warning comes first, and for long enough, however fast the cell falls."""
         lowest, before = measured.lowest_cell, self.flags
-        warning = _holds(LOW_CELL_WARNING, before.low_cell_warning, lowest)
+        level = LOW_CELL_RELEASE if before.low_cell_warning else settings.pre_alarm_cell_voltage
+        warning = before.low_cell_warning if lowest is None else lowest <= level
         self._low_cell.advance(warning, seconds)
         if not warning or before.low_cell:
             return warning, warning

@@ -9,7 +9,7 @@ from emulator.battery.bank import Bank
 from emulator.battery.open_circuit import Floats
 from emulator.bms.faults import BmsFaults, CellPosition
 
-# Assumed: a battery whose cable is out keeps the others in sight; its own cells, temperature and current are unknown.
+# Assumed: cells, temperature and current of a battery that does not answer are unknown.
 
 
 @dataclass(slots=True, kw_only=True)
@@ -39,9 +39,9 @@ def check_faults(bank: Bank, faults: BmsFaults) -> None:
     """Raise ValueError, with one sentence for the user, if a fault names a battery or cell that the bank has not."""
     for position in (*faults.cell_voltage_offsets, *faults.cell_drains):
         cell_index(bank, position)
-    battery = faults.unplugged_battery
-    if battery is not None and not 0 <= battery < len(bank.batteries):
-        raise ValueError(f"The bank has no battery {battery}.")
+    for battery in faults.unplugged:
+        if not 0 <= battery < len(bank.batteries):
+            raise ValueError(f"The bank has no battery {battery}.")
 
 
 def cell_voltages(bank: Bank, faults: BmsFaults) -> Floats:
@@ -64,14 +64,15 @@ def temperatures(bank: Bank, faults: BmsFaults) -> Floats:
 def sense(bank: Bank, faults: BmsFaults) -> Sensed:
     """Measure everything that the rules need."""
     cells, batteries = cell_voltages(bank, faults), temperatures(bank, faults)
-    lost = faults.unplugged_battery
-    if lost is not None:
-        cells, batteries = np.delete(cells, bank.battery_cells(lost)), np.delete(batteries, lost)
+    lost = faults.unplugged
+    if lost:
+        cells = cells[~np.isin(bank.cells.battery_of, list(lost))]
+        batteries = np.delete(batteries, list(lost))
     lowest_cell, highest_cell = _extremes(cells)
     lowest_temperature, highest_temperature = _extremes(batteries)
     return Sensed(
         voltage=bank.voltage if faults.forced_bank_voltage is None else faults.forced_bank_voltage,
-        current=None if lost is not None and _hides_a_string(bank, lost) else bank.net_current,
+        current=None if lost and _hides_a_string(bank, lost) else bank.net_current,
         lowest_cell=lowest_cell,
         highest_cell=highest_cell,
         lowest_temperature=lowest_temperature,
@@ -85,7 +86,12 @@ def _extremes(values: Floats) -> tuple[float, float] | tuple[None, None]:
     return float(values.min()), float(values.max())
 
 
-def _hides_a_string(bank: Bank, lost: int) -> bool:
-    """Return whether the lost battery was alone in its string, whose current nobody else measures."""
-    string = bank.string_of_battery(lost)
-    return len(bank.layout.strings[string]) == 1
+def known_temperatures(bank: Bank, faults: BmsFaults) -> Floats:
+    """Return the temperatures in °C of the batteries that answer."""
+    return np.delete(temperatures(bank, faults), list(faults.unplugged))
+
+
+def _hides_a_string(bank: Bank, lost: frozenset[int]) -> bool:
+    """Return whether there is a string of which no battery answers, so that nobody measures its current."""
+    answering = {bank.string_of_battery(number) for number in range(len(bank.batteries)) if number not in lost}
+    return len(answering) < len(bank.layout.strings)

@@ -1,4 +1,4 @@
-"""The five settings of the battery monitor, their defaults and limits (M-V6, M-S2, M-S5, M-S6, M-X1)."""
+"""The settings of the BMS, their defaults and limits (M-V6, M-O6, M-S2, M-S5, M-S6, M-X1)."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,17 +13,26 @@ DEFAULT_TAIL_CURRENT: Final = 4.0  # % of the capacity
 DEFAULT_CHARGED_DETECTION_TIME: Final = 3.0  # min
 DEFAULT_LOW_SOC_WARNING: Final = 15.0  # %, assumed (M-S5)
 DEFAULT_DISCHARGE_FLOOR: Final = 10.0  # %, assumed (M-S6); far above where a low cell ends it (M-D2)
+DEFAULT_PRE_ALARM_CELL_VOLTAGE: Final = 2.90  # V, assumed (M-O6)
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
 
 
 class SettingKey(StrEnum):
-    """The five settings."""
+    """The five settings of the battery monitor, and the level of the pre-alarm.
+
+    The feature list of the manual says that the latter can be set; its settings chapter does not list it.
+    """
 
     CHARGED_VOLTAGE = "charged_voltage"
     TAIL_CURRENT = "tail_current"
     CHARGED_DETECTION_TIME = "charged_detection_time"
     LOW_SOC_WARNING = "low_soc_warning"
     DISCHARGE_FLOOR = "discharge_floor"
+    PRE_ALARM_CELL_VOLTAGE = "pre_alarm_cell_voltage"
+
+
+# What a reset leaves as it is: it restores exactly the other five (M-X1).
+KEPT_BY_RESET: Final = (SettingKey.PRE_ALARM_CELL_VOLTAGE,)
 
 
 class SettingError(ValueError):
@@ -47,18 +56,20 @@ LIMITS: Final[Mapping[SettingKey, SettingLimits]] = {
     SettingKey.CHARGED_DETECTION_TIME: SettingLimits(minimum=1.0, maximum=50.0, step=1.0, unit="min"),
     SettingKey.LOW_SOC_WARNING: SettingLimits(minimum=0.0, maximum=99.0, step=0.1, unit="%"),
     SettingKey.DISCHARGE_FLOOR: SettingLimits(minimum=0.0, maximum=99.0, step=0.1, unit="%"),
+    SettingKey.PRE_ALARM_CELL_VOLTAGE: SettingLimits(minimum=2.80, maximum=3.20, step=0.01, unit="V"),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The five settings: charged voltage in V, tail current in % of the capacity, time in min, levels in %."""
+    """The settings: voltages in V, tail current in % of the capacity, time in min, levels in %."""
 
     charged_voltage: float
     tail_current: float = DEFAULT_TAIL_CURRENT
     charged_detection_time: float = DEFAULT_CHARGED_DETECTION_TIME
     low_soc_warning: float = DEFAULT_LOW_SOC_WARNING
     discharge_floor: float = DEFAULT_DISCHARGE_FLOOR
+    pre_alarm_cell_voltage: float = DEFAULT_PRE_ALARM_CELL_VOLTAGE
 
     @classmethod
     def defaults(cls, system_voltage: int) -> Self:
@@ -69,6 +80,11 @@ class Settings:
         """Return the settings with one of them changed. Raises SettingError."""
         _check(key, value)
         return replace(self, **{key.value: float(value)})
+
+    def reset(self, system_voltage: int) -> Self:
+        """Return the settings after a reset to defaults."""
+        defaults = self.defaults(system_voltage)
+        return replace(defaults, **{key.value: self.get(key) for key in KEPT_BY_RESET})
 
     def get(self, key: SettingKey) -> float:
         """Return one setting, in its unit."""

@@ -9,6 +9,8 @@ type JsonObject = Mapping[str, JsonValue]
 
 # Far above any number here, charges in nAh included, and small enough for sums of it to fit 64 bits.
 LARGEST: Final = 10**15
+# Charge that has gone through a bank, in nAh, is counted without end: what the largest one could move in centuries.
+LARGEST_COUNT: Final = 10**21
 
 
 class StateError(ValueError):
@@ -33,10 +35,15 @@ def get_bool(data: JsonObject, key: str) -> bool:
     return value
 
 
+def get_optional_bool(data: JsonObject, key: str) -> bool | None:
+    """Return a truth value or None. Raises StateError."""
+    return None if _get(data, key) is None else get_bool(data, key)
+
+
 def get_int(data: JsonObject, key: str) -> int:
     """Return a whole number. Raises StateError."""
     value = _get(data, key)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST:
+    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_COUNT:
         raise _wrong(key, "a reasonable whole number")
     return value
 
@@ -91,6 +98,11 @@ def get_ints(data: JsonObject, key: str, length: int) -> list[int]:
     if any(abs(number) > LARGEST for number in numbers):
         raise _wrong(key, "a list of reasonable numbers")
     return _of_length(numbers, data, key, length)
+
+
+def get_numbers(data: JsonObject, key: str) -> frozenset[int]:
+    """Return a list of whole numbers as a set. Raises StateError."""
+    return frozenset(get_ints(data, key, len(get_list(data, key))))
 
 
 def get_floats(

@@ -9,7 +9,6 @@ import numpy as np
 from emulator.battery.bank import Bank
 from emulator.battery.cells import NAH_PER_AH
 from emulator.bms.bms import SmallBms
-from emulator.bms.remote import OPEN
 from emulator.simulation.scenario import BatterySpec, Scenario
 
 
@@ -20,16 +19,15 @@ def build_bms(scenario: Scenario, random: Random) -> SmallBms:
     if spec.batteries:
         bank = _with_different_batteries(bank, spec.batteries.items())
     bms = SmallBms(bank=bank, state_of_charge=spec.state_of_charge if spec.state_of_charge_known else None)
-    for number, battery in spec.batteries.items():
-        if battery.unplugged:
-            # From the beginning: a battery that was never found (E-B05), not one that was lost (W-B05).
-            bms.faults.unplugged_battery = number
-            bms.power_cycle()
+    unplugged = [number for number, battery in spec.batteries.items() if battery.unplugged]
+    if unplugged:
+        # From the beginning: batteries that were never found (E-B05), not ones that were lost (W-B05).
+        bms.faults.unplugged = frozenset(range(min(unplugged), len(bank.batteries)))
+        bms.power_cycle()
     for key, value in scenario.settings:
         bms.change_setting(key, value)
-    if not scenario.remote_on:
-        bms.remote = OPEN
-        bms.refresh()
+    bms.remote = scenario.remote
+    bms.refresh()
     return bms
 
 

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 
 from emulator.bms.bms import SmallBms
 from emulator.bms.faults import CellPosition
-from emulator.bms.remote import OPEN, WIRE_LOOP
+from emulator.bms.remote import OPEN, WIRE_LOOP, Remote
 from emulator.bms.rules import HIGHEST_BATTERY_VOLTAGE, LOWEST_BATTERY_VOLTAGE
 from emulator.bms.sensing import cell_index
 from emulator.radio_faults import RadioFaults
@@ -69,7 +69,10 @@ class SharedSlots:
 
 
 class FaultTarget:
-    """What faults happen to. Without radio or proxies, their faults cannot be switched on. bonds: of the radio."""
+    """What faults happen to. Without radio or proxies, their faults cannot be switched on.
+
+    bonds: of the radio. remote: what the wires are that come back when they were out from the beginning.
+    """
 
     def __init__(
         self,
@@ -77,11 +80,12 @@ class FaultTarget:
         radio: RadioFaults | None = None,
         slots: SharedSlots | None = None,
         bonds: set[str] | None = None,
+        remote: Remote = WIRE_LOOP,
     ) -> None:
         self.bms = bms
         self.bonds = set[str]() if bonds is None else bonds
         self.slots = slots or SharedSlots()
-        self.remote_before = WIRE_LOOP
+        self.remote_before = remote
         self._radio = radio
 
     @property
@@ -236,11 +240,13 @@ def _clear_voltage(target: FaultTarget) -> None:
 
 
 def _unplug(target: FaultTarget, argument: str) -> None:
-    target.bms.faults.unplugged_battery = _whole(argument, 1, 1, len(target.bms.bank.batteries)) - 1
+    """Hide a battery and all behind it: the cables are a chain."""
+    count = len(target.bms.bank.batteries)
+    target.bms.faults.unplugged = frozenset(range(_whole(argument, 1, 1, count) - 1, count))
 
 
 def _plug_in(target: FaultTarget) -> None:
-    target.bms.faults.unplugged_battery = None
+    target.bms.faults.unplugged = frozenset()
 
 
 def _open_remote(target: FaultTarget, argument: str) -> None:
@@ -345,11 +351,11 @@ _ALL: Final = (
     ),
     Fault(
         name="cable-unplugged",
-        description="The BMS cable of a battery is out.",
+        description="The BMS cable of a battery is out, which hides it and all behind it.",
         argument="number of the battery, otherwise 1",
         apply=_unplug,
         clear=_plug_in,
-        is_active=lambda target: target.bms.faults.unplugged_battery is not None,
+        is_active=lambda target: bool(target.bms.faults.unplugged),
     ),
     Fault(
         name="remote-open",
@@ -434,8 +440,9 @@ class FaultBoard:
         radio: RadioFaults | None = None,
         slots: SharedSlots | None = None,
         bonds: set[str] | None = None,
+        remote: Remote = WIRE_LOOP,
     ) -> None:
-        self._target = FaultTarget(bms, radio, slots, bonds)
+        self._target = FaultTarget(bms, radio, slots, bonds, remote)
 
     @property
     def active(self) -> tuple[str, ...]:

@@ -7,6 +7,8 @@ from typing import Final
 
 from emulator.battery.layout import BankLayout, detect
 from emulator.battery.models import MODELS, BatteryModel
+from emulator.bms.bms import HIGHEST_SUPPLY
+from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingKey
 from emulator.simulation.yaml_reader import (
     Fields,
@@ -102,10 +104,15 @@ class Scenario:
     start: datetime
     bank: BankSpec
     settings: tuple[tuple[SettingKey, float], ...]
-    remote_on: bool
+    remote: Remote
     world: WorldSpec
     devices: tuple[DeviceSpec, ...]
     proxies: tuple[ProxySpec, ...]
+
+    @property
+    def remote_on(self) -> bool:
+        """Whether the remote terminals switch the system on."""
+        return self.remote.is_on(self.system_voltage)
 
     @property
     def system_voltage(self) -> int:
@@ -155,7 +162,7 @@ def parse_scenario(content: str, *, name: str, file: str) -> Scenario:
         start=start,
         bank=bank,
         settings=fields.get("settings", _settings, ()),
-        remote_on=fields.get("remote", choice(("on", "off")), "on") == "on",
+        remote=fields.get("remote", _remote, WIRE_LOOP),
         world=read_world(fields, start, temperature, (detect(bank.layout).system_voltage or SYSTEM_VOLTAGE)),
         devices=devices,
         proxies=_proxies(fields, devices),
@@ -215,10 +222,7 @@ def _string(node: Node) -> tuple[BatteryModel, ...]:
 
 def _batteries(node: Node, count: int) -> dict[int, BatterySpec]:
     numbered = whole_number(1, count)
-    batteries = {numbered(key) - 1: _battery(value) for key, value in node.pairs()}
-    if sum(battery.unplugged for battery in batteries.values()) > 1:
-        raise node.error("only one battery can be unplugged")
-    return batteries
+    return {numbered(key) - 1: _battery(value) for key, value in node.pairs()}
 
 
 def _battery(node: Node) -> BatterySpec:
@@ -240,6 +244,35 @@ def _settings(node: Node) -> tuple[tuple[SettingKey, float], ...]:
     values = [(key, fields.get(key.value, reader, None)) for key, reader in readers.items()]
     fields.done()
     return tuple((key, value) for key, value in values if value is not None)
+
+
+# Remote terminals
+
+_REMOTES: Final = {"on": WIRE_LOOP, "loop": WIRE_LOOP, "switch": SWITCHED_LOOP, "off": OPEN}
+
+
+def _remote(node: Node) -> Remote:
+    """Read what is connected to the remote terminals: a word for all of it, or what is at each of them."""
+    if node.is_scalar:
+        return _REMOTES[choice(_REMOTES)(node)]
+    fields = node.fields()
+    remote = Remote(
+        joined=fields.get("loop", boolean, default=False),
+        l_voltage=fields.get("l", _terminal, None),
+        h_voltage=fields.get("h", _terminal, None),
+        switch=fields.get("switch", boolean, None),
+    )
+    fields.done()
+    return remote
+
+
+def _terminal(node: Node) -> Terminal:
+    if node.text in Wire:
+        return Wire(node.text)
+    try:
+        return number(0, HIGHEST_SUPPLY)(node)
+    except ScenarioError as error:
+        raise node.wrong(f"{', '.join(Wire)}, or a voltage from 0 to {HIGHEST_SUPPLY:g}") from error
 
 
 # Bluetooth

@@ -22,6 +22,7 @@ from emulator.simulation.pace import Pace, do_nothing
 from emulator.simulation.scenario import Scenario
 from emulator.simulation.state_file import StateFileError, read_state, write_state
 from emulator.snapshot import Snapshot
+from emulator.world.fuse import FUSE_FACTOR, Fuse
 from emulator.world.world import World, WorldCheckpoint
 
 # When something flips in a step that is longer than this, the simulation goes back and makes shorter ones. In s.
@@ -32,7 +33,7 @@ SHORTEST_WAIT: Final = 0.001
 # How far the current may change over a step: by this share of it, or by this share of the capacity in Ah.
 CURRENT_STEP: Final = 0.1
 SMALL_CURRENT: Final = 0.002
-# What a saved simulation may have lived, in s: a hundred years. The calendar ends some time after.
+# What a simulation may live, in s: a hundred years. The calendar ends some time after.
 LONGEST_LIFE: Final = 100 * 365.25 * 24 * 3600
 
 
@@ -45,7 +46,12 @@ class Simulation:
         self.device = device
         self.elapsed = 0.0  # s since the start
         self.bms = build_bms(scenario, Random(self._random_seed))
-        self.world = World(scenario.world, system_voltage=scenario.system_voltage, seed=self._random_seed)
+        self.world = World(
+            scenario.world,
+            system_voltage=scenario.system_voltage,
+            seed=self._random_seed,
+            fuse=Fuse(scenario.world.fuse or FUSE_FACTOR * self.bms.bank.continuous_current),
+        )
         self.world.settle(self.elapsed, self.bms)
 
     @property
@@ -62,10 +68,10 @@ class Simulation:
         return self.bms.snapshot()
 
     def advance(self, seconds: float) -> None:
-        """Let simulated seconds pass. Raises ValueError if they are negative or have no end."""
+        """Let simulated seconds pass, up to LONGEST_LIFE. Raises ValueError if they are negative or have no end."""
         if not (isfinite(seconds) and seconds >= 0):
             raise ValueError(f"A time must be a finite number of seconds from 0, not {seconds}.")
-        end = self.elapsed + seconds
+        end = min(self.elapsed + seconds, LONGEST_LIFE)
         while end - self.elapsed > TOLERANCE:
             self._step(end)
 

@@ -71,19 +71,12 @@ class BmsRegisters:
         return OneBattery(bms=self.device.bms, index=instance - FIRST_BATTERY)
 
 
-def _find[Subject](
-    table: Mapping[int, Register[Subject]], subject: Subject, register: int
-) -> Register[Subject] | Refusal:
-    row = table.get(register)
-    return Refusal.UNKNOWN if row is None or not row.exists(subject) else row
-
-
 def _read[Subject](
     table: Mapping[int, Register[Subject]], subject: Subject, register: int
 ) -> Sequence[bytes] | Refusal:
-    row = _find(table, subject, register)
-    if isinstance(row, Refusal):
-        return row
+    row = table.get(register)
+    if row is None:
+        return Refusal.UNKNOWN
     # Assumed: an action has nothing to read.
     return Refusal.INVALID if row.read is None else row.read(subject)
 
@@ -91,9 +84,9 @@ def _read[Subject](
 def _write[Subject](
     table: Mapping[int, Register[Subject]], subject: Subject, register: int, payload: bytes
 ) -> Refusal | None:
-    row = _find(table, subject, register)
-    if isinstance(row, Refusal):
-        return row
+    row = table.get(register)
+    if row is None:
+        return Refusal.UNKNOWN
     if row.write is None:
         return Refusal.READ_ONLY
     try:

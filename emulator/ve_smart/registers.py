@@ -9,7 +9,7 @@ from emulator.bms.bms import SmallBms
 from emulator.bms.monitor import BalancerStatus
 from emulator.bms.pages import BatteryPage
 from emulator.bms.settings import SettingKey
-from emulator.device import FIRMWARE_REVISION, MODEL_NUMBER
+from emulator.device import MODEL_NUMBER
 from emulator.snapshot import IoField, Level, LevelField
 from emulator.ve_smart.payloads import (
     Fields,
@@ -36,9 +36,6 @@ OLD_DEFAULT_PIN: Final = "000000"
 HAS_PRE_ALARM: Final = 1 << 0
 MODE_ON: Final = 3
 MODE_OFF: Final = 4
-# Assumed: what a device with a pre-alarm cell voltage takes, in V.
-LOWEST_PRE_ALARM: Final = 2.80
-HIGHEST_PRE_ALARM: Final = 3.45
 
 
 class Identity(Protocol):
@@ -57,14 +54,10 @@ class Identity(Protocol):
 
 @dataclass(kw_only=True)
 class Device:
-    """What the registers of the device as a whole show and change.
-
-    pre_alarm_cell_voltage is in V. None: there is no such setting, as the manual of this device knows none.
-    """
+    """What the registers of the device as a whole show and change."""
 
     bms: SmallBms
     identity: Identity
-    pre_alarm_cell_voltage: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +97,6 @@ class Register[Subject]:
     name: str
     read: Callable[[Subject], Sequence[bytes]] | None = None
     write: Callable[[Subject, bytes], None] | None = None
-    exists: Callable[[Subject], bool] = lambda _: True
 
 
 _VOLTAGE: Final = signed(2, scale=0.01, not_available=0x7FFF)
@@ -157,15 +149,12 @@ def _row[Subject, Value](
     payload: Payload[Value],
     get: Callable[[Subject], Value],
     put: Callable[[Subject, Value], None] | None = None,
-    *,
-    exists: Callable[[Subject], bool] = lambda _: True,
 ) -> Register[Subject]:
     return Register(
         id=number,
         name=name,
         read=lambda subject: (payload.encode(get(subject)),),
         write=None if put is None else _writer(payload, put),
-        exists=exists,
     )
 
 
@@ -240,12 +229,6 @@ def _set_instant_readout(device: Device, on: float | None) -> None:
     device.identity.instant_readout_on = bool(on)
 
 
-def _set_pre_alarm(device: Device, voltage: float | None) -> None:
-    if not LOWEST_PRE_ALARM <= _given(voltage) <= HIGHEST_PRE_ALARM:
-        raise ValueError("Outside the limits.")
-    device.pre_alarm_cell_voltage = voltage
-
-
 def _cells(battery: OneBattery) -> list[bytes]:
     cells = enumerate(battery.cell_voltages, FIRST_CELL)
     return [_ONE_CELL.encode((battery.number, cell, voltage)) for cell, voltage in cells]
@@ -254,8 +237,8 @@ def _cells(battery: OneBattery) -> list[bytes]:
 def batteries(bms: SmallBms) -> list[OneBattery]:
     """Return the batteries that the BMS found when it started, in the order of the bank."""
     everything = range(len(bms.bank.batteries))
-    missing = bms.faults.unplugged_battery if bms.detected.batteries < len(everything) else None
-    return [OneBattery(bms=bms, index=index) for index in everything if index != missing]
+    missing = bms.faults.unplugged if bms.detected.batteries < len(everything) else ()
+    return [OneBattery(bms=bms, index=index) for index in everything if index not in missing]
 
 
 def _all_cells(device: Device) -> list[bytes]:
@@ -264,7 +247,7 @@ def _all_cells(device: Device) -> list[bytes]:
 
 IDENTITY: Final[tuple[Register[Device], ...]] = (
     _of_identity(0x0100, "product id", _PRODUCT_ID, lambda identity: (0, identity.product_id, 0)),
-    _of_identity(0x0102, "firmware version", _FIRMWARE, lambda _: FIRMWARE_REVISION),
+    _of_bms(0x0102, "firmware version", _FIRMWARE, lambda bms: bms.firmware_version),
     _of_identity(0x010A, "serial number", _SERIAL_NUMBER, lambda identity: identity.serial_number),
     _of_identity(0x010B, "model name", _NAME, lambda _: MODEL_NUMBER),
     _of_identity(0x010C, "custom name", _NAME, lambda identity: identity.name),
@@ -291,7 +274,7 @@ STATUS: Final[tuple[Register[Device], ...]] = (
     _of_bms(0x0FFF, "SoC", _STATE_OF_CHARGE, lambda bms: bms.monitor.state_of_charge, _set_state_of_charge),
     _of_bms(0x0FFE, "time to go", _MINUTES, lambda bms: bms.time_remaining),
     _of_bms(0xEEFF, "consumed Ah", _AMPERE_HOURS, lambda bms: DRAWN * bms.monitor.consumed_ah),
-    _of_bms(0xEDEC, "battery temperature", _TEMPERATURE, lambda bms: bms.bank_page().highest_temperature),
+    _of_bms(0xEDEC, "battery temperature", _TEMPERATURE, lambda bms: bms.record_temperature),
 )
 
 BATTERY: Final[tuple[Register[Device], ...]] = (
@@ -331,14 +314,7 @@ SETTINGS: Final[tuple[Register[Device], ...]] = (
     # Which of the two a device has is not known: this one has both.
     _setting(0x1008, "discharge floor", _LEVEL, SettingKey.DISCHARGE_FLOOR),
     _setting(0x210B, "discharge floor, elsewhere", _LEVEL, SettingKey.DISCHARGE_FLOOR),
-    _row(
-        0xEC85,
-        "pre-alarm cell voltage",
-        _CELL_VOLTAGE,
-        lambda device: device.pre_alarm_cell_voltage,
-        _set_pre_alarm,
-        exists=lambda device: device.pre_alarm_cell_voltage is not None,
-    ),
+    _setting(0xEC85, "pre-alarm cell voltage", _CELL_VOLTAGE, SettingKey.PRE_ALARM_CELL_VOLTAGE),
 )
 
 ACTIONS: Final[tuple[Register[Device], ...]] = (

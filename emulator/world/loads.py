@@ -1,13 +1,16 @@
 """What takes current from the bank."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 from emulator.world.schedule import DutyCycle, Timetable
 
-# Below it a load that draws constant power takes no more current: its converter has given up. Assumed.
-LOWEST_VOLTAGE: Final = 6.0  # V, of a 12 V system
+# Assumed: the converter of a load that draws constant power gives up below the first voltage, and starts again when the
+# battery would carry it above the second. V, of a 12 V system.
+LOWEST_VOLTAGE: Final = 6.0
+RESTART_VOLTAGE: Final = 10.0
 
 
 class Draw(StrEnum):
@@ -33,30 +36,62 @@ class LoadSpec:
     every: float = 0.0
 
 
+class Demand(NamedTuple):
+    """What loads draw: a current in A, a power in W, and a conductance in S."""
+
+    current: float = 0.0
+    power: float = 0.0
+    conductance: float = 0.0
+
+    def at(self, voltage: float) -> float:
+        """Return the current in A at a voltage in V above 0."""
+        return self.current + self.power / voltage + self.conductance * voltage
+
+
+NO_DEMAND: Final = Demand()
+
+
+def total(demands: Iterable[Demand]) -> Demand:
+    """Return what all draw together."""
+    return Demand(*map(sum, zip(*demands, strict=True)))
+
+
 class Load:
-    """A load in the world. efficiency: of what stands between the bank and it; phase: of its duty cycle, 0 to 1."""
+    """A load in the world. efficiency: of what stands between the bank and it; phase: of its duty cycle, 0 to 1.
+
+    tripped: whether its converter has given up.
+    """
 
     def __init__(self, spec: LoadSpec, *, efficiency: float = 1.0, factor: float = 1.0, phase: float = 0.0) -> None:
         self.spec = spec
         self.name = spec.name
         self._efficiency = efficiency
-        self._lowest_voltage = LOWEST_VOLTAGE * factor
+        self.tripped = False
+        self.lowest_voltage = LOWEST_VOLTAGE * factor
+        self.restart_voltage = RESTART_VOLTAGE * factor
         self._cycle = DutyCycle(on=spec.on, every=spec.every, phase=phase * spec.every) if spec.every else None
 
     def runs(self, moment: float) -> bool:
         """Return whether its own switch is on."""
         return self._cycle is None or self._cycle.is_on(moment)
 
-    def current(self, moment: float, voltage: float) -> float:
-        """Return the current in A that it takes while it runs."""
+    def demand(self, moment: float) -> Demand:
+        """Return what it draws while it runs."""
         amount = self.spec.amount.value(moment)
         match self.spec.draw:
             case Draw.POWER:
-                return amount / self._efficiency / voltage if voltage >= self._lowest_voltage else 0.0
+                return Demand(power=amount / self._efficiency)
             case Draw.CURRENT:
-                return amount
+                return Demand(current=amount)
             case Draw.RESISTANCE:
-                return max(voltage, 0.0) / amount
+                return Demand(conductance=1 / amount)
+
+    def current(self, moment: float, voltage: float) -> float:
+        """Return the current in A that it takes while it runs. Nothing draws from 0 V."""
+        demand = self.demand(moment)
+        if voltage <= 0 or (demand.power and voltage < self.lowest_voltage):
+            return 0.0
+        return demand.at(voltage)
 
     def until_change(self, moment: float) -> float | None:
         """Return the seconds until it draws something else by itself."""

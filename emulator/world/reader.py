@@ -64,6 +64,7 @@ def read_world(fields: Fields, start: datetime, temperature: DailyCurve, system_
         switches=switches,
         loads=fields.list("loads", lambda node: _load(node, taken, for_loads, switches)),
         chargers=fields.list("chargers", lambda node: _charger(node, taken, for_chargers, factor)),
+        fuse=fields.get("fuse", number(1, 100_000), None),
     )
 
 
@@ -84,6 +85,7 @@ class _Names:
 
 _OUTPUTS: Final = {
     SwitchKind.BATTERY_PROTECT: Output.LOAD,
+    SwitchKind.SMART_BATTERY_PROTECT: Output.LOAD,
     SwitchKind.CYRIX_LI_LOAD: Output.LOAD,
     SwitchKind.INVERTER: Output.LOAD,
     SwitchKind.CYRIX_LI_CHARGE: Output.CHARGER,
@@ -156,6 +158,7 @@ def _starter_battery(node: Node) -> StarterBatterySpec:
 
 _SWITCHES: Final[dict[SwitchKind, Callable[[Fields, SwitchSpec, float], SwitchSpec]]] = {
     SwitchKind.BATTERY_PROTECT: _battery_protect,
+    SwitchKind.SMART_BATTERY_PROTECT: _battery_protect,
     SwitchKind.INVERTER: _inverter,
     SwitchKind.CYRIX_LI_CT: _cyrix_li_ct,
 }

@@ -36,8 +36,8 @@ STARTER_BATTERY: Final = StarterBatterySpec()
 class SwitchSpec:
     """A switch of its own between an output and what follows it.
 
-    disconnects and reconnects are for a BatteryProtect, in V of a 12 V system; wiring, efficiency and idle_power in W
-    for an inverter; starter_battery for a Cyrix-Li-ct.
+    disconnects and reconnects are for a BatteryProtect, smart or not, in V of a 12 V system; wiring, efficiency and
+    idle_power in W for an inverter; starter_battery for a Cyrix-Li-ct.
     """
 
     name: str
@@ -52,7 +52,10 @@ class SwitchSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class WorldSpec:
-    """Everything around the bank. clouds: the mean cover, 0 to 1. temperature: °C around the batteries over the day."""
+    """Everything around the bank. clouds: the mean cover, 0 to 1. temperature: °C around the batteries over the day.
+
+    fuse: A of the main fuse, None = as the batteries need it.
+    """
 
     place: Place
     start: datetime
@@ -61,6 +64,7 @@ class WorldSpec:
     switches: tuple[SwitchSpec, ...] = ()
     loads: tuple[LoadSpec, ...] = ()
     chargers: tuple[ChargerSpec, ...] = ()
+    fuse: float | None = None
 
     @property
     def all_loads(self) -> tuple[LoadSpec, ...]:
@@ -85,7 +89,7 @@ def _idle_loads(switches: Iterable[SwitchSpec]) -> Iterable[LoadSpec]:
 def build_switch(spec: SwitchSpec, factor: float) -> Switch:
     """Return a switch as it runs. factor: how many times 12 V the system has."""
     match spec.kind:
-        case SwitchKind.BATTERY_PROTECT:
+        case SwitchKind.BATTERY_PROTECT | SwitchKind.SMART_BATTERY_PROTECT:
             return BatteryProtect(spec.name, factor=factor, disconnects=spec.disconnects, reconnects=spec.reconnects)
         case SwitchKind.INVERTER:
             return Inverter(spec.name, factor=factor, wiring=WIRINGS[spec.wiring])

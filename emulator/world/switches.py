@@ -18,6 +18,7 @@ PROTECT_RECONNECTS: Final = 12.0
 PROTECT_TOO_HIGH: Final = 16.0
 PROTECT_DISCONNECT_SECONDS: Final = 90.0  # at once if the BMS asks for it
 PROTECT_RECONNECT_SECONDS: Final = 30.0
+PROTECT_SHORT_CIRCUIT: Final = 600.0  # A, assumed: above it, it opens at once, and stays open until it is switched off
 
 # Cyrix-Li-Load.
 LI_LOAD_SECONDS: Final = 30.0
@@ -48,6 +49,7 @@ class SwitchKind(StrEnum):
     """What a scenario can put between an output and what obeys it."""
 
     BATTERY_PROTECT = "battery-protect"
+    SMART_BATTERY_PROTECT = "smart-battery-protect"
     CYRIX_LI_LOAD = "cyrix-li-load"
     INVERTER = "inverter"
     CYRIX_LI_CHARGE = "cyrix-li-charge"
@@ -72,6 +74,10 @@ WIRINGS: Final[dict[str, Wiring]] = {
         Wiring(name="inverting-cable", output=Output.LOAD, how="an inverting remote on-off cable of a VE.Bus inverter"),
         Wiring(name="charger-output", output=Output.CHARGER, how="its remote terminal hangs on the charger output"),
         Wiring(name="ve-direct-cable", output=Output.CHARGER, how="a VE.Direct non-inverting remote on-off cable"),
+        Wiring(
+            name="skylla-tg-cable", output=Output.CHARGER, how="the non-inverting remote on-off cable of a Skylla TG"
+        ),
+        Wiring(name="skylla-i-cable", output=Output.CHARGER, how="the remote on-off cable of a Skylla-i"),
         Wiring(name="nothing", output=None, how="straight at the bank, and switched by nobody"),
     )
 }
@@ -82,13 +88,14 @@ class Situation:
     """What a switch sees.
 
     signal: its output of the BMS. voltage: V at the bank. other_voltage: V on its other side. powered: whether a
-    charger there has power.
+    charger there has power. current: A that the loads behind it take.
     """
 
     signal: bool
     voltage: float
     other_voltage: float = 0.0
     powered: bool = False
+    current: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +200,10 @@ class Direct(Switch):
 
 
 class BatteryProtect(Switch):
-    """A BatteryProtect: opens with the output, on a voltage that is too low for long, and on one that is too high."""
+    """A BatteryProtect: opens with the output, on a voltage that is too low for long, and on one that is too high.
+
+    It opens on a short circuit, too, which it remembers as an attempt.
+    """
 
     output = Output.LOAD
 
@@ -211,6 +221,15 @@ class BatteryProtect(Switch):
         self._too_high = PROTECT_TOO_HIGH * factor
 
     @override
+    def settle(self, situation: Situation) -> None:
+        if not situation.signal:
+            self.state = OPEN
+        elif self.state.closed and situation.current > PROTECT_SHORT_CIRCUIT:
+            self.state = replace(OPEN, attempts=1)
+        else:
+            super().settle(situation)
+
+    @override
     def _must_open(self, situation: Situation) -> bool:
         return not situation.signal or situation.voltage > self._too_high
 
@@ -218,7 +237,7 @@ class BatteryProtect(Switch):
     def _waits(self, situation: Situation) -> bool:
         if self.state.closed:
             return situation.voltage < self._disconnects
-        return situation.signal and self._reconnects <= situation.voltage <= self._too_high
+        return not self.state.attempts and situation.signal and self._reconnects <= situation.voltage <= self._too_high
 
     @override
     def _patience(self) -> float:

@@ -1,25 +1,41 @@
 """What is around the bank: loads and chargers that obey the outputs of the BMS (M-O5), sun, clouds and temperature."""
 
-from collections.abc import Hashable, Iterable, Mapping
+from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from math import floor
+from math import floor, sqrt
 from random import Random
 from typing import Final
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_object
+from emulator.bms.state import JsonObject, JsonValue, get_bool, get_list, get_object, get_strs
 from emulator.world.chargers import Charger, ChargerState, Stage
 from emulator.world.circuit import Balance, Line, Source, balance
-from emulator.world.loads import Load, LoadSpec
+from emulator.world.fuse import Fuse, FuseState
+from emulator.world.loads import NO_DEMAND, Demand, Load, LoadSpec, total
 from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec, build_switch
 from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery
 from emulator.world.sun import Clouds, Panel, Sky
-from emulator.world.switches import WIRINGS, CyrixLiCharge, CyrixLiCt, Direct, Situation, Switch, SwitchState
+from emulator.world.switches import (
+    PROTECT_SHORT_CIRCUIT,
+    WIRINGS,
+    BatteryProtect,
+    CyrixLiCharge,
+    CyrixLiCt,
+    Direct,
+    Situation,
+    Switch,
+    SwitchState,
+)
 
 # How long the sun counts as standing still, in s.
 SUN_STEP: Final = 60.0
 TOLERANCE: Final = 1e-9
+# How near to each other two rounds must come, in V, and how many there may be, when a voltage is looked for.
+VOLTAGE_TOLERANCE: Final = 1e-5
+MOST_ROUNDS: Final = 200
+# What counts as long enough to say that a battery carries a load, in s.
+LONG: Final = 300.0
 
 
 class UnknownItemError(ValueError):
@@ -52,6 +68,8 @@ class WorldCheckpoint:
     switches: tuple[SwitchState, ...]
     chargers: tuple[ChargerState, ...]
     starters: tuple[tuple[float, float, float], ...]
+    tripped: tuple[bool, ...]
+    fuse: FuseState
 
 
 class StarterSide:
@@ -82,8 +100,9 @@ class StarterSide:
 class World:
     """Loads, chargers and switches, running. elapsed is always in s since the start."""
 
-    def __init__(self, spec: WorldSpec, *, system_voltage: int, seed: str) -> None:
+    def __init__(self, spec: WorldSpec, *, system_voltage: int, seed: str, fuse: Fuse | None = None) -> None:
         self.spec = spec
+        self.fuse = fuse or Fuse()
         self.forced: dict[str, bool] = {}
         self._factor = system_voltage / SYSTEM_VOLTAGE
         self._sky = Sky(place=spec.place, start=spec.start, clouds=Clouds(mean=spec.clouds, seed=f"{seed}/clouds"))
@@ -92,10 +111,13 @@ class World:
         self.switches = self._build_switches()
         self.loads = tuple(self._build_load(load, seed) for load in spec.all_loads)
         self.chargers = tuple(Charger(charger, factor=self._factor) for charger in spec.chargers)
+        self._protects = [switch for switch in self.switches.values() if isinstance(switch, BatteryProtect)]
         self._starters = tuple(self._starter_sides())
         beyond = [charger for side in self._starters for charger in side.chargers]
         self._near_chargers = tuple(charger for charger in self.chargers if charger not in beyond)
         self._load_currents = [0.0] * len(self.loads)
+        self._giving_up: tuple[Load, ...] = ()
+        self._bank_current = 0.0
 
     def _build_switches(self) -> dict[str, Switch]:
         switches = {spec.name: build_switch(spec, self._factor) for spec in self.spec.switches}
@@ -128,6 +150,8 @@ class World:
         return (
             tuple([switch.conditions for switch in self.switches.values()]),
             tuple([charger.conditions for charger in self.chargers]),
+            tuple([load.tripped for load in self.loads]),
+            self.fuse.blown,
         )
 
     def next_change(self, elapsed: float) -> float | None:
@@ -137,6 +161,9 @@ class World:
         changes += [charger.until_change(moment) for charger in self.chargers]
         changes += [charger.next_timer() for charger in self.chargers]
         changes += [switch.next_timer() for switch in self.switches.values()]
+        changes.append(self.fuse.until_blown(self._bank_current))
+        if self._giving_up or any(self._behind(switch) > PROTECT_SHORT_CIRCUIT for switch in self._protects):
+            changes.append(0.0)
         return min([change for change in changes if change is not None], default=None)
 
     def status(self, elapsed: float) -> tuple[ItemStatus, ...]:
@@ -217,6 +244,8 @@ class World:
 
     def flow(self, elapsed: float, bms: SmallBms, seconds: float) -> float:
         """Return the current in A that goes into the bank over the coming seconds."""
+        if self.fuse.blown:
+            return self._flow_nowhere(elapsed)
         bank = _bank_line(bms, seconds)
         voltage = bms.bank.voltage
         chargers, line = list(self._near_chargers), bank
@@ -229,16 +258,73 @@ class World:
                 joined.append((side, starter))
             else:
                 side.settled(starter, self._supply(side.chargers, starter, 0.0, elapsed, side.voltage).voltage)
-        # What draws or gives constant power depends on the voltage that it makes: the second round comes close enough.
-        for _ in range(2):
-            found = self._supply(chargers, line, self._draw(elapsed, voltage), elapsed, voltage)
-            voltage = found.voltage
+        voltage = self._meet(chargers, line, elapsed, max(voltage, bank.voltage(0.0)))
         for side, starter in joined:
-            side.settled(starter, found.voltage)
-        return bank.current(found.voltage)
+            side.settled(starter, voltage)
+        self._bank_current = bank.current(voltage)
+        return self._bank_current
+
+    def _flow_nowhere(self, elapsed: float) -> float:
+        """Do without the bank, whose fuse has blown: what hangs on it has no supply, whoever could charge it."""
+        for charger in self._near_chargers:
+            charger.current = 0.0
+        for side in self._starters:
+            starter = side.line(0.0)
+            side.settled(starter, self._supply(side.chargers, starter, 0.0, elapsed, side.voltage).voltage)
+        self._load_currents = [0.0] * len(self.loads)
+        self._giving_up, self._bank_current = (), 0.0
+        return 0.0
+
+    def _meet(self, chargers: Sequence[Charger], line: Line, elapsed: float, voltage: float) -> float:
+        """Return the voltage in V at which batteries and chargers meet the loads, from one that is not below it.
+
+        Where there is none, converters give up, the largest first.
+        """
+        moment = self._moment(elapsed)
+        demands = [load.demand(moment) if self._runs(load, moment) else NO_DEMAND for load in self.loads]
+        given_up: list[Load] = []
+        while True:
+            found = self._voltage_for(chargers, line, total(demands), elapsed, voltage)
+            largest = max(range(len(demands)), key=lambda number: demands[number].power, default=0)
+            if not demands or not demands[largest].power or found >= self.loads[largest].lowest_voltage:
+                break
+            demands[largest] = NO_DEMAND
+            given_up.append(self.loads[largest])
+        self._giving_up = tuple(given_up)
+        self._load_currents = self._shares(demands, line, chargers, found)
+        return max(found, 0.0)
+
+    def _voltage_for(
+        self, chargers: Sequence[Charger], line: Line, demand: Demand, elapsed: float, voltage: float
+    ) -> float:
+        """Return the voltage in V at which a demand is met; 0 or less if there is none.
+
+        What draws or gives constant power depends on the voltage that it makes. From above, the voltage comes nearer
+        with each round, or falls below what any load could use.
+        """
+        if demand.conductance:
+            line = line.beside(Line(demand.conductance, 0.0))
+        for _ in range(MOST_ROUNDS):
+            drawn = demand.current + demand.power / voltage
+            before, voltage = voltage, self._supply(chargers, line, drawn, elapsed, voltage).voltage
+            if voltage <= 0 or abs(voltage - before) < VOLTAGE_TOLERANCE:
+                return voltage
+        return 0.0
+
+    def _shares(
+        self, demands: Sequence[Demand], line: Line, chargers: Sequence[Charger], voltage: float
+    ) -> list[float]:
+        """Return the current in A of every load. At 0 V they share what comes out of a short circuit."""
+        if voltage > 0:
+            return [demand.at(voltage) for demand in demands]
+        wanted = sum(demand.current for demand in demands)
+        shorted = sum(charger.current for charger in chargers) - line.current(0.0)
+        return [demand.current * (shorted / wanted) if wanted else 0.0 for demand in demands]
 
     def advance(self, elapsed: float, bms: SmallBms, seconds: float) -> None:
         """Let the seconds pass that the bank has just gone through, and react to where they ended."""
+        self.fuse.advance(self._bank_current, seconds)
+        self._trip(elapsed, bms)
         for side in self._starters:
             side.advance(seconds)
         for situation, switch in self._situations(elapsed, bms):
@@ -248,6 +334,29 @@ class World:
         for side in self._starters:
             for charger in side.chargers:
                 charger.advance(side.voltage, seconds)
+
+    def _trip(self, elapsed: float, bms: SmallBms) -> None:
+        """Let converters give up, and start again once the battery would carry them for long, or they were off.
+
+        So none of them flickers: what would make it give up again does not let it start.
+        """
+        moment = self._moment(elapsed)
+        for load in self._giving_up:
+            load.tripped = True
+        for load in self.loads:
+            if load.tripped and load not in self._giving_up:
+                demand = load.demand(moment)
+                load.tripped = (
+                    self._runs_by_itself(load, moment) and demand.power > 0 and not self._carries(load, demand, bms)
+                )
+
+    def _carries(self, load: Load, demand: Demand, bms: SmallBms) -> bool:
+        """Return whether the bank alone would carry a load that has given up, also after some minutes."""
+        line = _bank_line(bms, LONG)
+        rest = line.voltage(-sum(self._load_currents))
+        # The greater solution of V = rest - power / V / conductance, if there is one.
+        square = rest * rest - 4 * demand.power / line.conductance
+        return square > 0 and (rest + sqrt(square)) / 2 >= load.restart_voltage
 
     def _situations(self, elapsed: float, bms: SmallBms) -> Iterable[tuple[Situation, Switch]]:
         outputs, voltage = bms.outputs, bms.bank.voltage
@@ -259,9 +368,15 @@ class World:
                     voltage=voltage,
                     other_voltage=others.get(switch.name, 0.0),
                     powered=isinstance(switch, CyrixLiCharge) and self._powered(switch, elapsed),
+                    current=self._behind(switch) if isinstance(switch, BatteryProtect) else 0.0,
                 ),
                 switch,
             )
+
+    def _behind(self, switch: Switch) -> float:
+        """Return the current in A that the loads behind a switch take."""
+        flows = zip(self.loads, self._load_currents, strict=True)
+        return sum(current for load, current in flows if load.spec.follows == switch.name)
 
     def _powered(self, switch: CyrixLiCharge, elapsed: float) -> bool:
         moment = self._moment(elapsed)
@@ -288,14 +403,10 @@ class World:
             charger.current = current
         return found
 
-    def _draw(self, elapsed: float, voltage: float) -> float:
-        moment = self._moment(elapsed)
-        self._load_currents = [
-            load.current(moment, voltage) if self._runs(load, moment) else 0.0 for load in self.loads
-        ]
-        return sum(self._load_currents)
-
     def _runs(self, load: Load, moment: float) -> bool:
+        return not load.tripped and not self.fuse.blown and self._runs_by_itself(load, moment)
+
+    def _runs_by_itself(self, load: Load, moment: float) -> bool:
         if not self.switches[load.spec.follows].closed:
             return False
         forced = self.forced.get(load.name)
@@ -324,6 +435,8 @@ class World:
             tuple([switch.state for switch in self.switches.values()]),
             tuple([charger.state for charger in self.chargers]),
             tuple([(side.battery.charge, side.voltage, side.current) for side in self._starters]),
+            tuple([load.tripped for load in self.loads]),
+            self.fuse.state,
         )
 
     def restore(self, checkpoint: WorldCheckpoint) -> None:
@@ -334,6 +447,9 @@ class World:
             charger.state = charger_state
         for side, (charge, voltage, current) in zip(self._starters, checkpoint.starters, strict=True):
             side.battery.charge, side.voltage, side.current = charge, voltage, current
+        for load, tripped in zip(self.loads, checkpoint.tripped, strict=True):
+            load.tripped = tripped
+        self.fuse.state = checkpoint.fuse
 
     def save(self) -> dict[str, JsonValue]:
         """Return everything that changes as JSON."""
@@ -342,6 +458,8 @@ class World:
             "chargers": {charger.name: charger.save() for charger in self.chargers},
             "starter_batteries": {side.switch.name: side.battery.save() for side in self._starters},
             "forced": dict(self.forced),
+            "tripped": [load.name for load in self.loads if load.tripped],
+            "fuse": self.fuse.save(),
         }
 
     def load(self, data: JsonObject) -> None:
@@ -352,6 +470,12 @@ class World:
         _load_items(get_object(data, "starter_batteries"), batteries)
         forced, names = get_object(data, "forced"), self.forceable
         self.forced = {name: get_bool(forced, name) for name in forced if name in names}
+        # Neither was there in an earlier version.
+        tripped = get_strs(data, "tripped", len(get_list(data, "tripped"))) if "tripped" in data else ()
+        for load in self.loads:
+            load.tripped = load.name in tripped
+        if "fuse" in data:
+            self.fuse.load(get_object(data, "fuse"))
 
 
 def _load_items(data: JsonObject, items: Mapping[str, Switch | Charger | StarterBattery]) -> None:

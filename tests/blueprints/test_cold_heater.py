@@ -5,10 +5,12 @@ from typing import Final
 
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
+import numpy as np
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_mock_service
 
 from custom_components.smallbms_ng.const import CONF_KEY
+from emulator.bms.bms import ShownTemperature
 from emulator.snapshot import IoField
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.integration.bench import Bench, a_bench
@@ -242,6 +244,41 @@ def inputs_of(bench: Bench) -> dict[str, object]:
 async def test_heats_a_bank_with_the_pin(bench: Bench, owner: Owner) -> None:
     await owner.use(BLUEPRINT, inputs_of(bench))
     assert owner.state(HEATER) == "on"
+
+
+@pytest.mark.parametrize("shown", ShownTemperature)
+async def test_heats_whichever_temperature_the_bms_shows(
+    hass: HomeAssistant, radio: Radio, owner: Owner, shown: ShownTemperature
+) -> None:
+    """Some batteries are warm already, while the coldest forbids charging; and nobody heats a bank that is warm."""
+    bms = make_bms(FOUR_AS_24V, temperature=12)
+    bms.shown_temperature = shown
+    async with a_bench(Bench(hass, radio, bms=bms)) as bench:
+        await bench.load()
+        await owner.use(BLUEPRINT, inputs_of(bench))
+        seen = []
+        for coldest in (12.0, 4.0, 5.5, 9.0, 11.0):
+            bms.bank.temperature = np.array([coldest, 12.0, 12.0, 12.0])
+            bms.refresh()
+            for _ in range(12):
+                await bench.wait(MINUTE)
+            seen.append(owner.state(HEATER))
+        assert seen[:3] == ["off", "on", "on"]
+        assert seen[-1] == "off"
+
+
+async def test_never_heats_far_beyond_what_is_warm(hass: HomeAssistant, radio: Radio, owner: Owner) -> None:
+    """Even where one battery stays cold: it may be the only one that the heater does not reach."""
+    bms = make_bms(FOUR_AS_24V, temperature=2)
+    async with a_bench(Bench(hass, radio, bms=bms)) as bench:
+        await bench.load()
+        await owner.use(BLUEPRINT, inputs_of(bench))
+        assert owner.state(HEATER) == "on"
+        bms.bank.temperature = np.array([2.0, 21.0, 21.0, 21.0])
+        bms.refresh()
+        for _ in range(12):
+            await bench.wait(MINUTE)
+        assert owner.state(HEATER) == "off"
 
 
 async def test_with_the_pin_alone_silence_takes_longer(hass: HomeAssistant, radio: Radio, owner: Owner) -> None:

@@ -59,3 +59,13 @@ def charge_to(bms: SmallBms, voltage: float, *, limit: float, seconds: float, pa
     for _ in range(round(seconds / pace)):
         wanted = min(limit, max(0.0, bms.current_at(voltage, pace)))
         run(bms, pace, current=wanted if bms.outputs.charger else 0.0)
+
+
+def charge_fully(bms: SmallBms) -> None:
+    """Charge as a charger does at 0.3 C, until the BMS has seen a full charge by itself."""
+    capacity, voltage = bms.detected.capacity_ah, 14.2 * bms.detected.system_voltage / 12
+    before, elapsed = bms.history.synchronizations, 0
+    while bms.history.synchronizations == before:
+        assert elapsed < 12 * 3600, "was never full"
+        charge_to(bms, voltage, limit=0.3 * capacity, seconds=60, pace=15)
+        elapsed += 60

@@ -43,7 +43,8 @@ def test_current_at_is_the_inverse_of_terminal_voltage(layout: BankLayout) -> No
 def test_current_at_hits_the_voltage_at_the_end_of_the_step(layout: BankLayout) -> None:
     bank = make_bank(layout, soc=98)
     target = 3.45 * 4 * len(bank.layout.strings[0])
-    for seconds in (1.0, 10.0, 10.0, 30.0, 30.0, 30.0):
+    for longest in (1.0, 10.0, 10.0, *(30.0,) * 200):
+        seconds = min(longest, bank.longest_step(bank.current_at(target)))
         step(bank, bank.current_at(target, seconds), seconds)
         assert bank.voltage == pytest.approx(target, abs=0.02)
 
@@ -79,14 +80,28 @@ def test_strings_even_out_without_any_current_at_the_terminals() -> None:
     assert bank.string_currents.sum() == pytest.approx(0.0, abs=1e-6)
 
 
-def test_long_steps_do_not_make_strings_swing() -> None:
+def uneven_at_the_top() -> Bank:
     bank = make_bank(TWO_IN_PARALLEL, soc=99.5)
     bank.cells.charge = bank.cells.charge + np.repeat([2 * NAH_PER_AH, -2 * NAH_PER_AH], 4)
-    signs = []
-    for _ in range(50):
-        step(bank, 0.0, 60.0)
+    return bank
+
+
+def test_steps_as_long_as_they_may_be_do_not_make_strings_swing() -> None:
+    bank, signs, elapsed = uneven_at_the_top(), [], 0.0
+    while elapsed < 3600:
+        seconds = bank.longest_step(0.0)
+        step(bank, 0.0, seconds)
+        elapsed += seconds
         signs.append(bank.string_currents[0] <= 1e-3)
     assert all(signs), "the fuller string took charge from the emptier one"
+
+
+def test_long_steps_do_not_make_strings_swing() -> None:
+    bank = uneven_at_the_top()
+    step(bank, 0.0, 60.0)
+    for _ in range(50):
+        step(bank, 0.0, 60.0)
+        assert bank.string_currents[0] < 15, "of 260 A at the beginning"
 
 
 def test_step_size_hardly_matters_while_it_is_no_longer_than_it_may_be() -> None:
@@ -174,6 +189,44 @@ def test_m_b3_a_pulse_may_last_ten_seconds() -> None:
 def test_m_b2_more_than_the_pulse_current_is_too_much_at_once() -> None:
     bank = make_bank()
     step(bank, -201.0, 0.1)
+    assert bank.over_pulse
+
+
+OWN_CONSUMPTION = 0.003  # A (M-W1)
+
+
+@pytest.mark.parametrize(
+    ("current", "use"),
+    [
+        (30.0, CurrentUse.RECOMMENDED),
+        (-50.0, CurrentUse.RECOMMENDED),
+        (-100.0, CurrentUse.CONTINUOUS),
+        (100.0, CurrentUse.CONTINUOUS),
+        (-200.0, CurrentUse.PULSE),
+        (-200.1, CurrentUse.TOO_HIGH),
+    ],
+)
+def test_m_b3_what_the_bms_takes_does_not_count_against_the_limits(current: float, use: CurrentUse) -> None:
+    bank = make_bank()
+    bank.step(current=current, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=10.0)
+    assert bank.current_use is use
+
+
+@pytest.mark.parametrize("current", [-100.0, 100.0])
+def test_m_b2_exactly_1_c_may_flow_without_end(current: float) -> None:
+    bank = make_bank()
+    for _ in range(120):
+        bank.step(current=current, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=1.0)
+    assert not bank.over_pulse
+
+
+@pytest.mark.parametrize("seconds", [10.0, 1.0, 0.1, 0.3125])
+def test_m_b2_300_a_may_flow_for_exactly_10_s(seconds: float) -> None:
+    bank = make_bank(BankLayout.of("12.8/150"))
+    for _ in range(round(PULSE_SECONDS / seconds)):
+        bank.step(current=-300.0, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=seconds)
+    assert not bank.over_pulse
+    bank.step(current=-300.0, own_consumption=OWN_CONSUMPTION, ambient=20.0, seconds=0.1)
     assert bank.over_pulse
 
 

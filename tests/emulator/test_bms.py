@@ -6,11 +6,12 @@ from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
+import numpy as np
 import pytest
 
 from emulator.battery.cells import NAH_PER_AH
 from emulator.battery.layout import BankLayout
-from emulator.bms.bms import CONSUMPTION_LOW, CONSUMPTION_ON, SmallBms
+from emulator.bms.bms import CONSUMPTION_LOW, CONSUMPTION_ON, ShownTemperature, SmallBms
 from emulator.bms.codes import Code
 from emulator.bms.monitor import BalancerStatus
 from emulator.bms.outputs import Output
@@ -588,6 +589,61 @@ def test_saved_and_loaded_device_goes_on_as_if_nothing_had_been(
         assert loaded.conditions() == bms.conditions()
     assert loaded.save() == bms.save()
     assert loaded.snapshot() == bms.snapshot()
+
+
+@pytest.mark.parametrize("fault", ["cell", "bank", None])
+def test_one_battery_alone_shows_the_voltage_of_the_bank(fault: str | None) -> None:
+    bms = make_bms()
+    if fault == "cell":
+        bms.faults.cell_voltage_offsets[0, 0] = -0.5
+    if fault == "bank":
+        bms.faults.forced_bank_voltage = 9.5
+    run(bms, 60, current=-30)
+    page = bms.battery_page(0)
+    assert page is not None
+    assert page.voltage == pytest.approx(bms.status_page().voltage)
+
+
+def test_m_c7_a_low_bank_voltage_shows_what_it_waits_for() -> None:
+    bms = make_bms()
+    bms.faults.forced_bank_voltage = 10.0
+    bms.refresh()
+    assert bms.waiting == {Reason.LOW_BANK_VOLTAGE: 30.0}
+    run(bms, 12)
+    assert bms.waiting == {Reason.LOW_BANK_VOLTAGE: pytest.approx(18.0)}
+    assert bms.codes == set()
+    run(bms, 18)
+    assert bms.waiting == {}
+    assert bms.codes == {Code.A_B08}
+
+
+def test_what_else_is_waited_for() -> None:
+    bms = make_bms(TWO_IN_PARALLEL)
+    bms.faults.cell_voltage_offsets[0, 0] = 2.85 - float(bms.bank.cell_voltages[0])
+    run(bms, 5)
+    assert bms.waiting == {}, "the pre-alarm is on, but nothing will be switched off"
+    bms.faults.cell_voltage_offsets[0, 0] -= 0.1
+    bms.faults.unplugged = frozenset({1})
+    bms.begin_firmware_update()
+    bms.finish_firmware_update(ok=False)
+    run(bms, 10)
+    assert set(bms.waiting) == {Reason.LOW_CELL_VOLTAGE, Reason.BATTERY_COMMUNICATION, Reason.FIRMWARE_UPDATE}
+
+
+@pytest.mark.parametrize(
+    ("shown", "temperature"),
+    [(ShownTemperature.HOTTEST, 12), (ShownTemperature.COLDEST, 3), (ShownTemperature.MEAN, 6)],
+)
+def test_m_v7_which_temperature_is_shown_where_there_is_room_for_one(shown: ShownTemperature, temperature: int) -> None:
+    bms = make_bms(BankLayout.of("12.8/100", parallel=3))
+    bms.bank.temperature = np.array([4.0, 12.0, 3.0])
+    bms.shown_temperature = shown
+    bms.refresh()
+    assert bms.snapshot().temperature == temperature
+    bms.faults.unplugged = frozenset({0, 1, 2})
+    bms.refresh()
+    assert bms.snapshot().temperature is None
+    assert SmallBms.load(bms.save()).shown_temperature is shown
 
 
 def test_destroyed_outputs_stay_so_after_loading() -> None:

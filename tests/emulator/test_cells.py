@@ -115,8 +115,8 @@ def test_cells_discharge_themselves_each_at_its_rate() -> None:
 
 
 def uneven_cells() -> Cells:
-    """Return nearly full cells, the first with more in it than the others."""
-    cells = Cells.build(ONE_12V, state_of_charge=99.5, random=Random(1))
+    """Return full cells, the first with more in it than the others."""
+    cells = Cells.build(ONE_12V, state_of_charge=100.1, random=Random(1))
     cells.charge = cells.charge + np.array([1, 0, 0, 0]) * NAH_PER_AH
     return cells
 
@@ -175,8 +175,10 @@ def test_cold_cells_resist_more() -> None:
     cells.warm(np.array([-10.0]))
     cold = cells.resistance
     cells.warm(np.array([25.0]))
-    assert np.all(cold > 1.5 * cells.resistance)
+    assert cold / cells.resistance == pytest.approx(np.full(4, 3.0), rel=0.02)
     assert cells.resistance.tolist() == cells.nominal_resistance.tolist()
+    cells.warm(np.array([45.0]))
+    assert np.all(cells.resistance < 0.7 * cells.nominal_resistance)
 
 
 def test_restoring_a_copy_goes_back() -> None:

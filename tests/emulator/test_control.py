@@ -9,6 +9,7 @@ import pytest
 
 from emulator.bms.bms import SmallBms
 from emulator.bms.leds import Led
+from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import SettingKey
 from emulator.bms.state import JsonObject, JsonValue
 from emulator.control import ROUTES, Control, Route
@@ -253,6 +254,58 @@ async def test_mode_and_remote(client: Client) -> None:
     assert await client.post("/remote", {"joined": True}) == {"on": True}
     await client.refused("/mode", {"on": 1})
     await client.refused("/remote", {"l_voltage": -1})
+
+
+@pytest.mark.parametrize(
+    ("body", "remote"),
+    [
+        ({"loop": True}, WIRE_LOOP),
+        ({"loop": True, "switch": True}, SWITCHED_LOOP),
+        ({"h": "plus"}, Remote(h_voltage=Wire.PLUS)),
+        ({"l": "minus", "switch": False}, Remote(l_voltage=Wire.MINUS, switch=False)),
+        ({"h": 70}, Remote(h_voltage=70.0)),
+        ({"h": None}, OPEN),
+    ],
+)
+async def test_remote_terminals_as_wires(client: Client, body: JsonObject, remote: Remote) -> None:
+    await client.post("/remote", body)
+    assert client.bms.remote == remote
+
+
+async def test_the_switch_of_the_remote_terminals(client: Client) -> None:
+    assert await client.post("/remote", {"h": "plus", "switch": True}) == {"on": True}
+    assert await client.post("/remote", {"switch": False}) == {"on": False}
+    assert not client.bms.outputs.load
+    assert await client.post("/remote", {"switch": True}) == {"on": True}
+    assert client.bms.remote == Remote(h_voltage=Wire.PLUS, switch=True)
+
+
+@pytest.mark.parametrize("wrong", [{"h": "battery"}, {"h": 70.1}, {"l": True}, {"switch": 1}])
+async def test_terminals_that_cannot_be(client: Client, wrong: JsonObject) -> None:
+    await client.refused("/remote", wrong)
+    assert client.bms.remote == WIRE_LOOP
+
+
+async def test_the_temperature_that_is_shown(client: Client) -> None:
+    assert (await client.get("/state/radio"))["temperature"] == "hottest"
+    await client.post("/radio", {"temperature": "coldest"})
+    assert (await client.get("/state/radio"))["temperature"] == "coldest"
+    await client.refused("/radio", {"temperature": "warm", "bluetooth_enabled": False})
+    assert client.bms.bluetooth_enabled
+    assert client.bms.shown_temperature == "coldest"
+
+
+async def test_the_firmware_of_a_battery(client: Client) -> None:
+    assert await client.post("/firmware/begin", {"battery": 1}) == {"firmware": "updating"}
+    await client.refused("/firmware/begin", {"battery": 1})
+    await client.post("/firmware/finish", {"ok": True})
+    assert client.bms.bank.batteries[0].firmware_version == "v1.03"
+    await client.refused("/firmware/begin", {"battery": 2})
+
+
+async def test_what_is_waited_for(client: Client) -> None:
+    await client.post("/faults/cell-low")
+    assert await client.get("/state/waiting") == {"low_cell_voltage": 30.0}
 
 
 async def test_state_of_charge(client: Client) -> None:

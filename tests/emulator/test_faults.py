@@ -1,7 +1,8 @@
 """Faults by name."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 import json
+from pathlib import Path
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,13 +10,15 @@ import pytest
 
 from emulator.bms.bms import SmallBms
 from emulator.bms.codes import Code
-from emulator.bms.remote import Remote
+from emulator.bms.remote import Remote, Wire
 from emulator.bms.rules import Permission, Reason
 from emulator.device import EmulatedDevice
 from emulator.radio_faults import RadioFaults
+from emulator.rig import Rig
 from emulator.simulation.faults import FAULTS, FaultBoard, FaultError, SharedSlots
 from emulator.simulation.simulation import Simulation
 
+from .rigs import Proxies, bench
 from .scenarios import scenario, simulation
 
 ASKED_FOR = {
@@ -198,6 +201,33 @@ def test_the_wire_that_comes_back_is_the_one_that_was_there() -> None:
     faults.clear("remote-open")
     assert running.bms.remote == Remote(h_voltage=5.0)
     assert running.bms.system_on
+
+
+def test_m_c2_a_cable_that_is_out_hides_every_battery_behind_it() -> None:
+    running = simulation(bank="bank: {model: 12.8/100, parallel: 4, state_of_charge: 50}")
+    faults = board(running)
+    faults.apply("cable-unplugged", "3")
+    assert [running.bms.battery_page(number) is None for number in range(4)] == [False, False, True, True]
+    assert running.bms.codes == {Code.W_B05}
+    assert running.bms.current is None
+    running.bms.power_cycle()
+    assert running.bms.codes == {Code.E_B05}
+    assert running.bms.detected.batteries == 2
+    faults.clear("cable-unplugged")
+    assert running.bms.codes == set()
+    assert running.bms.detected.batteries == 4
+
+
+async def test_the_wire_that_comes_back_after_a_restart_is_that_of_the_scenario(tmp_path: Path) -> None:
+    wired = replace(bench(), remote=Remote(h_voltage=Wire.PLUS))
+    file = tmp_path / "state.json"
+    before = Rig(wired, make_proxy=Proxies().make, state_file=file)
+    before.stations[0].faults.apply("remote-open")
+    before.save()
+    after = Rig(wired, make_proxy=Proxies().make, state_file=file).stations[0]
+    assert not after.bms.system_on
+    after.faults.clear("remote-open")
+    assert after.bms.remote == Remote(h_voltage=Wire.PLUS)
 
 
 @pytest.mark.parametrize("name", ["bank-voltage-low", "bank-voltage-high"])

@@ -2,11 +2,12 @@
 
 import pytest
 
-from emulator.bms.firmware import RETRY_SECONDS, FirmwareState, FirmwareUpdateError
+from emulator.bms.bms import SmallBms
+from emulator.bms.firmware import RETRY_SECONDS, FirmwareState, FirmwareUpdateError, next_version
 from emulator.bms.outputs import Output
 from emulator.bms.rules import Permission
 
-from .banks import make_bms, run
+from .banks import TWO_IN_PARALLEL, make_bms, run
 
 
 def test_m_x2_the_charger_output_floats_during_an_update_and_the_loads_stay_on() -> None:
@@ -62,13 +63,68 @@ def test_m_x2_every_failure_has_its_own_120_seconds() -> None:
         assert bms.outputs.is_high(Output.LOAD)
 
 
-def test_m_x2_no_new_attempt_is_possible_after_it() -> None:
+def test_m_x2_a_new_attempt_after_it_brings_the_loads_back_only_when_it_goes_well() -> None:
     bms = make_bms()
     bms.begin_firmware_update()
     bms.finish_firmware_update(ok=False)
     run(bms, 120)
-    with pytest.raises(FirmwareUpdateError):
+    shown = []
+    for ok in (False, True):
         bms.begin_firmware_update()
+        run(bms, 300)
+        shown.append(bms.outputs.load)
+        bms.finish_firmware_update(ok=ok)
+        shown.append(bms.outputs.load)
+    assert shown == [False, False, False, True]
+    assert bms.outputs.charger
+
+
+def test_m_x2_batteries_are_updated_one_by_one() -> None:
+    bms = make_bms(TWO_IN_PARALLEL)
+    bms.begin_firmware_update(battery=1)
+    run(bms, 60)
+    assert bms.outputs.load
+    assert not bms.outputs.charger
+    with pytest.raises(FirmwareUpdateError, match="under way"):
+        bms.begin_firmware_update(battery=0)
+    bms.finish_firmware_update(ok=True)
+    assert [battery.firmware_version for battery in bms.bank.batteries] == ["v1.02", "v1.03"]
+    assert bms.firmware_version == "v1.05"
+    bms.begin_firmware_update()
+    bms.finish_firmware_update(ok=True)
+    assert bms.firmware_version == "v1.06"
+
+
+def test_m_x2_a_battery_whose_update_failed_comes_first() -> None:
+    bms = make_bms(TWO_IN_PARALLEL)
+    bms.begin_firmware_update(battery=1)
+    bms.finish_firmware_update(ok=False)
+    with pytest.raises(FirmwareUpdateError, match="battery 2 has failed"):
+        bms.begin_firmware_update()
+    run(bms, RETRY_SECONDS)
+    assert not bms.outputs.load
+    loaded = SmallBms.load(bms.save())
+    loaded.begin_firmware_update(battery=1)
+    loaded.finish_firmware_update(ok=True)
+    assert loaded.outputs.load
+    assert loaded.bank.batteries[1].firmware_version == "v1.03"
+
+
+@pytest.mark.parametrize(("version", "following"), [("v1.05", "v1.06"), ("v1.99", "v2.00"), ("beta", "beta")])
+def test_the_version_after_an_update(version: str, following: str) -> None:
+    assert next_version(version) == following
+
+
+def test_there_is_no_battery_beyond_the_bank() -> None:
+    with pytest.raises(FirmwareUpdateError, match="no battery 2"):
+        make_bms().begin_firmware_update(battery=1)
+
+
+def test_m_x2_a_power_cycle_ends_an_update_that_failed() -> None:
+    bms = make_bms()
+    bms.begin_firmware_update()
+    bms.finish_firmware_update(ok=False)
+    run(bms, 120)
     bms.power_cycle()
     assert bms.firmware_state is FirmwareState.IDLE
     assert bms.outputs.is_high(Output.LOAD)

@@ -4,7 +4,7 @@ import pytest
 
 from emulator.bms.history import History
 
-from .banks import charge_to, make_bms, run
+from .banks import charge_fully, charge_to, make_bms, run
 
 
 def test_m_v5_a_new_history_is_empty() -> None:
@@ -64,11 +64,27 @@ def test_m_v5_a_small_swing_is_no_cycle() -> None:
 
 
 def test_m_v5_time_since_the_last_full_charge() -> None:
+    bms = make_bms(soc=99)
+    charge_fully(bms)
+    charged = bms.history.seconds_since_full
+    assert charged is not None
+    run(bms, 7200, current=-1)
+    assert bms.history.seconds_since_full == pytest.approx(charged + 7200)
+
+
+def test_m_v3_a_synchronization_by_hand_is_no_full_charge() -> None:
     bms = make_bms(soc=80)
-    assert bms.history.seconds_since_full is None
     bms.synchronize()
     run(bms, 7200, current=-1)
-    assert bms.history.seconds_since_full == pytest.approx(7200)
+    assert bms.history.seconds_since_full is None
+
+
+def test_m_v5_a_new_device_has_no_deepest_discharge() -> None:
+    bms = make_bms(soc=40)
+    run(bms, 3600, current=20)
+    assert bms.history.deepest_discharge_ah == 0
+    run(bms, 3600, current=-10)
+    assert bms.history.deepest_discharge_ah == pytest.approx(10, abs=0.01)
 
 
 def test_m_v5_extremes_of_voltage_and_cells() -> None:

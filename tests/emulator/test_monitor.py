@@ -189,6 +189,21 @@ def test_m_v3_balancer_is_unknown_until_the_first_full_charge() -> None:
     assert bms.bank_page().balancer_status is BalancerStatus.BALANCED
 
 
+def test_m_v3_balancer_stays_unknown_after_a_synchronization_by_hand() -> None:
+    bms = make_bms(soc=60)
+    bms.synchronize()
+    assert bms.bank_page().balancer_status is BalancerStatus.UNKNOWN
+
+
+def test_m_v3_a_synchronization_by_hand_does_not_make_a_full_charge_younger() -> None:
+    monitor = Monitor(capacity_ah=100, state_of_charge=97)
+    detect_for(monitor, 180)
+    advance(monitor, 29 * DAY, voltage=13.2)
+    monitor.synchronize()
+    advance(monitor, 2 * DAY, voltage=13.2)
+    assert monitor.balancer_status is BalancerStatus.UNKNOWN
+
+
 def test_m_v3_balancer_is_unknown_more_than_30_days_after_a_full_charge() -> None:
     monitor = Monitor(capacity_ah=100, state_of_charge=97)
     detect_for(monitor, 180)

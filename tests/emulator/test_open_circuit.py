@@ -11,10 +11,17 @@ CHARGES = np.linspace(-0.02, 1.15, 5000)
 @pytest.mark.parametrize(
     ("charge", "voltage"),
     # U_p(y) - U_n(x) of the paper, at the stoichiometries of that charge.
-    [(0.1, 3.1965), (0.5, 3.3090), (1.0, 3.4935)],
+    [(0.1, 3.1965), (0.5, 3.3090), (0.95, 3.3484)],
 )
 def test_voltage_follows_the_published_functions(charge: float, voltage: float) -> None:
     assert open_circuit_voltage(np.array([charge]))[0] == pytest.approx(voltage, abs=0.0005)
+
+
+def test_a_full_cell_rests_where_real_ones_do_and_its_knee_is_sharp() -> None:
+    full, at_14_2_v, too_high = open_circuit_voltage(np.array([1.0, 1.0025, 1.008]))
+    assert 3.35 < full < 3.40
+    assert at_14_2_v == pytest.approx(3.55, abs=0.02)
+    assert too_high == pytest.approx(3.75, abs=0.02)
 
 
 def test_voltage_always_rises() -> None:

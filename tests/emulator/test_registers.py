@@ -1,7 +1,7 @@
 """The registers against the BMS that they show and change."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from struct import pack, unpack
 
@@ -29,8 +29,9 @@ SETTINGS = (0x1001, 0x1002, 0x1003, 0x0328, 0x1008, 0x210B)
 ACTIONS = (0x102C, 0x0004, 0x1030)
 HISTORY_PAGE = (0x0300, 0x0305, 0x0310, 0x0311, 0x0309, 0x0303, 0x0308, 0x0306, 0x0307, 0x0384, 0x0313, 0x0312)
 PER_BATTERY = (0x010A, 0x1000, 0x0102, 0xED8D, 0xED8C, 0xEDEC, 0x0381)
-READABLE = (*IDENTITY_PAGE, *STATUS_PAGE, *BATTERY_PAGE, *SETTINGS, *HISTORY_PAGE)
-WRITABLE = (0xEC7D, 0x0200, 0x0FFF, *SETTINGS, *ACTIONS)
+PRE_ALARM_CELL_VOLTAGE = 0xEC85
+READABLE = (*IDENTITY_PAGE, *STATUS_PAGE, *BATTERY_PAGE, *SETTINGS, PRE_ALARM_CELL_VOLTAGE, *HISTORY_PAGE)
+WRITABLE = (0xEC7D, 0x0200, 0x0FFF, *SETTINGS, PRE_ALARM_CELL_VOLTAGE, *ACTIONS)
 
 NOTHING = b""
 
@@ -80,11 +81,18 @@ def make_box(bms: SmallBms) -> Box:
     return Box(bms, Identity())
 
 
+def remember_full_charge(bms: SmallBms) -> None:
+    """Let the BMS have seen a full charge just now, although the cells are as they were."""
+    bms.synchronize()
+    bms.monitor.restore(replace(bms.monitor.copy(), since_full=0.0))
+    bms.history.restore(replace(bms.history.copy(), since_full=0.0))
+
+
 @pytest.fixture
 def bms() -> SmallBms:
     """A bank of four that has been discharged for ten minutes, through its first full charge."""
     bms = make_bms()
-    bms.synchronize()
+    remember_full_charge(bms)
     bms.step(current=-20, ambient=25, seconds=600)
     return bms
 
@@ -215,7 +223,7 @@ def test_m_v3_balancer_status(status: BalancerStatus) -> None:
 def arrange_balancer(bms: SmallBms, status: BalancerStatus) -> None:
     if status is BalancerStatus.UNKNOWN:
         return
-    bms.synchronize()
+    remember_full_charge(bms)
     state = bms.monitor.copy()
     state.balancing = status is BalancerStatus.BALANCING
     state.imbalanced = status is BalancerStatus.IMBALANCED
@@ -371,13 +379,15 @@ def test_m_s3_synchronize(bms: SmallBms, box: Box) -> None:
 
 def test_m_x1_restore_defaults_restores_exactly_the_settings(box: Box) -> None:
     defaults = [box.payload(register) for register in SETTINGS]
-    others = [box.payloads(register) for register in (*IDENTITY_PAGE, *HISTORY_PAGE, 0x0FFF)]
+    assert box.write(0, PRE_ALARM_CELL_VOLTAGE, pack("<H", 300)) is None
+    kept = (*IDENTITY_PAGE, *HISTORY_PAGE, 0x0FFF, PRE_ALARM_CELL_VOLTAGE)
+    others = [box.payloads(register) for register in kept]
     for register in SETTINGS:
         assert box.write(0, register, pack("<H", 90 if register == 0x1001 else 7)) is None
     assert not {box.payload(register) for register in SETTINGS} & set(defaults)
     assert box.write(0, 0x0004, NOTHING) is None
     assert [box.payload(register) for register in SETTINGS] == defaults
-    assert [box.payloads(register) for register in (*IDENTITY_PAGE, *HISTORY_PAGE, 0x0FFF)] == others
+    assert [box.payloads(register) for register in kept] == others
 
 
 def test_m_v5_clear_history(box: Box) -> None:
@@ -405,16 +415,14 @@ def test_instant_readout_is_switched(box: Box) -> None:
     assert box.device.identity.instant_readout_on
 
 
-def test_pre_alarm_cell_voltage_is_there_only_on_a_device_that_has_it(box: Box) -> None:
-    assert box.read(0, 0xEC85) is Refusal.UNKNOWN
-    assert box.write(0, 0xEC85, pack("<H", 300)) is Refusal.UNKNOWN
-    box.device.pre_alarm_cell_voltage = 2.9
+def test_m_o6_pre_alarm_cell_voltage(box: Box) -> None:
     assert box.numbers("H", 0xEC85) == (290,)
     assert box.write(0, 0xEC85, pack("<H", 300)) is None
     assert box.numbers("H", 0xEC85) == (300,)
-    for wrong in (279, 346, 0xFFFF):
+    for wrong in (279, 321, 0xFFFF):
         assert box.write(0, 0xEC85, pack("<H", wrong)) is Refusal.INVALID
     assert box.numbers("H", 0xEC85) == (300,)
+    assert box.device.bms.settings.pre_alarm_cell_voltage == 3.0
 
 
 @pytest.mark.parametrize("register", sorted(set(READABLE) - set(WRITABLE)))

@@ -182,6 +182,22 @@ async def test_goes_on_where_it_was_saved(tmp_path: Path) -> None:
     assert again.stations[0].device.readout() == again.stations[0].bms.snapshot()
 
 
+async def test_goes_on_with_a_state_of_an_earlier_version(tmp_path: Path) -> None:
+    """One from before there were a second polarization, a sixth setting, and wires at the remote terminals."""
+    file = tmp_path / "state.json"
+    file.write_bytes((Path(__file__).parent / "states" / "before_relaxation.json").read_bytes())
+    rig = Rig(bench(), make_proxy=Proxies().make, speed=0, state_file=file)
+    (station,) = rig.stations
+    assert station.simulation.elapsed == 4 * 3600
+    assert set(station.faults.active) == {"cell-drift", "remote-open"}
+    assert station.bms.voltage == pytest.approx(13.4, abs=0.1)
+    station.faults.clear_all()
+    station.simulation.advance(3600)
+    rig.save()
+    again = Rig(bench(), make_proxy=Proxies().make, speed=0, state_file=file)
+    assert again.stations[0].simulation.save_state() == station.simulation.save_state()
+
+
 async def test_without_a_file_nothing_is_saved(tmp_path: Path) -> None:
     make(None).save()
     assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))

@@ -46,9 +46,9 @@ def advance(
     return rules
 
 
-def low_cell(rules: Rules, voltage: float, seconds: float = 1.0) -> Rules:
+def low_cell(rules: Rules, voltage: float, seconds: float = 1.0, *, with_settings: Settings = SETTINGS) -> Rules:
     """Measure one low cell; the bank as a whole stays at rest voltage."""
-    return advance(rules, seconds, lowest_cell=voltage)
+    return advance(rules, seconds, with_settings=with_settings, lowest_cell=voltage)
 
 
 def test_nothing_is_wrong_with_a_healthy_bank() -> None:
@@ -116,6 +116,26 @@ def test_m_o3_the_loads_never_go_off_for_a_low_voltage_without_30_seconds_of_pre
         advance(rules, seconds, lowest_cell=lowest, bank_voltage=bank_voltage, state_of_charge=soc)
         if was_on and rules.discharge_off and Reason.DISCHARGE_FLOOR not in rules.discharge_off:
             assert pre_alarm_for >= PRE_ALARM_SECONDS
+
+
+@pytest.mark.parametrize("level", [2.80, 2.95, 3.20])
+def test_m_o6_the_pre_alarm_begins_at_its_level(level: float) -> None:
+    chosen = Settings.defaults(12).changed(SettingKey.PRE_ALARM_CELL_VOLTAGE, level)
+    rules, shown = Rules(), []
+    for voltage, seconds in ((level + 0.01, 1), (level, 1), (3.20, 3600), (3.21, 1)):
+        low_cell(rules, voltage, seconds, with_settings=chosen)
+        shown.append(rules.pre_alarm)
+    assert shown == [False, True, True, False]
+
+
+@pytest.mark.parametrize("level", [2.80, 3.20])
+def test_m_o3_the_pre_alarm_lasts_30_seconds_at_every_level(level: float) -> None:
+    chosen = Settings.defaults(12).changed(SettingKey.PRE_ALARM_CELL_VOLTAGE, level)
+    rules = low_cell(Rules(), 2.5, with_settings=chosen)
+    low_cell(rules, 2.5, PRE_ALARM_SECONDS - 0.1, with_settings=chosen)
+    assert atd(rules) is Permission.PRE_ALARM
+    low_cell(rules, 2.5, 0.1, with_settings=chosen)
+    assert rules.discharge_off == {Reason.LOW_CELL_VOLTAGE}
 
 
 def test_m_p2_low_cell_threshold() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 import pytest
 
 from emulator.bms.codes import CODES, Code, Severity
+from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import SettingKey
 from emulator.simulation import scenario as scenarios
 from emulator.simulation.faults import FaultBoard
@@ -20,11 +21,20 @@ from emulator.world.chargers import ChargerKind
 from emulator.world.loads import Draw
 from emulator.world.switches import WIRINGS, SwitchKind
 
-from .scenarios import BANK, BASE, scenario
+from .scenarios import BANK, BASE, scenario, simulation
 
 DAY = 86400.0
 SHORE = "name: C, kind: shore, follows: nothing, current: 3"
-SHIPPED = ("bench", "camper-alternator", "camper-inverter", "largest-bank", "solar")
+EXAMPLES = ("solar", "camper-alternator", "camper-inverter")
+SHIPPED = (
+    "bench",
+    "camper-alternator",
+    "camper-alternator-direct",
+    "camper-inverter",
+    "camper-inverter-shore",
+    "largest-bank",
+    "solar",
+)
 SENTENCE = re.compile(r"test\.yaml, line \d+: [^\n]+\.")
 
 
@@ -89,8 +99,10 @@ def test_m_c10_a_battery_may_be_unplugged_from_the_beginning() -> None:
     assert running.bms.codes == set()
 
 
-def test_only_one_battery_may_be_unplugged() -> None:
-    assert "only one battery can be unplugged" in error_of(PARALLEL.replace("unplugged: no", "unplugged: yes"))
+def test_several_batteries_may_be_unplugged_and_hide_what_is_behind_the_first() -> None:
+    running = Simulation(parse_scenario(PARALLEL.replace("no}", "yes}"), name="test", file="test.yaml"))
+    assert running.bms.codes == {Code.E_B05}
+    assert [running.bms.battery_page(number) for number in range(3)] == [None] * 3
 
 
 def error_of(content: str) -> str:
@@ -126,7 +138,7 @@ def test_a_copy_is_the_same_scenario(name: str, tmp_path: Path) -> None:
     assert scenarios.load(str(copy)) == scenarios.load(name)
 
 
-@pytest.mark.parametrize("name", ["camper-alternator", "camper-inverter", "largest-bank", "solar"])
+@pytest.mark.parametrize("name", [name for name in SHIPPED if name != "bench"])
 def test_every_example_lives_well_for_days(name: str) -> None:
     running = Simulation(scenarios.load(name))
     levels = []
@@ -143,22 +155,30 @@ def test_the_examples_of_the_manual_are_wired_as_it_says() -> None:
     wired = {
         name: {charger.follows for charger in scenarios.load(name).world.chargers}
         | {load.follows for load in scenarios.load(name).world.loads}
-        for name in ("solar", "camper-alternator", "camper-inverter")
+        for name in EXAMPLES
     }
     assert wired == {
         "solar": {"BatteryProtect", "ve-direct-cable", "nothing"},
-        "camper-alternator": {"Cyrix", "load-output", "nothing"},
-        "camper-inverter": {"Inverter", "load-output", "charger-output", "ve-direct-cable"},
+        "camper-alternator": {"Cyrix", "Smart BatteryProtect", "nothing"},
+        "camper-inverter": {"Inverter", "load-output", "ve-direct-cable"},
     }
-    kinds = {
-        name: [switch.kind for switch in scenarios.load(name).world.switches]
-        for name in ("solar", "camper-alternator", "camper-inverter")
-    }
+    kinds = {name: [switch.kind for switch in scenarios.load(name).world.switches] for name in EXAMPLES}
     assert kinds == {
         "solar": [SwitchKind.BATTERY_PROTECT],
-        "camper-alternator": [SwitchKind.CYRIX_LI_CT],
+        "camper-alternator": [SwitchKind.CYRIX_LI_CT, SwitchKind.SMART_BATTERY_PROTECT],
         "camper-inverter": [SwitchKind.INVERTER],
     }
+    # In all of them the system is switched on by connecting H to battery plus (M-R3).
+    assert {scenarios.load(name).remote for name in EXAMPLES} == {Remote(h_voltage=Wire.PLUS, switch=True)}
+
+
+@pytest.mark.parametrize(
+    ("name", "of"),
+    [("camper-alternator-direct", "camper-alternator"), ("camper-inverter-shore", "camper-inverter")],
+)
+def test_a_variant_of_an_example_is_no_example(name: str, of: str) -> None:
+    assert "A variant of" in (FOLDER / f"{name}.yaml").read_text(encoding="utf-8")
+    assert "A variant of" not in (FOLDER / f"{of}.yaml").read_text(encoding="utf-8")
 
 
 def test_largest_bank_has_400_cells() -> None:
@@ -205,6 +225,24 @@ def test_everything_that_a_scenario_can_say() -> None:
     assert not running.bms.outputs.load
 
 
+@pytest.mark.parametrize(
+    ("written", "remote"),
+    [
+        ("on", WIRE_LOOP),
+        ("loop", WIRE_LOOP),
+        ("switch", SWITCHED_LOOP),
+        ("off", OPEN),
+        ("{h: plus, switch: on}", Remote(h_voltage=Wire.PLUS, switch=True)),
+        ("{l: minus}", Remote(l_voltage=Wire.MINUS)),
+        ("{h: 70}", Remote(h_voltage=70.0)),
+        ("{loop: yes, switch: off}", Remote(joined=True, switch=False)),
+    ],
+)
+def test_what_is_connected_to_the_remote_terminals(written: str, remote: Remote) -> None:
+    assert scenario(f"remote: {written}").remote == remote
+    assert simulation(f"remote: {written}").bms.remote == remote
+
+
 def test_everything_is_in_the_reference() -> None:
     reference = (FOLDER / "README.md").read_text(encoding="utf-8")
     keys = set(re.findall(r"\b([a-z_]+): ", EVERYTHING)) | set(re.findall(r"^([a-z_]+):", EVERYTHING, re.MULTILINE))
@@ -248,7 +286,9 @@ def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
         ("clouds: nan", "line 4: clouds should be a number from 0 to 100, not 'nan'."),
         ("clouds: [1]", "line 4: clouds should be a number from 0 to 100, not that."),
         ("seed: 1.5", "line 4: seed should be a whole number from 0 to"),
-        ("remote: maybe", "line 4: remote should be one of on, off, not 'maybe'."),
+        ("remote: {h: battery}", "line 4: h should be plus, minus, or a voltage from 0 to 70, not 'battery'."),
+        ("remote: {h: 70.5}", "line 4: h should be plus, minus, or a voltage from 0 to 70, not '70.5'."),
+        ("remote: maybe", "line 4: remote should be one of on, loop, switch, off, not 'maybe'."),
         ("settings: {tail_current: 11}", "tail_current should be a number from 0.5 to 10, not '11'."),
         ("settings: {floor: 11}", "floor is not known here; known are charged_voltage, tail_current,"),
         ("loads: Lamp", "loads should be a list, every item of which begins with a dash, not 'Lamp'."),
@@ -280,7 +320,10 @@ def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
             "the name A is taken.",
         ),
         ("switches: [{name: nothing, kind: inverter}]", "the name nothing is taken."),
-        ("switches: [{name: S, kind: relay}]", "kind should be one of battery-protect, cyrix-li-load, inverter,"),
+        (
+            "switches: [{name: S, kind: relay}]",
+            "kind should be one of battery-protect, smart-battery-protect, cyrix-li-load, inverter,",
+        ),
         (
             "switches: [{name: S, kind: battery-protect, disconnects: 12.5}]",
             "S should disconnect at a lower voltage than it reconnects.",
@@ -295,7 +338,7 @@ def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
         ),
         (
             "chargers: [{name: C, kind: shore, follows: load-output, current: 3}]",
-            "follows should be one of charger-output, ve-direct-cable, nothing, not 'load-output'.",
+            "follows should be one of charger-output, ve-direct-cable, skylla-tg-cable, skylla-i-cable, nothing, not",
         ),
         (
             "chargers: [{name: C, kind: wind, follows: nothing, current: 3}]",

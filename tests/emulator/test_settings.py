@@ -1,10 +1,12 @@
-"""The five settings."""
+"""The settings."""
 
 import pytest
 
 from emulator.bms.settings import LIMITS, SettingError, SettingKey, Settings
 
 from .banks import ONE_48V, make_bms
+
+FIVE = [key for key in SettingKey if key is not SettingKey.PRE_ALARM_CELL_VOLTAGE]
 
 
 @pytest.mark.parametrize(("system_voltage", "charged_voltage"), [(12, 14.0), (24, 28.0), (48, 56.0)])
@@ -20,13 +22,14 @@ def test_m_s5_m_s6_default_levels() -> None:
     assert (settings.low_soc_warning, settings.discharge_floor) == (15, 10)
 
 
-def test_m_v6_there_are_five_settings() -> None:
+def test_m_v6_m_o6_there_are_five_settings_and_the_level_of_the_pre_alarm() -> None:
     assert {key.value for key in SettingKey} == {
         "charged_voltage",
         "tail_current",
         "charged_detection_time",
         "low_soc_warning",
         "discharge_floor",
+        "pre_alarm_cell_voltage",
     }
     assert set(LIMITS) == set(SettingKey)
 
@@ -50,12 +53,23 @@ def test_m_v6_changing_one_setting_leaves_the_others() -> None:
 def test_m_x1_reset_restores_exactly_the_five_settings() -> None:
     bms = make_bms(ONE_48V, soc=60)
     defaults = bms.save()
-    for key, value in zip(SettingKey, (52.0, 2.0, 10.0, 30.0, 20.0), strict=True):
+    for key, value in zip(FIVE, (52.0, 2.0, 10.0, 30.0, 20.0), strict=True):
         bms.change_setting(key, value)
-    assert all(bms.settings.get(key) != Settings.defaults(48).get(key) for key in SettingKey)
+    assert all(bms.settings.get(key) != Settings.defaults(48).get(key) for key in FIVE)
     bms.restore_defaults()
     assert bms.settings == Settings.defaults(48)
     assert bms.save() == defaults
+
+
+def test_m_x1_m_o6_reset_keeps_the_level_of_the_pre_alarm() -> None:
+    bms = make_bms()
+    bms.change_setting(SettingKey.PRE_ALARM_CELL_VOLTAGE, 3.0)
+    bms.restore_defaults()
+    assert bms.settings.pre_alarm_cell_voltage == 3.0
+
+
+def test_m_o6_default_level_of_the_pre_alarm() -> None:
+    assert Settings.defaults(12).pre_alarm_cell_voltage == 2.9
 
 
 def test_m_x1_reset_keeps_history_mode_and_state_of_charge() -> None:

@@ -146,7 +146,11 @@ def test_m_s1_synchronization_comes_when_its_time_is_over() -> None:
     while fine.bms.monitor.state_of_charge is None:
         fine.advance(0.25)
     assert fine.elapsed - begun == pytest.approx(180, abs=1)
-    coarse.advance(fine.elapsed - 2)
+    coarse.advance(begun - 60)
+    while not coarse.bms.monitor.detecting:
+        coarse.advance(0.25)
+    assert coarse.elapsed == pytest.approx(begun, abs=30), "which is the error of the integration"
+    coarse.advance(180 - 2)
     assert coarse.bms.monitor.state_of_charge is None
     coarse.advance(4)
     assert coarse.bms.monitor.state_of_charge == 100

@@ -101,7 +101,7 @@ def test_another_version_is_refused() -> None:
 @pytest.mark.parametrize(
     ("path", "value", "said"),
     [
-        (("faults", "unplugged_battery"), 2, "The bank has no battery 2"),
+        (("faults", "unplugged"), [2], "The bank has no battery 2"),
         (("faults", "cell_drains"), {"0/4": 1.0}, "The bank has no cell 4 in a battery 0"),
         (("faults", "cell_drains"), {"one": 1.0}, "one should be the number of a battery and of a cell"),
         (("settings", "tail_current"), 50, "tail current must be"),

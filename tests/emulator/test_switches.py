@@ -55,6 +55,8 @@ def test_m_o5_every_wiring_is_on_the_right_output() -> None:
         "inverting-cable": Output.LOAD,
         "charger-output": Output.CHARGER,
         "ve-direct-cable": Output.CHARGER,
+        "skylla-tg-cable": Output.CHARGER,
+        "skylla-i-cable": Output.CHARGER,
         "nothing": None,
     }
 

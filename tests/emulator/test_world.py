@@ -213,7 +213,8 @@ def test_charging_to_the_absorption_voltage_synchronizes_the_monitor() -> None:
     )
     assert running.bms.monitor.state_of_charge is None
     running.advance(3 * HOUR)
-    assert running.bms.monitor.state_of_charge == 100.0
+    # At rest above its float voltage the battery carries the BMS.
+    assert running.bms.monitor.state_of_charge == pytest.approx(100.0, abs=0.01)
 
 
 def test_a_load_that_the_charger_cannot_carry_begins_a_new_cycle() -> None:

@@ -34,7 +34,7 @@ from custom_components.smallbms_ng.client import (
 from custom_components.smallbms_ng.protocol.payloads import PayloadError
 from custom_components.smallbms_ng.protocol.registers import BY_ID, NEVER_WRITTEN, Name, Page, Register, named, on_page
 from custom_components.smallbms_ng.protocol.ve_smart_records import ReceivedValue
-from emulator.bms.settings import SettingKey
+from emulator.bms.settings import LIMITS, SettingKey
 from emulator.device import DEFAULT_ADDRESS, EmulatedDevice, VeSmartLink
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedClient, EmulatedScanner
@@ -73,7 +73,7 @@ READABLE: Final = tuple(
     for page in (Page.IDENTITY, Page.STATUS, Page.BATTERY, Page.SETTINGS, Page.HISTORY)
     for register in on_page(page)
 )
-NOT_THERE: Final = 0xEC85  # the pre-alarm cell voltage, which the manual of this device does not know
+NOT_THERE: Final = 0xEC85  # the pre-alarm cell voltage, which the settings chapter of the manual does not know
 
 
 @dataclass
@@ -185,7 +185,7 @@ QUIRKS: Final = {
 
 @pytest.mark.parametrize("quirks", QUIRKS.values(), ids=QUIRKS.keys())
 async def test_everything_is_read_however_the_device_answers(bench: Bench, quirks: Quirks) -> None:
-    async with bench.client(quirks) as client:
+    async with bench.client(replace(quirks, missing={NOT_THERE})) as client:
         assert client.main_instance == quirks.instance_offset
         answers = await client.read(client.main_instance, READABLE)
         batteries = [
@@ -310,7 +310,8 @@ async def test_a_refused_write(bench: Bench, acknowledges: bool) -> None:
 
 async def test_a_write_to_a_register_that_is_not_there(bench: Bench) -> None:
     pre_alarm = named(Name.PRE_ALARM_CELL_VOLTAGE)[0]
-    for quirks, code in ((Quirks(), 2), (Quirks(silent_about_missing=True), None)):
+    for silent, code in ((False, 2), (True, None)):
+        quirks = Quirks(missing={NOT_THERE}, silent_about_missing=silent)
         async with bench.client(quirks) as client:
             with pytest.raises(Refused) as refused:
                 await client.write(client.main_instance, pre_alarm, 3.0)
@@ -826,10 +827,11 @@ async def test_the_end_of_a_connection_that_cannot_be_ended(bench: Bench) -> Non
 
 @pytest.mark.parametrize("register", [register for register in BY_ID.values() if register.writable and register.limits])
 async def test_every_setting_at_its_limits(bench: Bench, register: Register) -> None:
-    if register.id == NOT_THERE:
-        bench.box.device.pre_alarm_cell_voltage = 3.0
     assert register.limits
     limits = register.limits.at(24)
+    if register.id == NOT_THERE:
+        # The device takes less than is offered.
+        limits = replace(limits, high=LIMITS[SettingKey.PRE_ALARM_CELL_VOLTAGE].maximum)
     async with bench.client() as client:
         for value in (limits.low, limits.high):
             reading = await client.write(client.main_instance, register, value, system_voltage=24)

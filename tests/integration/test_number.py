@@ -73,16 +73,28 @@ async def test_m_s3_the_state_of_charge(bench: Bench) -> None:
 
 async def test_a_setting_that_only_some_devices_have(hass: HomeAssistant, radio: Radio) -> None:
     bench = Bench(hass, radio)
-    bench.box.device.pre_alarm_cell_voltage = 3.0
+    bench.bms.change_setting(SettingKey.PRE_ALARM_CELL_VOLTAGE, 3.0)
     async with a_bench(bench):
         await bench.load()
         await bench.set("pre_alarm_cell_voltage", 3.1)
-        assert bench.box.device.pre_alarm_cell_voltage == 3.1
+        assert bench.bms.settings.pre_alarm_cell_voltage == 3.1
         assert bench.state("number", "pre_alarm_cell_voltage").state == "3.1"
 
 
-async def test_a_setting_that_this_device_does_not_have(bench: Bench) -> None:
-    assert not bench.has("number", "pre_alarm_cell_voltage")
+async def test_m_o6_the_pre_alarm_obeys_the_level_that_was_set(bench: Bench) -> None:
+    bench.bms.faults.cell_voltage_offsets[0, 0] = 3.05 - float(bench.bms.bank.cell_voltages[0])
+    bench.bms.refresh()
+    shown = [bench.bms.outputs.pre_alarm]
+    for level in (3.1, 3):
+        await bench.set("pre_alarm_cell_voltage", level)
+        shown.append(bench.bms.outputs.pre_alarm)
+    assert shown == [False, True, False]
+
+
+async def test_a_setting_that_this_device_does_not_have(hass: HomeAssistant, radio: Radio) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(missing={0xEC85}))
+        assert not bench.has("number", "pre_alarm_cell_voltage")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ import pytest
 from custom_components.smallbms_ng.protocol.registers import NotAllowedReason
 from custom_components.smallbms_ng.sensor import PAGE_SENSORS
 from emulator.bms.bms import SmallBms
+from tests.emulator.banks import charge_fully
 
 from .bench import Bench, a_bench
 from .conftest import Radio, entity_id
@@ -51,7 +52,7 @@ HISTORY_VALUES: Final = 13  # of M-V5
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
     async with a_bench(Bench(hass, radio)) as bench:
-        bench.bms.synchronize()
+        charge_fully(bench.bms)
         for current, ambient in ((-50, 18), (20, 25), (-5, 21)):
             bench.bms.step(current=current, ambient=ambient, seconds=3600)
         await bench.load()

@@ -17,6 +17,7 @@ from custom_components.smallbms_ng.const import DOMAIN
 from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
+from tests.emulator.banks import charge_fully
 
 from .bench import Bench, CountingBox, a_bench
 from .conftest import Radio, entity_id, flows, state_of
@@ -255,7 +256,7 @@ async def test_m_v3_a_full_charge_is_needed(bench: Bench, never_full: NeverFull,
     assert set(issues(bench.hass)) == ({"balancer_unknown"} if told else set())
     bench.box = bench.service.box = CountingBox(bench.bms, bench.device)
     bench.box.forget()
-    bench.bms.synchronize()
+    charge_fully(bench.bms)
     await bench.press("read_now")
     assert not issues(bench.hass)
 
