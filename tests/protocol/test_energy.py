@@ -87,6 +87,13 @@ def test_nothing_is_invented(before: float | None, after: float | None) -> None:
     assert (meter.energy.bridged_time, meter.energy.unknown_time) == (0, HOUR)
 
 
+@pytest.mark.parametrize(("begin", "end", "charged"), [(36, 18, 180.0), (18, 36, 180.0), (36, -5, 0.0), (0, 0, 0.0)])
+def test_of_a_full_battery_the_amphours_tell_nothing(begin: float, end: float, charged: float) -> None:
+    """They stay at zero while it is charged on: the lesser current is taken to have flowed."""
+    meter = counted(at(0, current=begin, amphours=0.0), at(HOUR, current=end, amphours=0.0))
+    assert totals(meter) == (charged, 0)
+
+
 def test_after_a_gap_it_goes_on_measuring() -> None:
     meter = counted(*(at(time, current=36) for time in (0, HOUR, HOUR + 60)))
     assert totals(meter) == pytest.approx((6, 0))

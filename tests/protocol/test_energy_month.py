@@ -117,7 +117,7 @@ class Counting:
             return
         order = self._order.place(heard.reading.nonce, heard.at)
         self.orders[order] += 1
-        if order is not Order.NEW:
+        if order is Order.BEHIND:
             return
         self.meter.take(sample_of(heard))
         if heard.at > self._kept_at + KEPT_EVERY:

@@ -123,6 +123,10 @@ def _moved(last: Sample, now: Sample) -> float | None:
     """Return the Ah that went into the battery between two samples; None if that is not known, or not plausible."""
     if last.consumed_amphours is None or now.consumed_amphours is None:
         return None
+    hours = (now.at - last.at) / SECONDS_PER_HOUR
+    if last.consumed_amphours == now.consumed_amphours == 0 and isfinite(hours):
+        # Of a full battery they tell nothing: they stay at 0 while it is charged on. At least the lesser current flowed.
+        return max(min(last.current, now.current), 0.0) * hours
     moved = now.consumed_amphours - last.consumed_amphours
-    highest = HIGHEST_CURRENT * (now.at - last.at) / SECONDS_PER_HOUR
+    highest = HIGHEST_CURRENT * hours
     return moved if abs(moved) <= min(highest, _LARGEST_BANK) else None
