@@ -25,16 +25,20 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_KEY, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.coordinator import AGES_CHECK, UNLEARNED_SILENCE
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, EmulatedDevice
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
+from tests.conftest import WITHOUT_STATE_OF_CHARGE
 
 ADDRESS: Final = DEFAULT_ADDRESS
 KEY: Final = DEFAULT_KEY.hex()
 PRODUCT_ID: Final = 0xA3EC
+
+# Ah of the whole bank, as an owner enters it whose device does not send its state of charge.
+ENTERED_CAPACITY: Final = 1000.0
 
 LONGEST_STEP: Final = timedelta(seconds=90)
 # After so long without an advertisement, a device of which the usual interval is not known is silent.
@@ -87,6 +91,7 @@ class Radio:
     freezer: FrozenDateTimeFactory
     snapshot: Snapshot = FIRST_SNAPSHOT
     undo: list[Callable[[], None]] = field(default_factory=list)
+    advertises_state_of_charge: bool = True
 
     def __post_init__(self) -> None:
         self.clock = Clock()
@@ -95,7 +100,25 @@ class Radio:
 
     def make_device(self, address: str = DEFAULT_ADDRESS, name: str = DEFAULT_NAME, nonce: int = 0) -> EmulatedDevice:
         """Return a device that shows the same battery."""
-        return EmulatedDevice(lambda: self.snapshot, address=address, name=name, nonce=nonce, clock=self.clock)
+        return EmulatedDevice(
+            self._readout,
+            address=address,
+            name=name,
+            nonce=nonce,
+            clock=self.clock,
+            advertises_state_of_charge=self.advertises_state_of_charge,
+        )
+
+    def _readout(self) -> Snapshot:
+        """Return what the battery shows; without its state of charge, the Ah that were drawn tell the same.
+
+        A test that says what was drawn is about that.
+        """
+        snapshot = self.snapshot
+        if self.advertises_state_of_charge or snapshot.drawn_amphours != FIRST_SNAPSHOT.drawn_amphours:
+            return snapshot
+        percent = snapshot.state_of_charge
+        return replace(snapshot, drawn_amphours=None if percent is None else (100 - percent) / 100 * ENTERED_CAPACITY)
 
     def add(self, scanner: EmulatedScanner) -> EmulatedScanner:
         """Add a radio to Home Assistant until the end of the test."""
@@ -180,6 +203,7 @@ class Radio:
 
 @pytest.fixture
 async def radio(
+    pytestconfig: pytest.Config,
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     mock_bluetooth_adapters: None,
@@ -188,7 +212,9 @@ async def radio(
     """Return a radio that hears one emulated device, which has sent nothing yet."""
     assert await async_setup_component(hass, "bluetooth", {})
     await hass.async_block_till_done()
-    radio = Radio(hass, freezer)
+    without = pytestconfig.getoption(WITHOUT_STATE_OF_CHARGE)
+    EnteredOptions.now = {CONF_CAPACITY: ENTERED_CAPACITY} if without else {}
+    radio = Radio(hass, freezer, advertises_state_of_charge=not without)
     with (
         patch("emulator.radio.in_process.monotonic_time_coarse", radio.clock),
         patch("custom_components.smallbms_ng.clock.monotonic_time_coarse", radio.clock),
@@ -198,6 +224,12 @@ async def radio(
             one()
 
 
+class EnteredOptions:
+    """What an owner has entered as options; the capacity, where the device does not send its state of charge."""
+
+    now: dict[str, float] = {}  # noqa: RUF012  # one for all tests of a run
+
+
 def make_entry(address: str = ADDRESS, key: str = KEY, title: str = DEFAULT_NAME) -> MockConfigEntry:
     """Return a config entry as the flow makes it."""
     return MockConfigEntry(
@@ -205,6 +237,7 @@ def make_entry(address: str = ADDRESS, key: str = KEY, title: str = DEFAULT_NAME
         unique_id=address,
         title=title,
         data={CONF_ADDRESS: address, CONF_KEY: key, CONF_PRODUCT_ID: PRODUCT_ID},
+        options=EnteredOptions.now,
     )
 
 

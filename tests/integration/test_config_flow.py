@@ -31,7 +31,7 @@ from custom_components.smallbms_ng.const import (
 from custom_components.smallbms_ng.key_check import WAIT_FOR_RECORDS
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME
 
-from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
+from .conftest import ADDRESS, KEY, PRODUCT_ID, EnteredOptions, Radio, flows, make_entry, state_of
 
 OTHER_KEY = bytes(reversed(DEFAULT_KEY))
 # The same first byte, so it passes the check and gives nonsense.
@@ -405,7 +405,7 @@ async def test_options_out_of_bounds(hass: HomeAssistant, entry: MockConfigEntry
         await hass.config_entries.options.async_configure(
             flow["flow_id"], {CONF_UPDATE_INTERVAL: 5, CONF_PAGES_INTERVAL: 5, option: value}
         )
-    assert entry.options == {}
+    assert entry.options == EnteredOptions.now
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: 300})
     assert result["type"] is FlowResultType.CREATE_ENTRY
 
@@ -419,7 +419,7 @@ async def test_options_between_two_steps(hass: HomeAssistant, entry: MockConfigE
     assert result["data_schema"]
     shown = {str(field): (field.description or {}).get("suggested_value") for field in result["data_schema"].schema}
     assert {name: shown[name] for name in entered} == entered
-    assert entry.options == {}
+    assert entry.options == EnteredOptions.now
     result = await hass.config_entries.options.async_configure(flow["flow_id"], entered | {CONF_UPDATE_INTERVAL: 6.0})
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert entry.options == entered | {CONF_UPDATE_INTERVAL: 6, CONF_REPAIRS_FOR_WARNINGS: True}

@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from custom_components.smallbms_ng.const import DOMAIN
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
+from tests.conftest import WITHOUT_STATE_OF_CHARGE
 
 from .conftest import ADDRESS, FIRST_SNAPSHOT, Radio, entity_id, state_of
 
@@ -25,6 +26,7 @@ LEVEL_KEYS = {
 }
 
 
+@pytest.mark.skipif(f"config.getoption('{WITHOUT_STATE_OF_CHARGE}')", reason="another source is shown")
 async def test_entities(hass: HomeAssistant, entry: MockConfigEntry, snapshot: SnapshotAssertion) -> None:
     entities = sorted(
         er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id), key=lambda found: found.entity_id

@@ -125,7 +125,7 @@ def _moved(last: Sample, now: Sample) -> float | None:
         return None
     hours = (now.at - last.at) / SECONDS_PER_HOUR
     if last.consumed_amphours == now.consumed_amphours == 0 and isfinite(hours):
-        # Of a full battery they tell nothing: they stay at 0 while it is charged on. At least the lesser current flowed.
+        # Of a full battery they tell nothing: they stay at 0 while it is charged on. The lesser current surely flowed.
         return max(min(last.current, now.current), 0.0) * hours
     moved = now.consumed_amphours - last.consumed_amphours
     highest = HIGHEST_CURRENT * hours
