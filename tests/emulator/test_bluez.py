@@ -7,7 +7,7 @@ from typing import Final
 from bleak import BleakClient, BleakScanner
 from bleak.backends.bluezdbus.version import BlueZFeatures
 from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Variant
 from dbus_fast.aio import MessageBus
 import pytest
 
@@ -24,6 +24,7 @@ from emulator.device import (
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter, NameTakenError
 from emulator.ve_smart.chunks import Channel
+from tests.bluez_bus import AGENT_PATH, Program
 from tests.waiting import until
 
 pytest_plugins = ("tests.bluez_bus",)
@@ -32,62 +33,12 @@ MODEL_CHARACTERISTIC: Final = "00002a24-0000-1000-8000-00805f9b34fb"
 CONTROL: Final = VE_SMART_CHANNELS[Channel.CONTROL]
 ADAPTER_PATH: Final = "/org/bluez/hci0"
 DEVICE_PATH: Final = f"{ADAPTER_PATH}/dev_C0_3A_5E_00_00_01"
-AGENT_PATH: Final = "/test/agent"
 NEVER: Final = 3600.0
 
 
 def is_known(bluez: Bluez) -> bool:
     """Return whether there is an object for the device."""
     return bluez.adapters["hci0"].devices[0].shown
-
-
-class Program:
-    """Another program on the bus, with an agent if it registers one."""
-
-    def __init__(self, bus: MessageBus) -> None:
-        self.bus = bus
-        self.passkey: int | None = int(DEFAULT_PIN)
-        self.asked: list[str] = []
-        bus.add_message_handler(self._answer)
-
-    async def call(self, path: str, member: str, signature: str = "", *body: object) -> Message:
-        """Call a method of the interface that is BlueZ's main one at this path, and return the reply."""
-        interface = {"/org/bluez": "AgentManager1", ADAPTER_PATH: "Adapter1"}.get(path, "Device1")
-        return await self.bus.call(
-            Message(
-                destination="org.bluez",
-                path=path,
-                interface=f"org.bluez.{interface}",
-                member=member,
-                signature=signature,
-                body=list(body),
-            )
-        )
-
-    async def succeed(self, path: str, member: str, signature: str = "", *body: object) -> None:
-        """Call a method that must not fail."""
-        reply = await self.call(path, member, signature, *body)
-        assert reply.message_type is MessageType.METHOD_RETURN, reply.body
-
-    async def fail(self, path: str, member: str, signature: str = "", *body: object) -> str:
-        """Return how a call fails, without what is common to the errors of BlueZ."""
-        reply = await self.call(path, member, signature, *body)
-        assert reply.message_type is MessageType.ERROR
-        return str(reply.error_name).removeprefix("org.bluez.Error.")
-
-    async def register(self, capability: str = "KeyboardOnly", *, default: bool = False) -> None:
-        """Offer an agent."""
-        await self.succeed("/org/bluez", "RegisterAgent", "os", AGENT_PATH, capability)
-        if default:
-            await self.succeed("/org/bluez", "RequestDefaultAgent", "o", AGENT_PATH)
-
-    def _answer(self, message: Message) -> Message | None:
-        if message.interface != "org.bluez.Agent1":
-            return None
-        self.asked.append(message.body[0])
-        if self.passkey is None:
-            return Message.new_error(message, "org.bluez.Error.Rejected", "No")
-        return Message.new_method_return(message, "u", [self.passkey])
 
 
 @pytest.fixture
