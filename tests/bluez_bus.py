@@ -52,7 +52,9 @@ class Program:
         """Call a method of the interface that is BlueZ's main one at this path, and return the reply."""
         return await self.call_interface(_main_interface(path), path, member, signature, *body)
 
-    async def call_interface(self, interface: str, path: str, member: str, signature: str = "", *body: object) -> Message:
+    async def call_interface(
+        self, interface: str, path: str, member: str, signature: str = "", *body: object
+    ) -> Message:
         """Call a method of any interface of BlueZ, and return the reply."""
         return await self.bus.call(
             Message(

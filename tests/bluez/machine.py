@@ -95,9 +95,7 @@ class Machine:
 
     async def set_adapter(self, adapter: str, name: str, variant: Variant) -> None:
         """Change a property of an adapter."""
-        await self.program.call_interface(
-            _PROPERTIES, adapter_path(adapter), "Set", "ssv", _ADAPTER, name, variant
-        )
+        await self.program.call_interface(_PROPERTIES, adapter_path(adapter), "Set", "ssv", _ADAPTER, name, variant)
 
     async def switch(self, adapter: str, *, on: bool) -> None:
         """Switch an adapter on or off, and wait until it is."""
