@@ -1,6 +1,6 @@
 """A private D-Bus, on it a BlueZ with one adapter near one emulated device, and other programs."""
 
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Mapping
 from contextlib import contextmanager
 import os
 from pathlib import Path
@@ -9,13 +9,14 @@ import subprocess
 import tempfile
 from typing import Final
 
-from dbus_fast import Message, MessageType
+from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 import pytest
 import pytest_socket
 
 from emulator.device import DEFAULT_PIN, EmulatedDevice
 from emulator.radio.bluez import Bluez, LocalAdapter
+from emulator.radio.bluez_release import RELEASES, Release, Times
 from emulator.snapshot import Snapshot
 
 # Short, because the path of a socket may not be long.
@@ -77,6 +78,28 @@ class Program:
         reply = await self.call(path, member, signature, *body)
         assert reply.message_type is MessageType.ERROR
         return str(reply.error_name).removeprefix("org.bluez.Error.")
+
+    async def follow(self) -> None:
+        """Be told what changes."""
+        await self.bus.call(
+            Message(
+                destination="org.freedesktop.DBus",
+                path="/org/freedesktop/DBus",
+                interface="org.freedesktop.DBus",
+                member="AddMatch",
+                signature="s",
+                body=["type='signal',sender='org.bluez'"],
+            )
+        )
+
+    async def objects(self) -> Mapping[str, Mapping[str, Mapping[str, Variant]]]:
+        """Return all objects of BlueZ; none while it does not run."""
+        reply = await self.call_interface("org.freedesktop.DBus.ObjectManager", "/", "GetManagedObjects")
+        return reply.body[0] if reply.message_type is MessageType.METHOD_RETURN else {}
+
+    async def properties(self, path: str) -> Mapping[str, Variant]:
+        """Return what is told of an object; nothing if there is none."""
+        return (await self.objects()).get(path, {}).get(_main_interface(path), {})
 
     async def register(self, capability: str = "KeyboardOnly", *, default: bool = False) -> None:
         """Offer an agent."""
@@ -158,10 +181,28 @@ def adapters(bms: EmulatedDevice) -> tuple[LocalAdapter, ...]:
     return (LocalAdapter(devices=(bms,)),)
 
 
+@pytest.fixture(params=RELEASES, ids=lambda release: release.version)
+def release(request: pytest.FixtureRequest) -> Release:
+    """Return how bluetoothd behaves: as each of its releases, one after the other."""
+    release: Release = request.param
+    return release
+
+
 @pytest.fixture
-async def bluez(bus_address: str, adapters: tuple[LocalAdapter, ...]) -> AsyncGenerator[Bluez]:
+def times() -> Times:
+    """Return how long bluetoothd takes; tests parametrize it.
+
+    The end of a connection takes long enough for whoever does not wait for it to be found out.
+    """
+    return Times(disconnect=0.02)
+
+
+@pytest.fixture
+async def bluez(
+    bus_address: str, adapters: tuple[LocalAdapter, ...], release: Release, times: Times
+) -> AsyncGenerator[Bluez]:
     """Return a running BlueZ that has heard what is near."""
-    bluez = Bluez(*adapters)
+    bluez = Bluez(*adapters, release=release, times=times)
     await bluez.start(bus_address)
     for adapter in bluez.adapters.values():
         adapter.hear()

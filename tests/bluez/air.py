@@ -16,9 +16,13 @@ from bumble.device import Connection, Device
 from bumble.gatt import (
     GATT_CLIENT_CHARACTERISTIC_CONFIGURATION_DESCRIPTOR,
     Attribute,
-    Characteristic as BumbleCharacteristic,
     CharacteristicValue,
     Descriptor,
+)
+from bumble.gatt import (
+    Characteristic as BumbleCharacteristic,
+)
+from bumble.gatt import (
     Service as BumbleService,
 )
 from bumble.hci import Address, LeFeatureMask
@@ -341,7 +345,7 @@ class DeviceRadio:
         self._characteristics[one.handle] = characteristic
         return characteristic
 
-    def _subscribed(self, one: Characteristic, _bearer: object, notify: bool, _indicate: bool) -> None:  # noqa: FBT001
+    def _subscribed(self, one: Characteristic, _bearer: object, notify: bool, _indicate: bool) -> None:
         if self._link is not None:
             self._begin(self._link.subscribe(one.handle, on=notify))
 

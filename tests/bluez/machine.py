@@ -19,9 +19,7 @@ ADAPTERS: Final = ("hci0", "hci1")
 RESULTS: Final = Path("/mnt")
 
 _PROPERTIES: Final = "org.freedesktop.DBus.Properties"
-_OBJECT_MANAGER: Final = "org.freedesktop.DBus.ObjectManager"
 _ADAPTER: Final = "org.bluez.Adapter1"
-_DEVICE: Final = "org.bluez.Device1"
 _PATIENCE: Final = 20.0
 _PAUSE: Final = 0.05
 
@@ -79,15 +77,10 @@ class Machine:
         self.bluetoothd = bluetoothd
         self.program = program
 
-    async def objects(self) -> Mapping[str, Mapping[str, Mapping[str, Variant]]]:
-        """Return all objects; none while bluetoothd does not run."""
-        reply = await self.program.call_interface(_OBJECT_MANAGER, "/", "GetManagedObjects")
-        return reply.body[0] if reply.signature.startswith("a") else {}
-
     async def device(self, adapter: str = "hci0") -> Mapping[str, object]:
         """Return the properties of the device; none if the adapter does not know it."""
-        interfaces = (await self.objects()).get(device_path(adapter), {})
-        return {name: variant.value for name, variant in interfaces.get(_DEVICE, {}).items()}
+        properties = await self.program.properties(device_path(adapter))
+        return {name: variant.value for name, variant in properties.items()}
 
     async def bonded(self) -> set[str]:
         """Return the adapters that have a bond."""
@@ -143,8 +136,8 @@ class Machine:
                 await asyncio.sleep(_PAUSE)
 
     async def _powered(self, adapter: str) -> bool | None:
-        interfaces = (await self.objects()).get(adapter_path(adapter), {})
-        return bool(interfaces[_ADAPTER]["Powered"].value) if _ADAPTER in interfaces else None
+        powered = (await self.program.properties(adapter_path(adapter))).get("Powered")
+        return None if powered is None else bool(powered.value)
 
 
 @asynccontextmanager

@@ -12,7 +12,9 @@ import pytest
 from custom_components.smallbms_ng.client import Lost, NotPaired, NotReachable, Reading, Timing, VeSmartClient
 from custom_components.smallbms_ng.pairing import pair
 from custom_components.smallbms_ng.protocol.registers import Name, Page, named, on_page
-from emulator.device import DEFAULT_ADDRESS as ADDRESS, DEFAULT_PIN as PIN, EmulatedDevice
+from emulator.device import DEFAULT_ADDRESS as ADDRESS
+from emulator.device import DEFAULT_PIN as PIN
+from emulator.device import EmulatedDevice
 from emulator.ve_smart.quirks import Quirks
 
 from .machine import Machine, program, until, way

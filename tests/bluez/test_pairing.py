@@ -18,7 +18,8 @@ from custom_components.smallbms_ng.pairing import (
     pair,
     remove_bond,
 )
-from emulator.device import DEFAULT_ADDRESS as ADDRESS, DEFAULT_PIN as PIN
+from emulator.device import DEFAULT_ADDRESS as ADDRESS
+from emulator.device import DEFAULT_PIN as PIN
 
 from .air import ADAPTER_ADDRESSES
 from .machine import Machine, device_path, program, until
