@@ -208,3 +208,11 @@ async def bluez(
         adapter.hear()
     yield bluez
     await bluez.stop()
+
+
+@pytest.fixture
+async def program(bus_address: str) -> AsyncGenerator[Program]:
+    """Return another program on the bus."""
+    bus = await MessageBus(bus_address).connect()
+    yield Program(bus)
+    bus.disconnect()

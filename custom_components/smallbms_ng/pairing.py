@@ -346,7 +346,9 @@ async def _forget(bluez: Bluez, device: Device) -> None:
 
 
 async def _is_turned_away(bluez: Bluez, device: Device) -> bool | None:
-    """Return whether the device ends each connection before it is of use, for the bond; None if BlueZ tells no reason."""
+    """Return whether the device ends each connection at once, for the bond; None if BlueZ does not tell why."""
+    # An attempt that nobody waits for any more may still be under way, and BlueZ makes one at a time.
+    await try_to_call(bluez, device.path, DEVICE, "Disconnect")
     for _ in range(_PROBES):
         watch = ConnectionWatch(bluez, device)
         if not await _ends_early(bluez, device, watch):

@@ -105,7 +105,7 @@ async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin
 
 
 async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
-    """Make a bond; return why no adapter of this machine can, if so. Raises a VeSmartError when there is no other way."""
+    """Make a bond; return why no adapter of this machine can, if so. Raises a VeSmartError when one could."""
     try:
         await pair(address, pin, search_time=_SEARCH_TIME)
     except DeviceNotVisible as error:
@@ -133,7 +133,10 @@ def _bypasses_bluez(path: BluetoothScannerDevice) -> bool:
 
 
 async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> None:
-    """Replace the bonds of these adapters that the device refuses. A person entered the PIN, so a strong hint is enough."""
+    """Replace the bonds of these adapters that the device refuses.
+
+    A person has just entered the PIN, so what looks like it is enough.
+    """
     for adapter in adapters:
         if await bond_is_refused(address, adapter) is not False:
             await _bond_anew(address, pin, adapter)

@@ -74,6 +74,7 @@ class Device(ServiceInterface):
         self._manufacturer_data: dict[int, Variant] = {}
         self._trusted = False
         self._link: Link | None = None
+        self._given_up = asyncio.Event()
         self._objects: tuple[GattObject, ...] = ()
         self._pairing: asyncio.Task[None] | None = None
         self._pairing_for = ""
@@ -113,6 +114,7 @@ class Device(ServiceInterface):
         """End pairing and connection, as this side does."""
         if self._pairing is not None:
             self._pairing.cancel()
+        self._give_up()
         if self._link is not None:
             self._link.close()
             self._closed(_Reason.LOCAL)
@@ -147,7 +149,7 @@ class Device(ServiceInterface):
             await self._bond(self._host.agents.default)
         except DBusError as error:
             if not subscribing or self._host.release.holds_subscriptions_back:
-                await asyncio.sleep(self._host.times.held_back)
+                await self._given_up_within(self._host.times.held_back)
             raise bluez_error("Failed", _UNLIKELY) from error
         return await operation(link)
 
@@ -179,8 +181,9 @@ class Device(ServiceInterface):
 
     async def _open(self) -> None:
         """Connect, once the device is there."""
-        while not self.device.advertises:  # noqa: ASYNC110 - the radio has no event for it
-            await asyncio.sleep(_LOOK_AGAIN)
+        while not self.device.advertises:
+            if await self._given_up_within(_LOOK_AGAIN):
+                raise _TurnedAwayError
         try:
             link = self._link = self.device.peripheral.connect(
                 self._host.address, on_notify=self._notified, on_lost=self._lost, has_key=self.bonded
@@ -202,6 +205,19 @@ class Device(ServiceInterface):
             self._host.bus.export(one.path, one)
         self._changed("ServicesResolved")
 
+    async def _given_up_within(self, seconds: float) -> bool:
+        """Wait; return at once, and whether, if the connection is given up or ends meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._given_up.wait()
+        except TimeoutError:
+            return False
+
+    def _give_up(self) -> None:
+        """End what waits for a connection or over it."""
+        self._given_up.set()
+        self._given_up = asyncio.Event()
+
     def _lost(self) -> None:
         """Hear that the link has ended, and not from this side."""
         self._closed(_Reason.REMOTE)
@@ -209,6 +225,7 @@ class Device(ServiceInterface):
     def _closed(self, reason: _Reason) -> None:
         """Clean up after the link, whoever ended it."""
         self._link = None
+        self._give_up()
         if not self.bonded:
             self.paired_ = False
         objects, self._objects = self._objects, ()

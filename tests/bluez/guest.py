@@ -1,4 +1,4 @@
-"""In the guest: give the kernel Bluetooth, then run the tests. guest FOLDER, which holds the modules and their order."""
+"""In the guest: give the kernel Bluetooth, then run the tests. guest FOLDER, which holds the modules in their order."""
 
 import ctypes
 import fcntl

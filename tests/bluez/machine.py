@@ -1,4 +1,4 @@
-"""The machine that bluetoothd runs on: its adapters, and what they know of the device, as programs on the bus see it."""
+"""The machine that bluetoothd runs on: its adapters, and what they know of the device, as programs on the bus see."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
@@ -132,7 +132,7 @@ class Machine:
     async def until_heard(self, adapter: str) -> None:
         """Wait until an adapter hears the device."""
         async with asyncio.timeout(_PATIENCE):
-            while "RSSI" not in (heard := await self.device(adapter)) or "ManufacturerData" not in heard:
+            while not {"RSSI", "ManufacturerData"} <= set(await self.device(adapter)):  # noqa: ASYNC110 - nor is there one
                 await asyncio.sleep(_PAUSE)
 
     async def _powered(self, adapter: str) -> bool | None:

@@ -1,4 +1,4 @@
-"""One emulated device, and the adapters near it: run by a thread of its own, as the world goes on whatever a test does."""
+"""One emulated device and the adapters near it, run by a thread of its own: the world goes on, whatever a test does."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Generator

@@ -43,13 +43,6 @@ def is_known(bluez: Bluez) -> bool:
 
 
 @pytest.fixture
-async def program(bus_address: str) -> AsyncGenerator[Program]:
-    bus = await MessageBus(bus_address).connect()
-    yield Program(bus)
-    bus.disconnect()
-
-
-@pytest.fixture
 async def desktop(bus_address: str) -> AsyncGenerator[Program]:
     bus = await MessageBus(bus_address).connect()
     yield Program(bus)
@@ -82,11 +75,11 @@ def use_bleak(bluez: Bluez, bms: EmulatedDevice, bus_address: str, monkeypatch: 
     bms.peripheral.bonds.clear()
 
 
-async def find(bluez: Bluez, timeout: float = 10) -> tuple[BleakClient, dict[int, bytes], int]:
+async def find(bluez: Bluez, patience: float = 10) -> tuple[BleakClient, dict[int, bytes], int]:
     """Scan for the device; return a client, what it advertises, and how strong it arrives."""
     heard: asyncio.Queue[tuple[BleakClient, dict[int, bytes], int]] = asyncio.Queue()
     async with BleakScanner(
-        lambda d, a: heard.put_nowait((BleakClient(d, timeout=timeout), a.manufacturer_data, a.rssi))
+        lambda d, a: heard.put_nowait((BleakClient(d, timeout=patience), a.manufacturer_data, a.rssi))
     ):
         bluez.advertise()
         return await heard.get()
@@ -265,7 +258,7 @@ async def test_a_device_that_is_not_there_is_waited_for(bluez: Bluez, bms: Emula
 
 @pytest.mark.usefixtures("use_bleak")
 async def test_bleak_tries_until_its_time_is_up(bluez: Bluez, bms: EmulatedDevice) -> None:
-    client, *_ = await find(bluez, timeout=0.1)
+    client, *_ = await find(bluez, patience=0.1)
     bms.faults.refuse_connections = True
 
     with pytest.raises(TimeoutError):
@@ -276,6 +269,8 @@ async def test_pair_waits_for_a_device_that_is_not_there(bluez: Bluez, bms: Emul
     await program.register()
     bms.faults.silent = True
     pairing = asyncio.create_task(program.call(DEVICE_PATH, "Pair"))
+    # By the time that this is answered, Pair is on its way.
+    assert await program.properties(DEVICE_PATH)
     assert await program.fail(DEVICE_PATH, "Connect") == "InProgress"
     assert not pairing.done()
 
