@@ -97,7 +97,10 @@ def _ignore_loss() -> None:
 
 
 class Link:
-    """One connection, from one central. operations counts what it did with success."""
+    """One connection, from one central, which may have the key of the bond or not (has_key).
+
+    operations counts what it did with success.
+    """
 
     def __init__(
         self,
@@ -106,7 +109,9 @@ class Link:
         *,
         on_notify: Callable[[int, bytes], None] = _ignore_notification,
         on_lost: Callable[[], None] = _ignore_loss,
+        has_key: bool = True,
     ) -> None:
+        self.has_key = has_key
         self.peripheral = peripheral
         self.central = central
         self.mtu = peripheral.mtu
@@ -120,7 +125,7 @@ class Link:
     @property
     def bonded(self) -> bool:
         """Whether peripheral and central share a bond."""
-        return self.central in self.peripheral.bonds
+        return self.has_key and self.central in self.peripheral.bonds
 
     async def discover(self) -> tuple[Service, ...]:
         """Find the services."""
@@ -170,6 +175,7 @@ class Link:
         await self._begin()
         if self.peripheral.faults.wrong_pin or passkey != self.peripheral.pin:
             raise AttError(AttCode.INSUFFICIENT_AUTHENTICATION, 0)
+        self.has_key = True
         self.peripheral.bonds.add(self.central)
 
     async def pair_if_accepted(self, passkey: str) -> None:
@@ -264,14 +270,15 @@ class Peripheral:
         *,
         on_notify: Callable[[int, bytes], None] = _ignore_notification,
         on_lost: Callable[[], None] = _ignore_loss,
+        has_key: bool = True,
     ) -> Link:
-        """Open the link for this central.
+        """Open the link for this central. Without the key of the bond (has_key) it is treated as one without a bond.
 
         on_notify gets value handle and data; on_lost hears of an end that the central did not ask for.
         """
         if self.link is not None or self.faults.refuse_connections:
             raise ConnectionRefusedByPeripheralError
-        self.link = Link(self, central, on_notify=on_notify, on_lost=on_lost)
+        self.link = Link(self, central, on_notify=on_notify, on_lost=on_lost, has_key=has_key)
         return self.link
 
     def drop_link(self) -> None:

@@ -12,18 +12,21 @@ import bleak_retry_connector
 
 from .errors import (
     BadAnswer,
+    BondRefused,
     Lost,
     NoAnswer,
     NoSlot,
     NotPaired,
     NotReachable,
     Refused,
+    ServicesMoved,
     VeSmartError,
     WrongPin,
     connected,
     connecting,
 )
 from .link import Link, OnValue, Timing
+from .pairing import bond_is_refused, has_bond
 from .protocol.answers import Answer, Gathering, Latest, Reading, Refusal, Silence
 from .protocol.payloads import Value
 from .protocol.registers import (
@@ -41,6 +44,7 @@ from .radios import Radios
 __all__ = [
     "Answer",
     "BadAnswer",
+    "BondRefused",
     "Lost",
     "NoAnswer",
     "NoSlot",
@@ -100,6 +104,11 @@ class VeSmartClient:
         self._renewal: asyncio.Task[None] | None = None
         self._bank: Mapping[str, object] = {}
         self._latest = Latest()
+        self._address = ""
+        # Whether the adapter in use has a bond; None where that is not known.
+        self._bonded: bool | None = None
+        # The adapter whose bond seemed to be refused at the last attempt.
+        self._suspected: str | None = None
         self.instances: tuple[int, ...] = ()
 
     @property
@@ -193,10 +202,10 @@ class VeSmartClient:
     async def _failure(self) -> VeSmartError | None:
         """Connect; return why it did not work out."""
         try:
-            await self._connect()
+            await self._connect_anew_if_services_moved()
         except VeSmartError as error:
             await self._end()
-            return error
+            return await self._explained(error)
         except BaseException:
             await self._end()
             raise
@@ -229,21 +238,61 @@ class VeSmartClient:
             return NotReachable("the radio that has a bond does not hear the device")
         return told
 
+    async def _explained(self, error: VeSmartError) -> VeSmartError:
+        """Return what an error means where BlueZ knows more: it tells whether the adapter in use has a bond."""
+        adapter = self._radios.adapter
+        if adapter is None or isinstance(error, WrongPin | NoSlot):
+            return error
+        if isinstance(error, NotReachable):
+            return await self._refusal(adapter) or error
+        if isinstance(error, NoAnswer | Lost) and self._bonded is False:
+            return NotPaired(f"{adapter} has no bond with the device")
+        if isinstance(error, NotPaired) and _is_sure(error) and self._bonded:
+            return BondRefused("the device does not know the bond", adapter)
+        return error
+
+    async def _refusal(self, adapter: str) -> BondRefused | None:
+        """Return that the bond of an adapter is refused, if so. Where that is not sure, it takes a second time."""
+        refused = await bond_is_refused(self._address, adapter)
+        suspected, self._suspected = self._suspected == adapter, adapter if refused is None else None
+        if refused or (suspected and refused is None):
+            return BondRefused("the device turns away who comes with the bond", adapter)
+        return None
+
+    async def _connect_anew_if_services_moved(self) -> None:
+        try:
+            await self._connect()
+        except ServicesMoved:
+            await self._end()
+            await self._connect()
+
     async def _connect(self) -> None:
         with connecting(pair=self._pair):
             async with asyncio.timeout(self._timing.connect):
                 self._client = client = await self._establish()
-        with connected():
-            async with asyncio.timeout(self._timing.operation):
-                await self._open(client)
+        adapter = self._radios.adapter
+        self._bonded = await has_bond(self._address, adapter) if adapter else None
+        try:
+            async with asyncio.timeout(self._opening_time):
+                with connected():
+                    await self._open(client)
+        except TimeoutError as error:
+            # bluetoothd holds back the answer for a minute where it fails to make the bond that the device wants.
+            raise NoAnswer("connected, but nothing is answered") from error
+        self._suspected = None
+
+    @property
+    def _opening_time(self) -> float:
+        return self._timing.opening_without_bond if self._bonded is False else self._timing.opening
 
     async def _establish(self) -> BleakClient:
         if (device := self._get_device()) is None:
             raise NotReachable("no radio has a way to the device")
+        self._address = device.address
         # Looked up now, because Home Assistant puts its own class in that place.
         client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
         return await bleak_retry_connector.establish_connection(
-            self._radios.steered(client_class),
+            self._radios.steered(client_class, device),
             device,
             self._name,
             disconnected_callback=self._disconnected,

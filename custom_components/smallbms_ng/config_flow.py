@@ -63,8 +63,15 @@ from .const import (
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key, data_of
 from .pages import PagesCoordinator
-from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
-from .pin_check import NoPath, async_learn, async_learn_by_bond, async_switch_instant_readout_on, parse_pin
+from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut, PinNotAsked
+from .pin_check import (
+    NoPath,
+    NotBluez,
+    async_learn,
+    async_learn_by_bond,
+    async_switch_instant_readout_on,
+    parse_pin,
+)
 from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 from .protocol.payloads import plain
 
@@ -125,9 +132,11 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
     WrongKey: "wrong_key",
     ImplausibleRecord: "implausible",
     WrongPin: "wrong_pin",
+    NotBluez: "not_bluez",
     NoLocalAdapter: "no_adapter",
     DeviceNotVisible: "adapter_too_far",
     PairingRefused: "pairing_refused",
+    PinNotAsked: "pin_not_asked",
     PairingTimedOut: "pairing_timed_out",
     NoPath: "no_path",
     NoSlot: "no_slot",

@@ -27,6 +27,17 @@ class NotPaired(VeSmartError):
     """The device asks for a bond, which the radio in use has not."""
 
 
+class BondRefused(NotPaired):
+    """The device does not know the bond any more that an adapter of this machine has with it.
+
+    adapter is the name or the address of that adapter. Only after this error does it make sense to remove the bond.
+    """
+
+    def __init__(self, message: str, adapter: str) -> None:
+        super().__init__(message)
+        self.adapter = adapter
+
+
 class WrongPin(NotPaired):
     """Pairing was tried and refused."""
 
@@ -43,6 +54,10 @@ class BadAnswer(VeSmartError):
     """What the device answers is no VE.Smart."""
 
 
+class ServicesMoved(BadAnswer):
+    """The services are not where they are looked for: those of an older firmware may have been kept."""
+
+
 class Refused(VeSmartError):
     """The device does not take a value. Without a code it said nothing but kept its own."""
 
@@ -55,9 +70,13 @@ class Refused(VeSmartError):
 
 # Insufficient authentication, authorization, size of the encryption key, encryption.
 _WANTS_BOND: Final = frozenset({0x05, 0x08, 0x0C, 0x0F})
+# Invalid handle, attribute not found.
+_NOTHING_THERE: Final = frozenset({0x01, 0x0A})
 _ATT_ERROR: Final = re.compile(r"\berror=(\d+)\b")
 # How BlueZ tells of the first of these.
 _NOT_PAIRED: Final = ("Not paired",)
+# What BlueZ, having looked again, has no object for any more.
+_NO_OBJECT: Final = ("org.freedesktop.DBus.Error.UnknownObject",)
 _PAIRING_FAILED: Final = ("AuthenticationFailed", "AuthenticationRejected", "Pairing failed")
 _NO_SLOT: Final = ("connection slot", "available connection")
 
@@ -85,6 +104,17 @@ def connected() -> Iterator[None]:
         raise (NotPaired if _wants_bond(error) else Lost)(_text(error)) from error
 
 
+@contextmanager
+def opening() -> Iterator[None]:
+    """Raise our own error for what goes wrong on a connection before anything was asked."""
+    try:
+        yield
+    except BleakError as error:
+        if _finds_nothing(error):
+            raise ServicesMoved(_text(error)) from error
+        raise
+
+
 def _while_connecting(error: Exception, *, pair: bool) -> VeSmartError:
     if _has_no_slot(error):
         return NoSlot(_text(error))
@@ -101,7 +131,15 @@ def _has_no_slot(error: Exception) -> bool:
 
 
 def _wants_bond(error: Exception) -> bool:
-    return any(_att_code(one) in _WANTS_BOND for one in _chain(error)) or _mentions(error, _NOT_PAIRED)
+    return _has_code(error, _WANTS_BOND) or _mentions(error, _NOT_PAIRED)
+
+
+def _finds_nothing(error: Exception) -> bool:
+    return _has_code(error, _NOTHING_THERE) or _mentions(error, _NO_OBJECT)
+
+
+def _has_code(error: Exception, codes: frozenset[int]) -> bool:
+    return any(_att_code(one) in codes for one in _chain(error))
 
 
 def _att_code(error: BaseException) -> int | None:

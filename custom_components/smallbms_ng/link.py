@@ -11,7 +11,7 @@ from bleak import BleakClient
 from bleak.backends.characteristic import BleakGATTCharacteristic
 import bleak_retry_connector
 
-from .errors import BadAnswer, Lost
+from .errors import BadAnswer, Lost, ServicesMoved, opening
 from .protocol.answers import Gathering
 from .protocol.registers import Name, named
 from .protocol.ve_smart import Channel, ControlError, Event, Session
@@ -30,13 +30,16 @@ _MOST_EVENTS: Final = 32 * 1024
 class Timing:
     """How long to wait, in seconds.
 
-    For the connection, for one operation, for the end; for the first answer to a request, between its values, for more
+    For the connection, for its opening, and where the radio is known to have no bond; for one operation, for the end;
+    for the first answer to a request, between its values, for more
     values of a register whose number nobody knows; for the device's credit, for the acknowledgment of an action; for
     what is under way over a connection when nobody is to connect any more.
     keep_alive is when the device drops a connection that nothing is heard of.
     """
 
     connect: float = 30
+    opening: float = 20
+    opening_without_bond: float = 8
     operation: float = 60
     disconnect: float = 10
     answer: float = 5
@@ -76,13 +79,14 @@ class Link:
         self._arrived.set()
 
     async def open(self) -> Self:
-        """Get to where requests can be made."""
-        await self._find_characteristics()
-        for channel, characteristic in self._characteristics.items():
-            await self._client.start_notify(characteristic, partial(self._notified, channel))
-        control = self._characteristics[Channel.CONTROL]
-        value = await self._client.read_gatt_char(control)
-        self.session.begin(bytes(value), control.max_write_without_response_size)
+        """Get to where requests can be made. After ServicesMoved, the next connection looks for them anew."""
+        try:
+            with opening():
+                value = await self._listen()
+        except ServicesMoved:
+            await self._forget_services()
+            raise
+        self.session.begin(value, self._characteristics[Channel.CONTROL].max_write_without_response_size)
         await self._flush()
         return self
 
@@ -136,16 +140,18 @@ class Link:
         self.session.queue(set_values(_KEEP_ALIVE_INSTANCE, {_KEEP_ALIVE.id: milliseconds}))
         await self._flush()
 
-    async def _find_characteristics(self) -> None:
+    async def _listen(self) -> bytes:
+        """Begin to hear what the device says, and return the value of Control."""
         for channel in Channel:
             characteristic = self._client.services.get_characteristic(channel)
             if characteristic is None:
-                await self._forget_services()
-                raise BadAnswer(f"there is no characteristic {channel}")
+                raise ServicesMoved(f"there is no characteristic {channel}")
             self._characteristics[channel] = characteristic
+        for channel, characteristic in self._characteristics.items():
+            await self._client.start_notify(characteristic, partial(self._notified, channel))
+        return bytes(await self._client.read_gatt_char(self._characteristics[Channel.CONTROL]))
 
     async def _forget_services(self) -> None:
-        """Have them looked for anew next time: those of an older firmware may have been kept."""
         if isinstance(self._client, bleak_retry_connector.BleakClientWithServiceCache):
             await self._client.clear_cache()
 

@@ -4,7 +4,7 @@ What takes a PIN makes bonds and removes them: call it only when a person has ju
 uses a bond that there is.
 """
 
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -12,14 +12,27 @@ from functools import partial
 import re
 from typing import Final
 
-from homeassistant.components.bluetooth import async_ble_device_from_address, async_scanner_devices_by_address
+from homeassistant.components.bluetooth import (
+    BaseHaRemoteScanner,
+    BluetoothScannerDevice,
+    async_ble_device_from_address,
+    async_scanner_devices_by_address,
+)
 from homeassistant.core import HomeAssistant
 
-from .client import Answer, NoAnswer, NotPaired, NotReachable, Reading, VeSmartClient
-from .pairing import DeviceNotVisible, NoLocalAdapter, bonds_of_adapters, is_bonded, pair, remove_bond
+from .client import Answer, BondRefused, NoAnswer, NotPaired, NotReachable, Reading, VeSmartClient
+from .pairing import (
+    DeviceNotVisible,
+    NoLocalAdapter,
+    bond_is_refused,
+    bonded_adapters,
+    bonds_of_adapters,
+    pair,
+    remove_bond,
+)
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
-from .radios import Radios
+from .radios import Radios, bluez_adapter
 
 _PIN: Final = re.compile(r"[0-9]{6}")
 _KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]
@@ -30,6 +43,10 @@ _SEARCH_TIME: Final = 5
 
 class NoPath(NotReachable):
     """No radio that can connect hears the device."""
+
+
+class NotBluez(NoLocalAdapter):
+    """No adapter of this machine that hears the device is BlueZ's, which alone can enter a PIN. adapters names them."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +102,7 @@ async def _learn(client: VeSmartClient) -> Learned:
 @asynccontextmanager
 async def _connection_with_pin(hass: HomeAssistant, address: str, pin: str) -> AsyncGenerator[VeSmartClient]:
     async with _client(hass, address, Radios()) as client:
-        await _connect(client, address, pin)
+        await _connect(hass, client, address, pin)
         yield client
 
 
@@ -120,37 +137,67 @@ async def _client(hass: HomeAssistant, address: str, radios: Radios) -> AsyncGen
         await client.disconnect()
 
 
-async def _connect(client: VeSmartClient, address: str, pin: str) -> None:
+async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin: str) -> None:
     """Connect by a bond, which is made first if an adapter of this machine can."""
-    bonded_before = await is_bonded(address)
-    obstacle = None if bonded_before else await _bond(address, pin)
+    bonded = await bonded_adapters(address)
+    await _renew_refused_bonds(address, pin, bonded)
+    obstacle = None if bonded else await _bond(hass, address, pin)
     try:
         await client.connect()
     except NoAnswer:
         raise
+    except BondRefused as error:
+        await _bond_anew(address, pin, error.adapter)
+        await client.connect()
     except NotPaired as error:
         # Without a bond of this machine, that of a proxy would have done.
         if obstacle:
             raise obstacle from error
-        if not bonded_before:
-            raise
-        await _bond_anew(address, pin)
-        await client.connect()
+        raise
 
 
-async def _bond(address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
+async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
     """Make a bond; return why no adapter of this machine can, if so. Raises a VeSmartError when one could."""
     try:
         await pair(address, pin, search_time=_SEARCH_TIME)
-    except (NoLocalAdapter, DeviceNotVisible) as error:
+    except DeviceNotVisible as error:
         return error
+    except NoLocalAdapter as error:
+        return _closer_obstacle(hass, address) or error
     return None
 
 
-async def _bond_anew(address: str, pin: str) -> None:
-    """Replace a bond that the device knows nothing of any more."""
-    await remove_bond(address)
-    await pair(address, pin)
+def _closer_obstacle(hass: HomeAssistant, address: str) -> NotBluez | None:
+    """Return that there are adapters, but not of BlueZ. Raises that if nothing else hears the device."""
+    paths = async_scanner_devices_by_address(hass, address, connectable=True)
+    names = [path.scanner.name for path in paths if _bypasses_bluez(path)]
+    if not names:
+        return None
+    obstacle = NotBluez("The adapters that hear the device are not driven by BlueZ", names)
+    if len(names) == len(paths):
+        raise obstacle
+    return obstacle
+
+
+def _bypasses_bluez(path: BluetoothScannerDevice) -> bool:
+    """Return whether this is an adapter of this machine that Home Assistant drives by itself."""
+    return not isinstance(path.scanner, BaseHaRemoteScanner) and bluez_adapter(path.ble_device) is None
+
+
+async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> None:
+    """Replace the bonds of these adapters that the device refuses.
+
+    A person has just entered the PIN, so what looks like it is enough.
+    """
+    for adapter in adapters:
+        if await bond_is_refused(address, adapter) is not False:
+            await _bond_anew(address, pin, adapter)
+
+
+async def _bond_anew(address: str, pin: str, adapter: str) -> None:
+    """Replace the bond of an adapter that the device knows nothing of any more, by the same adapter."""
+    await remove_bond(address, adapter=adapter)
+    await pair(address, pin, adapter=adapter)
 
 
 def _value(answers: Mapping[int, Answer], register: int) -> Value:

@@ -1,9 +1,11 @@
 """Which of the radios near a device to connect by: one that has a bond with it, if that is known."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+import re
 from typing import Final, Protocol
 
 from bleak import BleakClient
+from bleak.backends.device import BLEDevice
 
 # So many attempts in a row may miss every radio with a bond before it is taken to be gone for good: about an hour.
 _MOST_MISSES: Final = 5
@@ -12,6 +14,9 @@ _MOST_MISSES: Final = 5
 # that has a free slot, with or without a bond. There is no public way to have a say in that. Where there is no such
 # method (any more), it chooses as always.
 _CHOICE: Final = "_async_get_best_available_backend_and_device"
+
+
+_BLUEZ_DEVICE: Final = re.compile(r"/org/bluez/([^/]+)/")
 
 
 class _Radio(Protocol):
@@ -45,6 +50,12 @@ class Radios:
         self._heard: frozenset[str] = frozenset()
         self._offered: frozenset[str] = frozenset()
         self._used: str | None = None
+        self._way: BLEDevice | None = None
+
+    @property
+    def adapter(self) -> str | None:
+        """The name of the adapter that was chosen last, if it is BlueZ's."""
+        return bluez_adapter(self._way)
 
     @property
     def knows_bond(self) -> bool:
@@ -95,8 +106,9 @@ class Radios:
         self._offered, self._used = frozenset(), None
         return not self._heard <= self._tried
 
-    def steered(self, client_class: type[BleakClient]) -> type[BleakClient]:
-        """Return a class of client that asks here which radios to choose from."""
+    def steered(self, client_class: type[BleakClient], way: BLEDevice) -> type[BleakClient]:
+        """Return a class of client that asks here which radios to choose from; one that cannot goes the given way."""
+        self._way = way
         choose: Callable[..., object] | None = getattr(client_class, _CHOICE, None)
         if choose is None:
             return client_class
@@ -104,6 +116,7 @@ class Radios:
         def choose_here(client: BleakClient, manager: _Manager, *more: object) -> object:
             chosen = choose(client, _Selection(manager, self._select), *more)
             self._used = getattr(getattr(chosen, "scanner", None), "source", None)
+            self._way = getattr(chosen, "device", None)
             return chosen
 
         return type(client_class.__name__, (client_class,), {_CHOICE: choose_here})
@@ -116,6 +129,14 @@ class Radios:
         offered = [path for path in left if path.scanner.source not in self.unpaired] or left
         self._offered = frozenset(path.scanner.source for path in offered)
         return offered
+
+
+def bluez_adapter(way: BLEDevice | None) -> str | None:
+    """Return the name of the adapter of this machine on the way to a device; None where that is not BlueZ's."""
+    details = way.details if way else None
+    path = details.get("path") if isinstance(details, Mapping) else None
+    found = _BLUEZ_DEVICE.match(path) if isinstance(path, str) else None
+    return found[1] if found else None
 
 
 class _Selection:

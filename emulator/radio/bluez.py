@@ -12,7 +12,8 @@ from emulator.device import EmulatedDevice
 
 from .bluez_adapter import Adapter
 from .bluez_agents import AgentManager
-from .bluez_bus import CALLER
+from .bluez_bus import CALLER, Bus
+from .bluez_release import BLUEZ_5_66, Release, Times
 
 BLUEZ: Final = "org.bluez"
 DEFAULT_ADAPTER_ADDRESS: Final = "02:00:00:00:B1:00"
@@ -45,15 +46,17 @@ class _Root(ServiceInterface):
 class Bluez:
     """BlueZ on a bus, from start to stop."""
 
-    def __init__(self, *adapters: LocalAdapter) -> None:
+    def __init__(self, *adapters: LocalAdapter, release: Release = BLUEZ_5_66, times: Times | None = None) -> None:
         self.agents = AgentManager()
         self.adapters: dict[str, Adapter] = {}
         self._wanted = adapters
+        self._release = release
+        self._times = times or Times()
         self._bus: MessageBus | None = None
 
     async def start(self, bus_address: str | None = None) -> None:
         """Appear on the bus at this address, else on the system bus; NameTakenError if there is a BlueZ already."""
-        bus = await MessageBus(bus_address, BusType.SYSTEM).connect()
+        bus = await Bus(bus_address, BusType.SYSTEM).connect()
         bus.add_message_handler(self._notice)
         self._bus = bus
         self.adapters = {wanted.name: self._adapter(wanted, bus) for wanted in self._wanted}
@@ -95,6 +98,8 @@ class Bluez:
             rssi=wanted.rssi,
             bus=bus,
             agents=self.agents,
+            release=self._release,
+            times=self._times,
         )
 
     def _notice(self, message: Message) -> None:

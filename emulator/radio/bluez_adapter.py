@@ -12,6 +12,7 @@ from emulator.device import EmulatedDevice
 from .bluez_agents import AgentManager
 from .bluez_bus import CALLER, DBusOptions, DBusStrings, bluez_error, readable
 from .bluez_device import Device
+from .bluez_release import Release, Times
 
 _MODEL: Final = "usb:v1D6Bp0246d0542"
 
@@ -29,6 +30,8 @@ class Adapter(ServiceInterface):
         rssi: int,
         bus: MessageBus,
         agents: AgentManager,
+        release: Release,
+        times: Times,
     ) -> None:
         super().__init__("org.bluez.Adapter1")
         self.path = f"/org/bluez/{name}"
@@ -36,6 +39,8 @@ class Adapter(ServiceInterface):
         self.rssi = rssi
         self.bus = bus
         self.agents = agents
+        self.release = release
+        self.times = times
         self.devices = [Device(self, device) for device in devices]
         self.scanning_for: set[str] = set()
         self._powered = powered
@@ -88,9 +93,13 @@ class Adapter(ServiceInterface):
         device.forget()
 
     def _end_discovery(self, caller: str) -> None:
-        if caller in self.scanning_for:
-            self.scanning_for.remove(caller)
-            self._discovering_changed()
+        if caller not in self.scanning_for:
+            return
+        self.scanning_for.remove(caller)
+        self._discovering_changed()
+        if not self.scanning_for:
+            for device in self.devices:
+                device.lose_signal()
 
     def _discovering_changed(self) -> None:
         self.emit_properties_changed({"Discovering": bool(self.scanning_for)})

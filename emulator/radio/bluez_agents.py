@@ -39,7 +39,7 @@ class Agent:
 
 
 class AgentManager(ServiceInterface):
-    """org.bluez.AgentManager1. agents are by owner; of defaults, the last is in charge."""
+    """org.bluez.AgentManager1. agents are by owner; of defaults, the last is in charge, and the first agent is one."""
 
     def __init__(self) -> None:
         super().__init__("org.bluez.AgentManager1")
@@ -68,7 +68,9 @@ class AgentManager(ServiceInterface):
             raise bluez_error("AlreadyExists", "Already Exists")
         if capability not in Capability:
             raise bluez_error("InvalidArguments", "Invalid arguments in method call")
-        self.agents[owner] = Agent(owner=owner, path=path, capability=Capability(capability))
+        agent = self.agents[owner] = Agent(owner=owner, path=path, capability=Capability(capability))
+        if not self.defaults:
+            self.defaults.append(agent)
 
     @dbus_method(name="UnregisterAgent")
     def unregister(self, path: DBusObjectPath) -> None:

@@ -2,24 +2,40 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from contextlib import suppress
-from typing import Protocol
+from enum import StrEnum
+from typing import Annotated, Protocol
 
 from dbus_fast import DBusError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
-from dbus_fast.annotations import DBusBool, DBusInt16, DBusObjectPath, DBusStr
-from dbus_fast.service import ServiceInterface, dbus_method, dbus_property
+from dbus_fast.annotations import DBusBool, DBusInt16, DBusObjectPath, DBusSignature, DBusStr
+from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 
 from emulator.device import EmulatedDevice
 from emulator.gatt import AttCode, AttError, ConnectionRefusedByPeripheralError, Link, LinkLostError
 
 from .bluez_agents import Agent, AgentManager
-from .bluez_bus import CALLER, DBusBytesById, DBusStrings, att_error, bluez_error, readable
+from .bluez_bus import CALLER, NO_RSSI, DBusBytesById, DBusStrings, att_error, bluez_error, readable
 from .bluez_gatt import GattCharacteristic, GattObject, gatt_objects
+from .bluez_release import Release, Times
 
 _NAME, _MANUFACTURER_DATA = 0x09, 0xFF
-# Assumed. Not abort-by-local: after that bleak waits for the end of a connection.
-_REFUSED = "le-connection-abort-by-remote"
+# How a connection fails that ended before it was of use, whoever ended it, or that did not come up in time.
+_ABORTED = "le-connection-abort-by-local"
+# Seconds between two looks whether a device is there.
+_LOOK_AGAIN = 0.01
+_UNLIKELY = "Operation failed with ATT error: 0x0e"
+
+
+class _Reason(StrEnum):
+    """Why a connection ended."""
+
+    AUTHENTICATION = "org.bluez.Reason.Authentication"
+    LOCAL = "org.bluez.Reason.Local"
+    REMOTE = "org.bluez.Reason.Remote"
+
+
+class _TurnedAwayError(Exception):
+    """The connection ended before it was of use."""
 
 
 class Host(Protocol):
@@ -30,10 +46,17 @@ class Host(Protocol):
     rssi: int
     bus: MessageBus
     agents: AgentManager
+    release: Release
+    times: Times
+    scanning_for: set[str]
 
 
 class Device(ServiceInterface):
-    """org.bluez.Device1. With just_works, passkeys are asked for no more: the two cannot agree to use one."""
+    """org.bluez.Device1.
+
+    With just_works, the two pair without asking for a passkey; with no_pairing, the device wants none. A bond that is
+    not kept (keeps_bond) ends with the connection.
+    """
 
     def __init__(self, host: Host, device: EmulatedDevice) -> None:
         super().__init__("org.bluez.Device1")
@@ -42,13 +65,16 @@ class Device(ServiceInterface):
         self.shown = False
         self.bonded = False
         self.just_works = False
+        self.no_pairing = False
+        self.keeps_bond = True
+        self.paired_ = False
+        self._heard = False
         self._host = host
         self._name = device.address.replace(":", "-")
         self._manufacturer_data: dict[int, Variant] = {}
         self._trusted = False
         self._link: Link | None = None
-        # The agent whose abilities the link came up with.
-        self._link_agent: Agent | None = None
+        self._given_up = asyncio.Event()
         self._objects: tuple[GattObject, ...] = ()
         self._pairing: asyncio.Task[None] | None = None
         self._pairing_for = ""
@@ -64,28 +90,34 @@ class Device(ServiceInterface):
         record = heard.get(_MANUFACTURER_DATA)
         if record is not None:
             self._manufacturer_data = {int.from_bytes(record[:2], "little"): Variant("ay", record[2:])}
+        self._heard = True
         if self.shown:
             self._changed("Name", "Alias", "RSSI", *(() if record is None else ("ManufacturerData",)))
         else:
             self.shown = True
             self._host.bus.export(self.path, self)
 
+    def lose_signal(self) -> None:
+        """Know no signal strength any more: nobody scans."""
+        self._heard = False
+        if self.shown:
+            self.emit_properties_changed({}, ["RSSI"])
+
     def forget(self) -> None:
-        """Drop bond and object."""
+        """Drop bond and object. The device is not told."""
         self.close()
-        self.bonded = False
-        # Assumed: the device forgets too. Its half of a bond is worth nothing alone.
-        self.device.peripheral.bonds.discard(self._host.address)
-        self.shown = False
+        self.bonded = self.paired_ = False
+        self.shown = self._heard = False
         self._host.bus.unexport(self.path)
 
     def close(self) -> None:
         """End pairing and connection, as this side does."""
         if self._pairing is not None:
             self._pairing.cancel()
+        self._give_up()
         if self._link is not None:
             self._link.close()
-            self._closed()
+            self._closed(_Reason.LOCAL)
 
     def caller_left(self, caller: str) -> None:
         """End the pairing that a connection asked for which is gone."""
@@ -97,25 +129,29 @@ class Device(ServiceInterface):
         """The link's ATT MTU."""
         return self._connected_link().mtu
 
-    async def attempt[T](self, operation: Callable[[Link], Awaitable[T]]) -> T:
+    async def attempt[T](self, operation: Callable[[Link], Awaitable[T]], *, subscribing: bool = False) -> T:
         """Do something over the link; where that needs a bond, try to make one first, as BlueZ does by itself."""
         try:
-            return await self._bonding_if_needed(operation)
+            return await self._bonding_if_needed(operation, subscribing=subscribing)
         except AttError as error:
             raise att_error(error.code) from error
         except LinkLostError as error:
             raise bluez_error("Failed", "Not connected") from error
 
-    async def _bonding_if_needed[T](self, operation: Callable[[Link], Awaitable[T]]) -> T:
+    async def _bonding_if_needed[T](self, operation: Callable[[Link], Awaitable[T]], *, subscribing: bool) -> T:
         link = self._connected_link()
         try:
             return await operation(link)
         except AttError as error:
             if error.code is not AttCode.INSUFFICIENT_AUTHENTICATION or self.bonded:
                 raise
-            with suppress(DBusError):
-                await self._bond(self._link_agent)
-            return await operation(link)
+        try:
+            await self._bond(self._host.agents.default)
+        except DBusError as error:
+            if not subscribing or self._host.release.holds_subscriptions_back:
+                await self._given_up_within(self._host.times.held_back)
+            raise bluez_error("Failed", _UNLIKELY) from error
+        return await operation(link)
 
     # Connection
 
@@ -124,36 +160,94 @@ class Device(ServiceInterface):
         """Open a connection, or keep the one there is."""
         if self._pairing is not None:
             raise bluez_error("InProgress", "In Progress")
-        if self._link is None:
-            await self._open(self._host.agents.default)
+        if self._link is not None:
+            return
+        try:
+            async with asyncio.timeout(self._host.times.connect):
+                await self._open()
+        except (_TurnedAwayError, TimeoutError) as error:
+            raise bluez_error("Failed", _ABORTED) from error
 
     @dbus_method(name="Disconnect")
-    def disconnect(self) -> None:
+    async def disconnect(self) -> None:
         """End the connection, and a pairing with it."""
-        self.close()
+        if self._pairing is not None:
+            self._pairing.cancel()
+        link = self._link
+        if link is not None:
+            await asyncio.sleep(self._host.times.disconnect)
+        if self._link is link:
+            self.close()
 
-    async def _open(self, agent: Agent | None) -> None:
+    async def _open(self) -> None:
+        """Connect, once the device is there."""
+        while not self.device.advertises:
+            if await self._given_up_within(_LOOK_AGAIN):
+                raise _TurnedAwayError
         try:
-            self._link = self.device.peripheral.connect(
-                self._host.address, on_notify=self._notified, on_lost=self._closed
+            link = self._link = self.device.peripheral.connect(
+                self._host.address, on_notify=self._notified, on_lost=self._lost, has_key=self.bonded
             )
-            self._link_agent = agent
-            self._changed("Connected")
-            services = await self._link.discover()
-        except (ConnectionRefusedByPeripheralError, LinkLostError) as error:
-            raise bluez_error("Failed", _REFUSED) from error
+        except ConnectionRefusedByPeripheralError as error:
+            self._flicker(_Reason.REMOTE)
+            raise _TurnedAwayError from error
+        self._changed("Connected")
+        if self.bonded and not link.bonded:
+            link.close()
+            self._closed(_Reason.AUTHENTICATION)
+            raise _TurnedAwayError
+        try:
+            services = await link.discover()
+        except LinkLostError as error:
+            raise _TurnedAwayError from error
         self._objects = tuple(gatt_objects(self, services))
         for one in self._objects:
             self._host.bus.export(one.path, one)
         self._changed("ServicesResolved")
 
-    def _closed(self) -> None:
+    async def _given_up_within(self, seconds: float) -> bool:
+        """Wait; return at once, and whether, if the connection is given up or ends meanwhile."""
+        try:
+            async with asyncio.timeout(seconds):
+                return await self._given_up.wait()
+        except TimeoutError:
+            return False
+
+    def _give_up(self) -> None:
+        """End what waits for a connection or over it."""
+        self._given_up.set()
+        self._given_up = asyncio.Event()
+
+    def _lost(self) -> None:
+        """Hear that the link has ended, and not from this side."""
+        self._closed(_Reason.REMOTE)
+
+    def _closed(self, reason: _Reason) -> None:
         """Clean up after the link, whoever ended it."""
-        self._link = self._link_agent = None
+        self._link = None
+        self._give_up()
+        if not self.bonded:
+            self.paired_ = False
         objects, self._objects = self._objects, ()
-        self._changed("ServicesResolved", "Connected")
+        self._changed("ServicesResolved", "Paired")
+        self._tell_why(reason)
+        self._changed("Connected")
         for one in reversed(objects):
             self._host.bus.unexport(one.path)
+
+    def _flicker(self, reason: _Reason) -> None:
+        """Tell of a connection that came up and ended."""
+        self._changed("Connected")
+        self._tell_why(reason)
+
+    def _tell_why(self, reason: _Reason) -> None:
+        if self._host.release.tells_why_connections_end and self.shown:
+            self.disconnected(reason)
+
+    @dbus_signal(name="Disconnected")
+    def disconnected(self, reason: str) -> Annotated[tuple[str, str], DBusSignature("ss")]:
+        """Tell why a connection ended."""
+        return reason, "Connection terminated"
 
     def _notified(self, handle: int, data: bytes) -> None:
         for one in self._objects:
@@ -175,7 +269,8 @@ class Device(ServiceInterface):
         if self.bonded:
             raise bluez_error("AlreadyExists", "Already Exists")
         self._pairing_for = CALLER.get()
-        self._pairing = asyncio.create_task(self._connect_and_bond(self._host.agents.agent_of(self._pairing_for)))
+        agent = self._host.agents.agent_of(self._pairing_for)
+        self._pairing = asyncio.create_task(self._connect_and_bond(agent))
         try:
             await self._pairing
         except asyncio.CancelledError:
@@ -191,25 +286,33 @@ class Device(ServiceInterface):
         self._pairing.cancel()
 
     async def _connect_and_bond(self, agent: Agent | None) -> None:
+        """Pair, once there is a connection: for that, Pair waits for ever."""
         if self._link is None:
             try:
-                await self._open(agent)
-            except DBusError as error:
-                raise bluez_error("ConnectionAttemptFailed", "Page Timeout") from error
+                await self._open()
+            except _TurnedAwayError as error:
+                raise bluez_error("AuthenticationCanceled", "Authentication Canceled") from error
         await self._bond(agent)
 
     async def _bond(self, agent: Agent | None) -> None:
-        """Pair over the link. Its abilities are those it came up with, whoever would answer now."""
+        """Pair over the link."""
         link = self._connected_link()
-        able = self._link_agent is not None and self._link_agent.can_enter_passkeys and not self.just_works
         try:
-            await link.pair(await self._passkey(agent) if able and agent else None)
+            if not self.just_works:
+                await link.pair(await self._entered(agent))
         except AttError as error:
             raise bluez_error("AuthenticationFailed", "Authentication Failed") from error
         except LinkLostError as error:
             raise bluez_error("AuthenticationCanceled", "Authentication Canceled") from error
-        self.bonded = True
+        self.paired_ = True
+        self.bonded = self.keeps_bond
         self._changed("Paired", "Bonded")
+
+    async def _entered(self, agent: Agent | None) -> str | None:
+        """Return the passkey; None if the two do not get so far as to ask for it, or nobody answers."""
+        if self.no_pairing or agent is None or not agent.can_enter_passkeys:
+            return None
+        return await self._passkey(agent)
 
     async def _passkey(self, agent: Agent) -> str | None:
         """Ask the agent; None if it gives no answer."""
@@ -233,10 +336,10 @@ class Device(ServiceInterface):
                 "Name": self._name,
                 "Alias": self._name,
                 "ManufacturerData": self._manufacturer_data,
-                "RSSI": self.device.faults.rssi(self._host.rssi),
+                "RSSI": self._rssi,
                 "Connected": self._link is not None,
                 "ServicesResolved": bool(self._objects),
-                "Paired": self.bonded,
+                "Paired": self.paired_,
                 "Bonded": self.bonded,
             }
             self.emit_properties_changed({name: values[name] for name in names})
@@ -269,7 +372,11 @@ class Device(ServiceInterface):
     @readable("RSSI")
     def rssi(self) -> DBusInt16:
         """Show the signal strength in dBm."""
-        return self.device.faults.rssi(self._host.rssi)
+        return self._rssi
+
+    @property
+    def _rssi(self) -> int:
+        return self.device.faults.rssi(self._host.rssi) if self._heard else NO_RSSI
 
     @readable("ManufacturerData")
     def manufacturer_data(self) -> DBusBytesById:
@@ -293,12 +400,12 @@ class Device(ServiceInterface):
 
     @readable("Paired")
     def paired(self) -> DBusBool:
-        """Show whether there is a bond."""
-        return self.bonded
+        """Show whether the two have paired."""
+        return self.paired_
 
     @readable("Bonded")
     def bonded_(self) -> DBusBool:
-        """Show whether it is kept, which it always is."""
+        """Show whether they will have when the connection has ended."""
         return self.bonded
 
     @dbus_property(name="Trusted")

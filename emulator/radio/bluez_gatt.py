@@ -27,7 +27,7 @@ class Connected(Protocol):
     def mtu(self) -> int:
         """The link's ATT MTU."""
 
-    async def attempt[T](self, operation: Callable[[Link], Awaitable[T]]) -> T:
+    async def attempt[T](self, operation: Callable[[Link], Awaitable[T]], *, subscribing: bool = False) -> T:
         """Do something over the link; DBusError if that fails."""
         ...
 
@@ -138,7 +138,7 @@ class GattCharacteristic(ServiceInterface):
         await self._subscribe(on=False)
 
     async def _subscribe(self, *, on: bool) -> None:
-        await self._device.attempt(lambda link: link.subscribe(self.characteristic.handle, on=on))
+        await self._device.attempt(lambda link: link.subscribe(self.characteristic.handle, on=on), subscribing=on)
         self._notifying = on
         self.emit_properties_changed({"Notifying": on})
 

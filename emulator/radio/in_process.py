@@ -230,8 +230,9 @@ class EmulatedScanner(BaseHaRemoteScanner):
     """One radio near some emulated devices. Make it after Home Assistant's bluetooth was set up.
 
     rssi holds the signal strength in dBm by address; devices that it does not name arrive with DEFAULT_RSSI. Without
-    connectable it only listens. pin makes every connection a bonded one, if it is the device's PIN. rssi, slots, pin
-    and devices may be changed while it runs.
+    connectable it only listens. pin makes every connection a bonded one, if it is the device's PIN. With a bluez_name,
+    such as hci0, it passes for an adapter that BlueZ knows by that name. rssi, slots, pin and devices may be changed
+    while it runs.
     """
 
     def __init__(
@@ -242,6 +243,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
         connectable: bool = True,
         slots: int = DEFAULT_SLOTS,
         pin: str | None = None,
+        bluez_name: str | None = None,
     ) -> None:
         class Client(EmulatedClient):
             scanner = self
@@ -259,6 +261,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
         self.rssi = dict(rssi or {})
         self._slots = slots
         self.pin = pin
+        self.bluez_name = bluez_name
         self._links: dict[str, Link] = {}
 
     @property
@@ -322,11 +325,17 @@ class EmulatedScanner(BaseHaRemoteScanner):
     def _slots_changed(self) -> None:
         get_manager().async_on_allocation_changed(self.get_allocations())
 
+    def _bluez_details(self, device: EmulatedDevice) -> dict[str, str]:
+        """Return where BlueZ has the device, if this is one of its adapters."""
+        if self.bluez_name is None:
+            return {}
+        return {"path": f"/org/bluez/{self.bluez_name}/dev_{device.address.replace(':', '_')}"}
+
     def _receive(self, device: EmulatedDevice, advertisement: Advertisement) -> None:
         self._async_on_raw_advertisement(
             device.address,
             device.faults.rssi(self.rssi.get(device.address, DEFAULT_RSSI)),
             advertisement.joined,
-            {"address_type": "random"},
+            {"address_type": "random"} | self._bluez_details(device),
             monotonic_time_coarse(),
         )

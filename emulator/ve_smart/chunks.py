@@ -8,6 +8,7 @@ from typing import Final
 
 ATT_HEADER: Final = 3
 SMALLEST_CHUNK: Final = 20
+LARGEST_CHUNK: Final = 512  # of an attribute
 THROW_AWAY: Final = b"\xf8"
 
 

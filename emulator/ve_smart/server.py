@@ -5,7 +5,16 @@ from collections.abc import Callable
 from typing import Final
 
 from emulator.ve_smart.cbor_records import MalformedRecordError, requests
-from emulator.ve_smart.chunks import ATT_HEADER, SMALLEST_CHUNK, Channel, Inbox, Notify, Outbox, StreamTooLongError
+from emulator.ve_smart.chunks import (
+    ATT_HEADER,
+    LARGEST_CHUNK,
+    SMALLEST_CHUNK,
+    Channel,
+    Inbox,
+    Notify,
+    Outbox,
+    StreamTooLongError,
+)
 from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
 from emulator.ve_smart.register_box import Refusal, RegisterBox
 from emulator.ve_smart.responder import NotKnownError, Responder
@@ -141,7 +150,7 @@ class VeSmartServer:
 
     @property
     def _largest_chunk(self) -> int:
-        return max(SMALLEST_CHUNK, self.mtu - ATT_HEADER)
+        return min(max(SMALLEST_CHUNK, self.mtu - ATT_HEADER), LARGEST_CHUNK)
 
     def _take_control(self, data: bytes) -> None:
         # 0xFA (chunk sizes) has no effect: what its two numbers mean is not known, and a chunk that fits the MTU is

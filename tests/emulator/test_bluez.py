@@ -6,7 +6,7 @@ from typing import Final
 
 from bleak import BleakClient, BleakScanner
 from bleak.backends.bluezdbus.version import BlueZFeatures
-from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
+from bleak.exc import BleakError, BleakGATTProtocolError
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 import pytest
@@ -23,7 +23,9 @@ from emulator.device import (
 )
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter, NameTakenError
+from emulator.radio.bluez_release import Release, Times
 from emulator.ve_smart.chunks import Channel
+from tests.bluez_bus import AGENT_PATH, Program
 from tests.waiting import until
 
 pytest_plugins = ("tests.bluez_bus",)
@@ -32,69 +34,12 @@ MODEL_CHARACTERISTIC: Final = "00002a24-0000-1000-8000-00805f9b34fb"
 CONTROL: Final = VE_SMART_CHANNELS[Channel.CONTROL]
 ADAPTER_PATH: Final = "/org/bluez/hci0"
 DEVICE_PATH: Final = f"{ADAPTER_PATH}/dev_C0_3A_5E_00_00_01"
-AGENT_PATH: Final = "/test/agent"
 NEVER: Final = 3600.0
 
 
 def is_known(bluez: Bluez) -> bool:
     """Return whether there is an object for the device."""
     return bluez.adapters["hci0"].devices[0].shown
-
-
-class Program:
-    """Another program on the bus, with an agent if it registers one."""
-
-    def __init__(self, bus: MessageBus) -> None:
-        self.bus = bus
-        self.passkey: int | None = int(DEFAULT_PIN)
-        self.asked: list[str] = []
-        bus.add_message_handler(self._answer)
-
-    async def call(self, path: str, member: str, signature: str = "", *body: object) -> Message:
-        """Call a method of the interface that is BlueZ's main one at this path, and return the reply."""
-        interface = {"/org/bluez": "AgentManager1", ADAPTER_PATH: "Adapter1"}.get(path, "Device1")
-        return await self.bus.call(
-            Message(
-                destination="org.bluez",
-                path=path,
-                interface=f"org.bluez.{interface}",
-                member=member,
-                signature=signature,
-                body=list(body),
-            )
-        )
-
-    async def succeed(self, path: str, member: str, signature: str = "", *body: object) -> None:
-        """Call a method that must not fail."""
-        reply = await self.call(path, member, signature, *body)
-        assert reply.message_type is MessageType.METHOD_RETURN, reply.body
-
-    async def fail(self, path: str, member: str, signature: str = "", *body: object) -> str:
-        """Return how a call fails, without what is common to the errors of BlueZ."""
-        reply = await self.call(path, member, signature, *body)
-        assert reply.message_type is MessageType.ERROR
-        return str(reply.error_name).removeprefix("org.bluez.Error.")
-
-    async def register(self, capability: str = "KeyboardOnly", *, default: bool = False) -> None:
-        """Offer an agent."""
-        await self.succeed("/org/bluez", "RegisterAgent", "os", AGENT_PATH, capability)
-        if default:
-            await self.succeed("/org/bluez", "RequestDefaultAgent", "o", AGENT_PATH)
-
-    def _answer(self, message: Message) -> Message | None:
-        if message.interface != "org.bluez.Agent1":
-            return None
-        self.asked.append(message.body[0])
-        if self.passkey is None:
-            return Message.new_error(message, "org.bluez.Error.Rejected", "No")
-        return Message.new_method_return(message, "u", [self.passkey])
-
-
-@pytest.fixture
-async def program(bus_address: str) -> AsyncGenerator[Program]:
-    bus = await MessageBus(bus_address).connect()
-    yield Program(bus)
-    bus.disconnect()
 
 
 @pytest.fixture
@@ -130,10 +75,12 @@ def use_bleak(bluez: Bluez, bms: EmulatedDevice, bus_address: str, monkeypatch: 
     bms.peripheral.bonds.clear()
 
 
-async def find(bluez: Bluez) -> tuple[BleakClient, dict[int, bytes], int]:
+async def find(bluez: Bluez, patience: float = 10) -> tuple[BleakClient, dict[int, bytes], int]:
     """Scan for the device; return a client, what it advertises, and how strong it arrives."""
     heard: asyncio.Queue[tuple[BleakClient, dict[int, bytes], int]] = asyncio.Queue()
-    async with BleakScanner(lambda d, a: heard.put_nowait((BleakClient(d), a.manufacturer_data, a.rssi))):
+    async with BleakScanner(
+        lambda d, a: heard.put_nowait((BleakClient(d, timeout=patience), a.manufacturer_data, a.rssi))
+    ):
         bluez.advertise()
         return await heard.get()
 
@@ -184,16 +131,31 @@ async def test_bleak_gets_the_reason_of_an_error(bluez: Bluez, bms: EmulatedDevi
 
 
 @pytest.mark.usefixtures("use_bleak")
-async def test_without_agent_and_bond_what_needs_a_bond_is_refused(bluez: Bluez, bms: EmulatedDevice) -> None:
+@pytest.mark.parametrize("times", [Times(held_back=0.05, disconnect=0)])
+async def test_without_agent_and_bond_the_answer_is_held_back(bluez: Bluez, bms: EmulatedDevice) -> None:
+    """And then it does not say what is missing."""
     client, *_ = await find(bluez)
 
     async with client:
-        with pytest.raises(BleakDBusError, match="Not paired"):
-            await client.read_gatt_char(CONTROL)
-        with pytest.raises(BleakDBusError, match="Not paired"):
-            await client.start_notify(CONTROL, lambda *_: None)
+        for attempt in (client.read_gatt_char(CONTROL), client.start_notify(CONTROL, lambda *_: None)):
+            with pytest.raises(BleakGATTProtocolError, match="Unlikely Error"):
+                await attempt
 
     assert not bms.peripheral.bonds
+
+
+@pytest.mark.usefixtures("use_bleak")
+@pytest.mark.parametrize("times", [Times(held_back=NEVER, disconnect=0)])
+async def test_whether_a_subscription_is_held_back_depends_on_the_release(bluez: Bluez, release: Release) -> None:
+    client, *_ = await find(bluez)
+
+    async with client:
+        subscribing = asyncio.create_task(client.start_notify(CONTROL, lambda *_: None))
+        await client.read_gatt_char(MODEL_CHARACTERISTIC)
+        await client.read_gatt_char(MODEL_CHARACTERISTIC)
+        assert subscribing.done() is not release.holds_subscriptions_back
+        subscribing.cancel()
+        await asyncio.wait([subscribing])
 
 
 @pytest.mark.usefixtures("use_bleak")
@@ -244,13 +206,134 @@ async def test_bleak_pairs_with_the_help_of_a_default_agent(
     assert bms.peripheral.bonds
 
 
-@pytest.mark.usefixtures("use_bleak")
-async def test_a_connection_that_is_refused_fails(bluez: Bluez, bms: EmulatedDevice) -> None:
-    client, *_ = await find(bluez)
+async def connection(bluez: Bluez, program: Program) -> tuple[str, list[str]]:
+    """Connect in vain; return why it failed, and what was told of the connection meanwhile."""
+    told: list[str] = []
+
+    def notice(message: Message) -> None:
+        if message.member == "Disconnected":
+            told.append(message.body[0].removeprefix("org.bluez.Reason."))
+        elif message.member == "PropertiesChanged" and "Connected" in message.body[1]:
+            told.append("Connected" if message.body[1]["Connected"].value else "not Connected")
+
+    program.bus.add_message_handler(notice)
+    await program.follow()
+    reply = await program.call(DEVICE_PATH, "Connect")
+    program.bus.remove_message_handler(notice)
+    assert reply.error_name == "org.bluez.Error.Failed"
+    return reply.body[0], told
+
+
+async def test_a_device_that_forgot_its_bond_turns_whoever_has_it_away(
+    bluez: Bluez, bms: EmulatedDevice, program: Program, release: Release
+) -> None:
+    await program.register()
+    await program.succeed(DEVICE_PATH, "Pair")
+    await program.succeed(DEVICE_PATH, "Disconnect")
+    bms.peripheral.bonds.clear()
+
+    why, told = await connection(bluez, program)
+
+    reason = ["Authentication"] if release.tells_why_connections_end else []
+    assert (why, told) == ("le-connection-abort-by-local", ["Connected", *reason, "not Connected"])
+
+
+async def test_a_device_that_ends_every_connection_looks_much_like_that(
+    bluez: Bluez, bms: EmulatedDevice, program: Program, release: Release
+) -> None:
     bms.faults.refuse_connections = True
 
-    with pytest.raises(BleakDBusError):
+    why, told = await connection(bluez, program)
+
+    reason = ["Remote"] if release.tells_why_connections_end else []
+    assert (why, told) == ("le-connection-abort-by-local", ["not Connected", *reason])
+
+
+@pytest.mark.parametrize("times", [Times(connect=0.05)])
+async def test_a_device_that_is_not_there_is_waited_for(bluez: Bluez, bms: EmulatedDevice, program: Program) -> None:
+    bms.faults.silent = True
+
+    assert await connection(bluez, program) == ("le-connection-abort-by-local", [])
+
+
+@pytest.mark.usefixtures("use_bleak")
+async def test_bleak_tries_until_its_time_is_up(bluez: Bluez, bms: EmulatedDevice) -> None:
+    client, *_ = await find(bluez, patience=0.1)
+    bms.faults.refuse_connections = True
+
+    with pytest.raises(TimeoutError):
         await client.connect()
+
+
+async def test_pair_waits_for_a_device_that_is_not_there(bluez: Bluez, bms: EmulatedDevice, program: Program) -> None:
+    await program.register()
+    bms.faults.silent = True
+    pairing = asyncio.create_task(program.call(DEVICE_PATH, "Pair"))
+    # By the time that this is answered, Pair is on its way.
+    assert await program.properties(DEVICE_PATH)
+    assert await program.fail(DEVICE_PATH, "Connect") == "InProgress"
+    assert not pairing.done()
+
+    bms.faults.silent = False
+
+    assert (await pairing).message_type is MessageType.METHOD_RETURN
+
+
+async def test_a_connection_that_ends_at_once_cancels_the_pairing(
+    bluez: Bluez, bms: EmulatedDevice, program: Program
+) -> None:
+    await program.register()
+    bms.faults.refuse_connections = True
+
+    assert await program.fail(DEVICE_PATH, "Pair") == "AuthenticationCanceled"
+    assert not program.asked
+
+
+async def test_a_device_that_can_show_no_passkey_pairs_without_one(bluez: Bluez, program: Program) -> None:
+    await program.register()
+    bluez.adapters["hci0"].devices[0].just_works = True
+
+    await program.succeed(DEVICE_PATH, "Pair")
+
+    assert not program.asked
+
+
+async def test_a_bond_that_is_not_kept_ends_with_the_connection(bluez: Bluez, program: Program) -> None:
+    await program.register()
+    device = bluez.adapters["hci0"].devices[0]
+    device.keeps_bond = False
+
+    await program.succeed(DEVICE_PATH, "Pair")
+    assert (device.paired_, device.bonded) == (True, False)
+    await program.succeed(DEVICE_PATH, "Disconnect")
+    assert not device.paired_
+
+
+async def test_the_signal_is_known_while_somebody_scans(bluez: Bluez, program: Program, desktop: Program) -> None:
+    for one in (program, desktop):
+        await one.succeed(ADAPTER_PATH, "StartDiscovery")
+    assert "RSSI" in await program.properties(DEVICE_PATH)
+    await program.succeed(ADAPTER_PATH, "StopDiscovery")
+    assert "RSSI" in await program.properties(DEVICE_PATH)
+    await desktop.succeed(ADAPTER_PATH, "StopDiscovery")
+
+    assert "RSSI" not in await program.properties(DEVICE_PATH)
+
+
+async def test_the_first_agent_is_the_default_one(bluez: Bluez, program: Program, desktop: Program) -> None:
+    await program.register()
+    await desktop.register()
+
+    assert [agent.owner for agent in bluez.agents.defaults] == [program.bus.unique_name]
+
+
+async def test_the_end_of_a_connection_takes_its_time(bluez: Bluez, bms: EmulatedDevice, program: Program) -> None:
+    await program.succeed(DEVICE_PATH, "Connect")
+    ending = asyncio.create_task(program.succeed(DEVICE_PATH, "Disconnect"))
+
+    assert (await program.properties(DEVICE_PATH))["Connected"].value
+    await ending
+    assert not bms.connected
 
 
 async def test_the_agent_of_whoever_pairs_is_asked(
@@ -283,12 +366,12 @@ async def test_an_agent_without_keyboard_is_not_asked(bluez: Bluez, program: Pro
     assert program.asked == []
 
 
-async def test_an_agent_that_comes_after_the_connection_is_not_asked(bluez: Bluez, program: Program) -> None:
+async def test_an_agent_that_comes_after_the_connection_is_asked(bluez: Bluez, program: Program) -> None:
     await program.succeed(DEVICE_PATH, "Connect")
-    await program.register(default=True)
+    await program.register()
 
-    assert await program.fail(DEVICE_PATH, "Pair") == "AuthenticationFailed"
-    assert program.asked == []
+    await program.succeed(DEVICE_PATH, "Pair")
+    assert program.asked == [DEVICE_PATH]
 
 
 @pytest.mark.parametrize("passkey", [int(DEFAULT_PIN) + 1, None])
@@ -319,7 +402,7 @@ async def test_a_removed_device_is_gone_with_its_bond_until_it_is_heard(
     await program.succeed(ADAPTER_PATH, "RemoveDevice", "o", DEVICE_PATH)
 
     assert not bms.connected
-    assert not bms.peripheral.bonds
+    assert bms.peripheral.bonds, "the device is not told"
     assert await program.fail(DEVICE_PATH, "Pair") != "AlreadyExists"
     assert await program.fail(ADAPTER_PATH, "RemoveDevice", "o", DEVICE_PATH) == "DoesNotExist"
     await program.succeed(ADAPTER_PATH, "StartDiscovery")

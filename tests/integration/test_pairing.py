@@ -13,13 +13,17 @@ from dbus_fast.aio import MessageBus
 import pytest
 
 from custom_components.smallbms_ng.client import Reading, Timing, VeSmartClient
-from custom_components.smallbms_ng.errors import NotPaired, NotReachable, WrongPin
+from custom_components.smallbms_ng.errors import Lost, NotPaired, NotReachable, WrongPin
 from custom_components.smallbms_ng.pairing import (
     DeviceNotVisible,
     InvalidPin,
     NoLocalAdapter,
     PairingRefused,
     PairingTimedOut,
+    PinNotAsked,
+    bond_is_refused,
+    bonded_adapters,
+    has_bond,
     is_bonded,
     local_adapters,
     pair,
@@ -29,8 +33,10 @@ from custom_components.smallbms_ng.protocol.registers import Name, named
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_NAME, DEFAULT_PIN, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.bluez_device import Device
+from emulator.radio.bluez_release import Release, Times
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
+from tests.bluez_bus import Program
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.waiting import until
 
@@ -253,10 +259,11 @@ async def test_the_search_goes_on_until_the_device_sends(bluez: Bluez, bms: Emul
 async def test_a_device_whose_connection_another_holds_is_not_reachable(
     bluez: Bluez, bms: EmulatedDevice, bus_address: str
 ) -> None:
+    """It does not advertise meanwhile, so BlueZ would wait for it."""
     phone = bms.peripheral.connect("phone")
 
     with pytest.raises(NotReachable):
-        await pair(ADDRESS, PIN, bus_address=bus_address)
+        await pair(ADDRESS, PIN, bus_address=bus_address, search_time=0.05)
 
     assert phone.open
     phone.close()
@@ -269,7 +276,7 @@ async def test_a_link_that_is_lost_in_the_middle_is_no_wrong_pin(
     # Finding the services is the first operation, the bond the second.
     bms.faults.lose_link_after = 1
 
-    with pytest.raises(PairingRefused):
+    with pytest.raises(Lost):
         await pair(ADDRESS, PIN, bus_address=bus_address)
 
     assert_nothing_is_left(bluez, bms)
@@ -278,7 +285,7 @@ async def test_a_link_that_is_lost_in_the_middle_is_no_wrong_pin(
 async def test_a_refusal_without_question_for_the_pin_is_no_wrong_pin(
     bluez: Bluez, bms: EmulatedDevice, bus_address: str
 ) -> None:
-    device_of(bluez).just_works = True
+    device_of(bluez).no_pairing = True
 
     with pytest.raises(PairingRefused):
         await pair(ADDRESS, PIN, bus_address=bus_address)
@@ -286,11 +293,14 @@ async def test_a_refusal_without_question_for_the_pin_is_no_wrong_pin(
     assert_nothing_is_left(bluez, bms)
 
 
-async def test_a_connection_of_others_ends_so_that_the_pin_is_asked_for(
+async def test_the_pin_is_asked_for_over_a_connection_of_others(
     bluez: Bluez, bms: EmulatedDevice, bus_address: str
 ) -> None:
     await call_device(bus_address, "Connect")
     assert bms.connected
+    with pytest.raises(WrongPin):
+        await pair(ADDRESS, WRONG, bus_address=bus_address)
+    await call_device(bus_address, "Connect")
 
     await pair(ADDRESS, PIN, bus_address=bus_address)
 
@@ -330,23 +340,143 @@ async def test_a_pairing_that_another_ends_leaves_nothing(bluez: Bluez, bms: Emu
     pairing = await begin_pairing(bluez, bms, bus_address)
 
     await call_device(bus_address, "CancelPairing")
-    with pytest.raises(PairingRefused):
+    with pytest.raises(NotReachable):
         await pairing
 
     assert_nothing_is_left(bluez, bms)
 
 
-async def test_a_later_pairing_of_the_same_device_takes_over(
-    bluez: Bluez, bms: EmulatedDevice, bus_address: str
-) -> None:
+async def test_two_pairings_at_once_take_turns(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
     first = await begin_pairing(bluez, bms, bus_address)
-    bms.faults.answer_delay = 0
+    second = asyncio.create_task(pair(ADDRESS, PIN, bus_address=bus_address))
+    assert await local_adapters(bus_address=bus_address)
+    assert not second.done()
 
-    await pair(ADDRESS, PIN, bus_address=bus_address)
+    first.cancel()
+    await asyncio.wait([first])
+    bms.faults.answer_delay = 0
+    await second
+
+    assert await is_bonded(ADDRESS, bus_address=bus_address)
+    assert_nothing_is_left(bluez, bms)
+
+
+async def test_two_pairings_at_once_make_one_bond(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
+    await asyncio.gather(*(pair(ADDRESS, PIN, bus_address=bus_address) for _ in range(2)))
+
+    assert await is_bonded(ADDRESS, bus_address=bus_address)
+    assert_nothing_is_left(bluez, bms)
+
+
+async def test_whoever_waits_for_a_turn_does_so_in_time(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
+    first = await begin_pairing(bluez, bms, bus_address)
+
+    with pytest.raises(PairingTimedOut):
+        await pair(ADDRESS, PIN, bus_address=bus_address, time_limit=0.05)
+
+    assert bms.connected
+    first.cancel()
+    await asyncio.wait([first])
+
+
+async def test_the_pairing_of_another_program_goes_on(
+    bluez: Bluez, bms: EmulatedDevice, program: Program, bus_address: str
+) -> None:
+    bms.faults.answer_delay = NEVER
+    await program.register()
+    theirs = asyncio.create_task(program.call(DEVICE_PATH, "Pair"))
+    await until(lambda: bms.connected)
 
     with pytest.raises(PairingRefused):
-        await first
+        await pair(ADDRESS, PIN, bus_address=bus_address)
+
+    assert bms.connected
+    assert not theirs.done()
+    assert set(bluez.agents.agents) == {program.bus.unique_name}
+    theirs.cancel()
+
+
+async def test_a_pairing_without_a_question_is_undone(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
+    """It would have proven any PIN."""
+    device_of(bluez).just_works = True
+
+    with pytest.raises(PinNotAsked):
+        await pair(ADDRESS, WRONG, bus_address=bus_address)
+
+    assert not await is_bonded(ADDRESS, bus_address=bus_address)
+    assert_nothing_is_left(bluez, bms)
+
+
+async def test_a_bond_that_is_not_kept_is_no_bond(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
+    device_of(bluez).keeps_bond = False
+
+    with pytest.raises(PairingRefused):
+        await pair(ADDRESS, PIN, bus_address=bus_address)
+
+    assert_nothing_is_left(bluez, bms)
+
+
+async def test_a_bond_that_is_not_kept_is_made_once_more(
+    bluez: Bluez, bms: EmulatedDevice, program: Program, bus_address: str
+) -> None:
+    """As when other agents come and go at the moment."""
+    device_of(bluez).keeps_bond = False
+    await program.follow()
+
+    def keep_the_next(message: Message) -> None:
+        if message.member == "PropertiesChanged" and "Paired" in message.body[1]:
+            device_of(bluez).keeps_bond = True
+
+    program.bus.add_message_handler(keep_the_next)
+    await pair(ADDRESS, PIN, bus_address=bus_address)
+
     assert await is_bonded(ADDRESS, bus_address=bus_address)
+
+
+@pytest.mark.parametrize("scanned", [True, False])
+async def test_a_device_that_has_gone_is_told_within_the_search_time(
+    bluez: Bluez, bms: EmulatedDevice, program: Program, bus_address: str, scanned: bool
+) -> None:
+    """BlueZ would wait for it for ever, and still has its last signal while somebody scans."""
+    await program.succeed("/org/bluez/hci0", "StartDiscovery")
+    if not scanned:
+        await program.succeed("/org/bluez/hci0", "StopDiscovery")
+    bms.faults.silent = True
+
+    with pytest.raises(DeviceNotVisible) as raised:
+        await pair(ADDRESS, PIN, bus_address=bus_address, search_time=0.05)
+
+    assert raised.value.adapters == ("hci0",)
+    assert not bluez.agents.agents
+    assert device_of(bluez).shown
+
+
+async def test_a_device_that_is_known_is_waited_for_until_it_is_heard(
+    bluez: Bluez, bms: EmulatedDevice, program: Program, bus_address: str
+) -> None:
+    await program.succeed("/org/bluez/hci0", "StartDiscovery")
+    await program.succeed("/org/bluez/hci0", "StopDiscovery")
+    bms.faults.silent = True
+    pairing = asyncio.create_task(pair(ADDRESS, PIN, bus_address=bus_address))
+    await until(lambda: bluez.adapters["hci0"].scanning_for)
+    assert await local_adapters(bus_address=bus_address)
+    assert await local_adapters(bus_address=bus_address)
+
+    bms.faults.silent = False
+    bluez.advertise()
+    await pairing
+
+    assert await is_bonded(ADDRESS, bus_address=bus_address)
+
+
+async def test_a_device_that_ends_every_connection_is_not_reachable(
+    bluez: Bluez, bms: EmulatedDevice, bus_address: str
+) -> None:
+    bms.faults.refuse_connections = True
+
+    with pytest.raises(NotReachable):
+        await pair(ADDRESS, PIN, bus_address=bus_address)
+
     assert_nothing_is_left(bluez, bms)
 
 
@@ -375,7 +505,7 @@ async def test_the_bus_going_away_in_the_middle_is_noticed(
 
 
 async def test_a_bluez_that_does_not_answer_holds_nobody_up(bus_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_components.smallbms_ng.pairing.ANSWER_TIME", 0.05)
+    monkeypatch.setattr("custom_components.smallbms_ng.bluez.ANSWER_TIME", 0.05)
     mute = await MessageBus(bus_address).connect()
     mute.add_message_handler(lambda message: message.message_type is MessageType.METHOD_CALL)
     await mute.request_name("org.bluez")
@@ -493,12 +623,71 @@ async def test_the_agent_tells_the_pin_to_nobody_but_bluez(bluez: Bluez, bms: Em
     await asyncio.wait([pairing])
 
 
+# Does the device know the bond?
+
+
+async def refused(bus_address: str, adapter: str = "hci0") -> bool | None:
+    return await bond_is_refused(ADDRESS, adapter, bus_address=bus_address)
+
+
+async def test_a_bond_that_the_device_forgot_is_refused(
+    bluez: Bluez, bms: EmulatedDevice, bus_address: str, release: Release
+) -> None:
+    await pair(ADDRESS, PIN, bus_address=bus_address)
+    assert await refused(bus_address) is False
+    bms.peripheral.bonds.clear()
+
+    assert await refused(bus_address) is (True if release.tells_why_connections_end else None)
+
+    assert await refused(bus_address, DEFAULT_ADAPTER_ADDRESS) is not False, "by its address, too"
+    assert await is_bonded(ADDRESS, bus_address=bus_address), "nobody said that it is to go"
+    assert_nothing_is_left(bluez, bms)
+
+
+async def test_a_device_that_takes_no_connection_may_seem_to_refuse_the_bond(
+    bluez: Bluez, bms: EmulatedDevice, bus_address: str, release: Release
+) -> None:
+    await pair(ADDRESS, PIN, bus_address=bus_address)
+    bms.faults.refuse_connections = True
+
+    assert await refused(bus_address) is (False if release.tells_why_connections_end else None)
+
+
+async def test_a_device_that_is_not_there_refuses_no_bond(
+    bluez: Bluez, bms: EmulatedDevice, bus_address: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custom_components.smallbms_ng.pairing.PROBE_TIME", 0.05)
+    await pair(ADDRESS, PIN, bus_address=bus_address)
+    bms.faults.silent = True
+
+    assert await refused(bus_address) is False
+
+
+async def test_a_connection_that_stands_is_left_alone(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
+    await pair(ADDRESS, PIN, bus_address=bus_address)
+    await call_device(bus_address, "Connect")
+
+    assert await refused(bus_address) is False
+
+    assert bms.connected
+
+
+async def test_without_a_bond_none_is_refused(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
+    assert await refused(bus_address) is False
+    assert await refused(bus_address, "hci7") is False
+    assert await refused("unix:path=/nonexistent") is False
+    assert await has_bond(ADDRESS, "hci0", bus_address=bus_address) is False
+    assert await has_bond(ADDRESS, "hci0", bus_address="unix:path=/nonexistent") is None
+    assert await bonded_adapters(ADDRESS, bus_address="unix:path=/nonexistent") == frozenset()
+
+
 @pytest.fixture
 async def two_adapters(bus_address: str, bms: EmulatedDevice) -> AsyncGenerator[Bluez]:
     """Return a BlueZ whose second adapter hears the device better."""
     bluez = Bluez(
         LocalAdapter(devices=(bms,), rssi=-90),
         LocalAdapter(name="hci1", address=SECOND_ADAPTER, devices=(bms,), rssi=-50),
+        times=Times(disconnect=0),
     )
     await bluez.start(bus_address)
     for adapter in bluez.adapters.values():
@@ -513,6 +702,8 @@ async def test_the_adapter_of_this_name_gets_the_bond(
     await pair(ADDRESS, PIN, adapter="hci0", bus_address=bus_address)
 
     assert bms.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+    assert await bonded_adapters(ADDRESS, bus_address=bus_address) == {DEFAULT_ADAPTER_ADDRESS}
+    assert await is_bonded(ADDRESS, adapter=DEFAULT_ADAPTER_ADDRESS, bus_address=bus_address)
     assert await is_bonded(ADDRESS, adapter="hci0", bus_address=bus_address)
     assert not await is_bonded(ADDRESS, adapter="hci1", bus_address=bus_address)
     await remove_bond(ADDRESS, adapter="hci1", bus_address=bus_address)
@@ -547,7 +738,9 @@ async def test_a_bond_is_what_the_client_needs(
     bms.make_ve_smart_server = VeSmartService(BmsRegisters(bank, bms)).serve
     details = {"path": DEVICE_PATH, "props": {"Alias": DEFAULT_NAME, "Adapter": "/org/bluez/hci0"}}
     way = BLEDevice(ADDRESS, DEFAULT_NAME, details)
-    client = VeSmartClient(lambda: way, client_class=BleakClientWithServiceCache, timing=Timing(answer=0.5))
+    client = VeSmartClient(
+        lambda: way, client_class=BleakClientWithServiceCache, timing=Timing(answer=0.5, opening_without_bond=0.1)
+    )
 
     with pytest.raises(NotPaired):
         await client.connect()

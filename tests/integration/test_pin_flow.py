@@ -20,6 +20,7 @@ from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, C
 from custom_components.smallbms_ng.pairing import is_bonded, pair, remove_bond
 from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
+from emulator.radio.bluez_release import Times
 from emulator.radio.in_process import EmulatedScanner
 
 from .bench import Bench, a_bench
@@ -109,11 +110,17 @@ def bms(radio: Radio) -> EmulatedDevice:
 
 
 @pytest.fixture
+def times() -> Times:
+    """Return that bluetoothd takes no time: the clock stands still."""
+    return Times(disconnect=0)
+
+
+@pytest.fixture
 async def local(radio: Radio, bluez: Bluez, bus_address: str, monkeypatch: pytest.MonkeyPatch) -> Bluez:
     """Return the BlueZ of this machine, whose adapter is the radio that Home Assistant connects by."""
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus_address)
     radio.undo.pop()()
-    radio.scanner = radio.add(EmulatedScanner(radio.device, source=DEFAULT_ADAPTER_ADDRESS))
+    radio.scanner = radio.add(EmulatedScanner(radio.device, source=DEFAULT_ADAPTER_ADDRESS, bluez_name="hci0"))
     return bluez
 
 

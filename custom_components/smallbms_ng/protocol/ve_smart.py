@@ -23,6 +23,8 @@ class Channel(StrEnum):
 
 SMALLEST_CHUNK: Final = 20
 LARGEST_CHUNK: Final = 512  # of an attribute
+# Of the largest ATT MTU, three bytes are not for the value.
+_LARGEST_PACKET: Final = 517 - 3
 LONGEST_STREAM: Final = 64 * 1024
 
 _CREDIT: Final = b"\xf9"
@@ -91,9 +93,13 @@ class ControlInfo:
 
 
 def _plausible_chunk(data: bytes) -> int:
-    """Return the chunk size in the way of reading it that makes sense: 4a00 and 1400 were seen, others never."""
+    """Return the chunk size in the way of reading it that makes sense: 4a00 and 1400 were seen, others never.
+
+    More than an attribute holds is cut down to that: a device may tell what its packets hold.
+    """
     readings = (int.from_bytes(data, "little"), int.from_bytes(data, "big"))
-    return next((size for size in readings if SMALLEST_CHUNK <= size <= LARGEST_CHUNK), SMALLEST_CHUNK)
+    size = next((size for size in readings if SMALLEST_CHUNK <= size <= _LARGEST_PACKET), SMALLEST_CHUNK)
+    return min(size, LARGEST_CHUNK)
 
 
 class Session:
