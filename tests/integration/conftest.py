@@ -157,9 +157,15 @@ class Radio:
         counted: Counter[str] = Counter()
         connect = self.device.peripheral.connect
 
-        def connected(central: str, **callbacks: Callable[..., None]) -> Link:
+        def connected(
+            central: str,
+            *,
+            on_notify: Callable[[int, bytes], None] = lambda _handle, _data: None,
+            on_lost: Callable[[], None] = lambda: None,
+            has_key: bool = True,
+        ) -> Link:
             counted[central] += 1
-            return connect(central, **callbacks)
+            return connect(central, on_notify=on_notify, on_lost=on_lost, has_key=has_key)
 
         self.device.peripheral.connect = connected  # type: ignore[method-assign]  # for the rest of the test
         return counted
