@@ -5,7 +5,7 @@ import pytest
 # Before Home Assistant's test kit mounts a custom_components of its own.
 import custom_components.smallbms_ng  # noqa: F401
 
-WITHOUT_STATE_OF_CHARGE = "--without-state-of-charge"
+from .options import WITHOUT_STATE_OF_CHARGE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -31,7 +31,7 @@ from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, Emulated
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
-from tests.conftest import WITHOUT_STATE_OF_CHARGE
+from tests.options import WITHOUT_STATE_OF_CHARGE
 
 ADDRESS: Final = DEFAULT_ADDRESS
 KEY: Final = DEFAULT_KEY.hex()

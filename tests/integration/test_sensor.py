@@ -13,7 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from custom_components.smallbms_ng.const import DOMAIN
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
-from tests.conftest import WITHOUT_STATE_OF_CHARGE
+from tests.options import WITHOUT_STATE_OF_CHARGE
 
 from .conftest import ADDRESS, FIRST_SNAPSHOT, Radio, entity_id, state_of
 

@@ -21,7 +21,7 @@ from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_KEY, CONF_PA
 from custom_components.smallbms_ng.page_values import SETTINGS_SHOWN_FOR, SHOWN_FOR
 from emulator.snapshot import Level, LevelField
 from emulator.ve_smart.quirks import Quirks
-from tests.conftest import WITHOUT_STATE_OF_CHARGE
+from tests.options import WITHOUT_STATE_OF_CHARGE
 
 from .bench import Bench, a_bench, is_lost
 from .conftest import ADDRESS, Radio, make_entry, state_of
