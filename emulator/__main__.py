@@ -54,6 +54,7 @@ class Ready:
 
     rig: Rig
     control: str
+    panel: bool = False
 
     @property
     def host(self) -> str:
@@ -94,7 +95,10 @@ class Ready:
             lines += [f"{device.name} at {device.address}", f"  key {device.key.hex()}, PIN {device.pin}"]
         for proxy, port in self.rig.listening:
             lines.append(f"{proxy.friendly_name}: add it to Home Assistant as an ESPHome device, {HOST}, port {port}.")
-        return "\n".join((*lines, f"Control channel: {self.control}", "Ctrl-C ends it."))
+        lines.append(f"Control channel: {self.control}")
+        if self.panel:
+            lines.append(f"Front panel: {self.control}/")
+        return "\n".join((*lines, "Ctrl-C ends it."))
 
 
 def _make_proxy(plan: ProxyPlan) -> EsphomeProxy:
@@ -135,24 +139,23 @@ async def run(options: Options, announce: Callable[[Ready], None], show: Show) -
     """
     with _signals() as ended, _claimed(options.save) as state_file:
         rig = _make_rig(options, state_file)
-        control = Control(rig)
+        control = Control(rig, panel=options.panel)
         await rig.start(options.port)
         try:
             await control.start(options.control_port)
             _save_first(rig)
-            await _live(rig, control, ended, announce, show)
+            await _live(Ready(rig=rig, control=control.address, panel=options.panel), ended, announce, show)
         finally:
             await control.stop()
             await rig.stop()
 
 
-async def _live(
-    rig: Rig, control: Control, ended: asyncio.Event, announce: Callable[[Ready], None], show: Show
-) -> None:
+async def _live(ready: Ready, ended: asyncio.Event, announce: Callable[[Ready], None], show: Show) -> None:
     """Tell that all is ready, and go on until the end, however it comes; then save."""
+    rig = ready.rig
     try:
-        announce(Ready(rig=rig, control=control.address))
-        await _until_ended(ended, (rig.drive.until_broken(), _save_now_and_then(rig), show(rig, control.address)))
+        announce(ready)
+        await _until_ended(ended, (rig.drive.until_broken(), _save_now_and_then(rig), show(rig, ready.control)))
     except* OutputLostError as lost:
         rig.save()
         raise lost.exceptions[0] from None

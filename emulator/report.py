@@ -68,6 +68,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "history": {name: value(bms.history) for name, value in HISTORY.items()},
         "firmware": bms.firmware_state,
         "fuse": fuse(station),
+        "world": world(station),
         "waiting": {reason.value: seconds for reason, seconds in bms.waiting.items()},
         "radio": radio(station),
         "proxies": [proxy_state(proxy, port, station) for proxy, port in rig.listening],
@@ -92,6 +93,16 @@ def fuse(station: Station) -> JsonObject:
     """Return how the main fuse is, with its rating in A."""
     main = station.simulation.world.fuse
     return {"rating": main.rating, "melted": main.state.melted, "blown": main.blown}
+
+
+def world(station: Station) -> JsonObject:
+    """Return sun and temperature, and what of them and of the loads is set by hand."""
+    simulation = station.simulation
+    return {
+        "temperature": simulation.world.ambient(simulation.elapsed),
+        "sunshine": simulation.world.sunshine(simulation.elapsed),
+        "by_hand": simulation.world.by_hand.save(),
+    }
 
 
 def speed(value: float) -> JsonValue:
