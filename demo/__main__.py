@@ -47,6 +47,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--port", type=_port, help=f"port of Home Assistant (default: {_PORT}; for --check any free one)")
     add("--speed", type=_speed, metavar="X", default=_SPEED, help="let the battery live X times faster (default: 60)")
     add("--scenario", default=DEFAULT_SCENARIO, help="scenario of the emulator (default: solar), see docs/emulator.md")
+    add(
+        "--no-state-of-charge",
+        action="store_false",
+        dest="advertises_state_of_charge",
+        help="with a device that does not advertise its state of charge, as one owner's does",
+    )
     return parser
 
 
@@ -68,7 +74,13 @@ async def _until_signal(work: Coroutine[None, None, None]) -> None:
 
 
 def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
-    return Run(folder=folder, port=port, speed=options.speed, scenario=options.scenario)
+    return Run(
+        folder=folder,
+        port=port,
+        speed=options.speed,
+        scenario=options.scenario,
+        advertises_state_of_charge=options.advertises_state_of_charge,
+    )
 
 
 def _run(options: argparse.Namespace) -> None:

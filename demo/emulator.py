@@ -60,12 +60,20 @@ class Emulator:
 
 
 async def start_emulator(
-    children: Children, *, log: Path, battery: Path, port: int, scenario: str, speed: float
+    children: Children,
+    *,
+    log: Path,
+    battery: Path,
+    port: int,
+    scenario: str,
+    speed: float,
+    advertises_state_of_charge: bool = True,
 ) -> Emulator:
     """Start a scenario, so many times faster than real time, and wait until it is ready. Port 0 is any free one.
 
     The battery goes on as it is in its file, and is kept there.
     """
     options = ("--port", str(port), "--scenario", scenario, "--speed", f"{speed:g}", "--save", battery)
-    child = await children.start("The emulator", (*_COMMAND, *options), log=log, cwd=_ROOT, listen=True)
+    more = () if advertises_state_of_charge else ("--no-state-of-charge",)
+    child = await children.start("The emulator", (*_COMMAND, *options, *more), log=log, cwd=_ROOT, listen=True)
     return Emulator.from_line(await child.first_line(_LIMIT))

@@ -61,6 +61,10 @@ class HomeAssistant:
         """Send something to the REST interface and return its answer."""
         return await _request(self._session, "POST", path, body)
 
+    async def delete(self, path: str) -> Json:
+        """Delete something over the REST interface and return the answer."""
+        return await _request(self._session, "DELETE", path)
+
     async def command(self, name: str, **parameters: Json) -> Json:
         """Give a command over the websocket and return its result."""
         number = next(self._ids)

@@ -44,6 +44,7 @@ class Run:
     port: int
     speed: float
     scenario: str = DEFAULT_SCENARIO
+    advertises_state_of_charge: bool = True
 
     @property
     def config(self) -> Path:
@@ -147,7 +148,13 @@ def _kept_port(run: Run) -> int | None:
 async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     say("Starting the emulator …")
     emulator = await start_emulator(
-        children, log=run.emulator_log, battery=run.battery, port=port, scenario=run.scenario, speed=run.speed
+        children,
+        log=run.emulator_log,
+        battery=run.battery,
+        port=port,
+        scenario=run.scenario,
+        speed=run.speed,
+        advertises_state_of_charge=run.advertises_state_of_charge,
     )
     names = ", ".join(f"{device.name} ({device.address})" for device in emulator.devices)
     detail(f"{names}, living {run.speed:g} times faster than real time")

@@ -101,7 +101,8 @@ class Ready:
         return "\n".join((*lines, "Ctrl-C ends it."))
 
 
-def _make_proxy(plan: ProxyPlan) -> EsphomeProxy:
+def make_proxy(plan: ProxyPlan) -> EsphomeProxy:
+    """Return a proxy of a scenario."""
     return EsphomeProxy(
         *plan.devices,
         name=plan.name,
@@ -118,7 +119,7 @@ def _make_rig(options: Options, state_file: StateFile | None) -> Rig:
     try:
         rig = Rig(
             options.changed(load(options.scenario)),
-            make_proxy=_make_proxy,
+            make_proxy=make_proxy,
             seed=options.seed,
             speed=options.speed,
             state_file=state_file,

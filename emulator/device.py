@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
 from typing import Final, Protocol
@@ -230,6 +230,7 @@ class EmulatedDevice:
         clock: Callable[[], float] = monotonic,
         nonce: int = 0,
         seed: int = 0,
+        advertises_state_of_charge: bool = True,
     ) -> None:
         self.readout = readout
         self.board: Board = board or BareBoard()
@@ -239,6 +240,8 @@ class EmulatedDevice:
         self.product_id = product_id
         self.serial_number = serial_number
         self.instant_readout_on = True
+        # An owner has published records of a real device in which it is not available, while the app shows it.
+        self.advertises_state_of_charge = advertises_state_of_charge
         self.forbidden_writes: Counter[str] = Counter()
         self.faults = RadioFaults()
         self.make_ve_smart_server: Callable[[VeSmartLink], VeSmartServer] = _no_server
@@ -283,13 +286,21 @@ class EmulatedDevice:
         if not self._on_air:
             self.peripheral.drop_link()
 
+    def renew_nonce(self) -> None:
+        """Give the next record a nonce of its own, though nothing has changed."""
+        self._records.renew()
+
     def manufacturer_data(self) -> bytes:
         """Return the next encrypted record, without the company id."""
         key = bytes(KEY_LENGTH) if self.faults.changed_key else self.key
-        record = self._records.next(self.readout(), key=key, product_id=self.product_id, now=self._clock())
+        record = self._records.next(self._advertised(), key=key, product_id=self.product_id, now=self._clock())
         if record != self._latest:
             self._previous, self._latest = self._latest, record
         return record
+
+    def _advertised(self) -> Snapshot:
+        snapshot = self.readout()
+        return snapshot if self.advertises_state_of_charge else replace(snapshot, state_of_charge=None)
 
     def advertisement(self, manufacturer_data: bytes | None = None) -> Advertisement:
         """Return the next advertisement, or one with this manufacturer data instead of the next record."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import chain
+from math import inf
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
@@ -105,6 +106,10 @@ class InstantReadout:
         self._sent: tuple[bytes, bytes, int] | None = None
         self._changed_at = 0.0
         self._data = b""
+
+    def renew(self) -> None:
+        """Give the next record a nonce of its own, though nothing has changed."""
+        self._changed_at = -inf
 
     def next(self, snapshot: Snapshot, *, key: bytes, product_id: int, now: float) -> bytes:
         """Return the manufacturer data to send now; the same bytes as before while nothing changed."""

@@ -106,6 +106,12 @@ def _parser() -> ArgumentParser:
     add("--key", type=_key, help="its encryption key, 32 hexadecimal digits")
     add("--pin", type=_pin, help="its PIN, six digits")
     add("--name", type=_name, help="its name")
+    add(
+        "--no-state-of-charge",
+        action="store_false",
+        dest="advertises_state_of_charge",
+        help="leave the state of charge out of what it advertises",
+    )
     add("-v", "--verbose", action="store_true", help="log to the standard error output")
     return parser
 
@@ -129,6 +135,7 @@ class Options:
     key: bytes | None
     pin: str | None
     name: str | None
+    advertises_state_of_charge: bool
     verbose: bool
 
     @classmethod
@@ -152,4 +159,5 @@ class Options:
             key=self.key or spec.key,
             pin=self.pin or spec.pin,
             name=self.name or spec.name,
+            advertises_state_of_charge=self.advertises_state_of_charge and spec.advertises_state_of_charge,
         )

@@ -219,6 +219,7 @@ def _make_device(spec: DeviceSpec, simulation: Simulation) -> EmulatedDevice:
         # So that a restart does not send other content under a nonce that was just heard.
         nonce=int(time()),
         seed=simulation.seed,
+        advertises_state_of_charge=spec.advertises_state_of_charge,
     )
 
 

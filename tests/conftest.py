@@ -1,4 +1,17 @@
 """What all tests need."""
 
+import pytest
+
 # Before Home Assistant's test kit mounts a custom_components of its own.
 import custom_components.smallbms_ng  # noqa: F401
+
+WITHOUT_STATE_OF_CHARGE = "--without-state-of-charge"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Offer a run with a device like one that an owner has reported."""
+    parser.addoption(
+        WITHOUT_STATE_OF_CHARGE,
+        action="store_true",
+        help="let the emulated devices of tests/integration and tests/blueprints not advertise their state of charge",
+    )

@@ -123,7 +123,10 @@ def imports(tree: ast.Module) -> set[str]:
 def registers_actions() -> bool:
     """Return whether the integration defines actions of its own."""
     names = {ast.unparse(call.func) for _, call in calls(*all_syntax())}
-    return any(re.search(r"services\.async_register|async_register\w*_entity_service", name) for name in names)
+    return any(
+        re.search(r"services\.async_register|async_register_admin_service|async_register\w*_entity_service", name)
+        for name in names
+    )
 
 
 def _descriptions_in(value: object) -> tuple[EntityDescription, ...]:

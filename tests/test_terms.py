@@ -223,5 +223,16 @@ def test_repair_calls_a_setting_by_its_name(language: str, setting: str, place: 
     assert part(words, *place)[setting] == part(words, "entity", "number", setting)["name"]
 
 
+@pytest.mark.parametrize("setting", part(WORDS, "entity", "number"))
+@every_language
+def test_error_calls_a_setting_by_its_name(language: str, setting: str) -> None:
+    """To set the state of charge is to set what the sensor shows."""
+    words = LANGUAGES[language]
+    place = ("sensor", "battery_level") if setting == "state_of_charge" else ("number", setting)
+    message = str(part(words, "exceptions", f"invalid_{setting}")["message"])
+
+    assert str(part(words, "entity", *place)["name"]) in message
+
+
 def test_repairs_ask_for_settings() -> None:
     assert {setting for setting, _ in _settings()} == {"discharge_floor", "low_soc_warning"}

@@ -12,7 +12,7 @@ from typing import Final
 import hass_frontend
 import homeassistant
 from homeassistant.config_entries import ConfigFlow, OptionsFlow
-from homeassistant.const import CONF_ADDRESS, Platform
+from homeassistant.const import CONF_ADDRESS, CONF_PIN, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.generated.languages import LANGUAGES as KNOWN_LANGUAGES
 from homeassistant.helpers.entity import EntityDescription
@@ -363,9 +363,10 @@ def test_every_field_has_words() -> None:
 @pytest.mark.usefixtures("enable_bluetooth", "enable_custom_integrations")
 @pytest.mark.parametrize("source", ["reauth", "reconfigure", "options"])
 async def test_form_has_its_words(hass: HomeAssistant, source: str) -> None:
-    entry = MockConfigEntry(
-        domain=DOMAIN, data={CONF_ADDRESS: "C0:FF:EE:00:00:01", CONF_KEY: "0f" * 16, CONF_PRODUCT_ID: 0xA3EC}
-    )
+    data = {CONF_ADDRESS: "C0:FF:EE:00:00:01", CONF_KEY: "0f" * 16, CONF_PRODUCT_ID: 0xA3EC}
+    # With a PIN there is one to take away. To ask for a new key would be to connect first.
+    pin = {} if source == "reauth" else {CONF_PIN: "014916"}
+    entry = MockConfigEntry(domain=DOMAIN, data=data | pin)
     entry.add_to_hass(hass)
     starts = {
         "reauth": lambda: entry.start_reauth_flow(hass),

@@ -3,6 +3,7 @@
 from typing import Final
 
 from homeassistant.components.bluetooth import async_rediscover_address
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, CONF_PIN, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
@@ -10,11 +11,13 @@ from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEnt
 from homeassistant.helpers.typing import ConfigType
 
 from .actions import async_setup_actions
+from .charge_issue import async_watch_charge
 from .code_issues import async_watch_codes
 from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import battery_of
 from .issues import async_forget, async_watch
+from .leftovers import async_forget_battery, async_remove_leftovers
 from .pages import PagesCoordinator
 from .storage import pages_store, reading_store
 
@@ -43,20 +46,35 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     pages = PagesCoordinator(hass, entry, coordinator.async_feed) if entry.data.get(CONF_PIN) else None
     if pages:
         await pages.async_restore()
+        entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))
+    else:
+        await async_remove_leftovers(hass, entry)
     entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
-    # Only now, so that the entities are there for what Bluetooth heard before.
-    coordinator.async_start()
-    if pages:
-        pages.async_start()
+    try:
+        _async_begin(hass, entry)
+    except Exception:
+        await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
+        raise
+    return True
+
+
+def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    """Begin to listen and to connect: only now, so that the entities are there for what Bluetooth heard before."""
+    runtime = entry.runtime_data
+    entry.async_on_unload(runtime.instant_readout.async_start())
+    if runtime.pages:
+        runtime.pages.async_start()
     async_watch(hass, entry)
     async_watch_codes(hass, entry)
-    return True
+    async_watch_charge(hass, entry)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
+    # What changes from now on is told at the next start.
+    entry.runtime_data.instant_readout.async_freeze()
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
         # What is read until the connection ends belongs to the readings, which end after it.
@@ -77,10 +95,13 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
 
 
 async def async_remove_config_entry_device(
-    _hass: HomeAssistant, entry: SmallBmsConfigEntry, device: AnyDeviceEntry
+    hass: HomeAssistant, entry: SmallBmsConfigEntry, device: AnyDeviceEntry
 ) -> bool:
     """Let go of a battery that is not there, or that no connection tells of any more."""
     if not isinstance(device, ChildDeviceEntry):
         return False
+    if entry.state is not ConfigEntryState.LOADED:
+        await async_forget_battery(hass, entry, device)
+        return True
     pages = entry.runtime_data.pages
     return pages is None or pages.async_forget(battery_of(entry, device, pages.batteries))

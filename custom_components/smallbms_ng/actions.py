@@ -10,7 +10,7 @@ from homeassistant.const import ATTR_CONFIG_ENTRY_ID
 from homeassistant.core import HomeAssistant, ServiceCall, ServiceResponse, SupportsResponse, callback
 from homeassistant.exceptions import ServiceValidationError
 from homeassistant.helpers import config_validation as cv
-from homeassistant.helpers.service import async_get_config_entry
+from homeassistant.helpers.service import async_get_config_entry, async_register_admin_service
 from homeassistant.util.json import JsonObjectType, JsonValueType
 import voluptuous as vol
 
@@ -62,8 +62,8 @@ def async_setup_actions(hass: HomeAssistant) -> None:
     async def read_registers(call: ServiceCall) -> ServiceResponse:
         return await _async_read_registers(hass, call)
 
-    hass.services.async_register(
-        DOMAIN, ACTION_READ_REGISTERS, read_registers, SCHEMA, supports_response=SupportsResponse.ONLY
+    async_register_admin_service(
+        hass, DOMAIN, ACTION_READ_REGISTERS, read_registers, SCHEMA, supports_response=SupportsResponse.ONLY
     )
 
 

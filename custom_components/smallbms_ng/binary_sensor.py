@@ -16,7 +16,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import SmallBmsConfigEntry
 from .entity import ReadingEntity
-from .protocol.instant_readout import BatteryReading
+from .protocol.quantities import ShownValues
 
 PARALLEL_UPDATES: Final = 0
 
@@ -25,7 +25,7 @@ PARALLEL_UPDATES: Final = 0
 class SmallBmsBinarySensorDescription(BinarySensorEntityDescription):
     """One binary sensor and its value, None when the device does not say."""
 
-    value_fn: Callable[[BatteryReading], bool | None]
+    value_fn: Callable[[ShownValues], bool | None]
 
 
 BINARY_SENSORS: Final = (
@@ -58,11 +58,11 @@ async def async_setup_entry(
 
 
 class SmallBmsBinarySensor(ReadingEntity, BinarySensorEntity):
-    """One yes or no of the reading."""
+    """One yes or no."""
 
     entity_description: SmallBmsBinarySensorDescription
 
     @override
-    def _take(self, reading: BatteryReading) -> object:
-        self._attr_is_on = self.entity_description.value_fn(reading)
+    def _shown(self) -> object:
+        self._attr_is_on = self.entity_description.value_fn(self.coordinator.published)
         return self._attr_is_on

@@ -25,10 +25,10 @@ class SmallBmsButtonDescription(ButtonEntityDescription):
     press_fn: Callable[[PagesCoordinator], Coroutine[None, None, None]]
 
 
-def _action(name: Name, category: EntityCategory | None = None, *, enabled: bool) -> SmallBmsButtonDescription:
+def _action(name: Name, *, enabled: bool) -> SmallBmsButtonDescription:
     return SmallBmsButtonDescription(
         key=name,
-        entity_category=category,
+        entity_category=EntityCategory.CONFIG,
         entity_registry_enabled_default=enabled,
         press_fn=lambda pages: pages.async_act(name),
     )
@@ -37,8 +37,8 @@ def _action(name: Name, category: EntityCategory | None = None, *, enabled: bool
 BUTTONS: Final = (
     _action(Name.SYNCHRONIZE, enabled=True),
     # Nobody should press these by mistake.
-    _action(Name.RESTORE_DEFAULTS, EntityCategory.CONFIG, enabled=False),
-    _action(Name.CLEAR_HISTORY, EntityCategory.CONFIG, enabled=False),
+    _action(Name.RESTORE_DEFAULTS, enabled=False),
+    _action(Name.CLEAR_HISTORY, enabled=False),
     SmallBmsButtonDescription(
         key="read_now", entity_category=EntityCategory.DIAGNOSTIC, press_fn=PagesCoordinator.async_read_now
     ),

@@ -4,37 +4,30 @@ from collections.abc import Callable, Iterable, Sequence
 
 from homeassistant.core import CALLBACK_TYPE, callback
 
-from .protocol.code_watch import CodeWatch
-from .protocol.codes import Code
+from .protocol.codes import Code, code_changes, worst_first
+from .storage import ToldEvent
 
 type CodeListener = Callable[[Code, bool], None]
 """Called with a code and whether it has begun; else it has ended."""
 
 
 class CodeEvents:
-    """The codes of one device that stand, over restarts too."""
+    """The codes of one device that are active, over restarts too.
+
+    active: those that were told, the worst first; None before any are known. What is active then is not told.
+    last_event: what the event entity told last.
+    """
 
     def __init__(self) -> None:
-        self._watch = CodeWatch()
+        self.active: tuple[Code, ...] | None = None
+        self.last_event: ToldEvent | None = None
         self._listeners: list[CodeListener] = []
-        self._watchers: list[Callable[[], None]] = []
+        self._watchers: list[CALLBACK_TYPE] = []
 
-    @property
-    def active(self) -> tuple[Code, ...] | None:
-        """The codes that stand, the worst first; None while that is not known."""
-        return None if self._watch.active is None else _sorted(self._watch.active)
-
-    @property
-    def pending(self) -> bool:
-        """Whether the latest reading has codes that are not confirmed yet, or lacks some that stand."""
-        return self._watch.pending
-
-    def restore(self, codes: Sequence[str] | None) -> None:
-        """Take the codes that stood when the previous run ended; None if that is not known."""
-        try:
-            self._watch = CodeWatch(None if codes is None else map(Code.parse, codes))
-        except AttributeError, TypeError, ValueError:
-            self._watch = CodeWatch()
+    def restore(self, codes: Sequence[Code] | None, last_event: ToldEvent | None) -> None:
+        """Take what was told when the previous run ended; None if that is not known."""
+        self.active = None if codes is None else worst_first(codes)
+        self.last_event = last_event
 
     @callback
     def async_add_listener(self, listener: CodeListener) -> CALLBACK_TYPE:
@@ -43,36 +36,32 @@ class CodeEvents:
         return lambda: self._listeners.remove(listener)
 
     @callback
-    def async_add_watcher(self, watcher: Callable[[], None]) -> CALLBACK_TYPE:
-        """Call a watcher once others stand than before, or it is known which; return what ends that."""
+    def async_add_watcher(self, watcher: CALLBACK_TYPE) -> CALLBACK_TYPE:
+        """Call a watcher once others are active than before, or it is known which; return what ends that."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
     @callback
-    def async_take(self, codes: Iterable[Code], *, sure: bool = False) -> bool:
-        """Take the codes of a new reading, sure: over a connection; return whether others stand than before.
+    def async_take(self, codes: Iterable[Code]) -> bool:
+        """Take the codes that are active now; return whether they are others than before.
 
         What has ended is told first, so that the last that is told of a warning which becomes an alarm is the alarm.
         """
-        before = self._watch.active
-        changes = self._watch.take(codes, sure=sure)
-        self._tell(changes.ended, begun=False)
-        self._tell(changes.begun, begun=True)
-        return self._watch.active != before
+        before, self.active = self.active, worst_first(codes)
+        changes = code_changes(before or (), self.active)
+        if before is not None:
+            self._tell(changes.ended, begun=False)
+            self._tell(changes.begun, begun=True)
+        return self.active != before
 
     @callback
     def async_tell_watchers(self) -> None:
-        """Tell that others stand, when all that follows from that is known too."""
-        for watcher in self._watchers:
+        """Tell that others are active, when all that follows from that is known too."""
+        for watcher in list(self._watchers):
             watcher()
 
     @callback
     def _tell(self, codes: Iterable[Code], *, begun: bool) -> None:
-        """Tell the worst last."""
-        for code in reversed(_sorted(codes)):
-            for listener in self._listeners:
+        for code in codes:
+            for listener in list(self._listeners):
                 listener(code, begun)
-
-
-def _sorted(codes: Iterable[Code]) -> tuple[Code, ...]:
-    return tuple(sorted(codes, key=lambda code: code.rank))

@@ -1,4 +1,8 @@
-"""Every code that stands, as an issue with the advice of the manual."""
+"""Every code that stands, as an issue with the advice of the manual.
+
+What the battery measures is told in the form of the repair, as it is when that is opened. In the issue itself it would
+have the registry written all the time.
+"""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,8 +22,8 @@ from .const import (
     DOMAIN,
 )
 from .coordinator import SmallBmsConfigEntry
-from .protocol.codes import CODES, LOW_CELL_SHUTDOWN, Code, Severity
-from .protocol.instant_readout import BatteryReading
+from .protocol.battery import BatteryValues
+from .protocol.codes import LOW_CELL_SHUTDOWN, Code, Severity
 from .reserve import RENEWED_EVERY, reserve_of
 
 NOT_KNOWN: Final = "\u2013"
@@ -57,10 +61,19 @@ _SHOWN: Final = (
 )
 
 
-def values_now(reading: BatteryReading | None) -> str:
+def values_now(hass: HomeAssistant, values: BatteryValues) -> str:
     """Return what the battery measures, in numbers and units that need no language."""
-    found = ((row, getattr(reading, row.field, None)) for row in _SHOWN)
-    return ", ".join(f"{value:{row.form}} {row.unit}" for row, value in found if value is not None) or NOT_KNOWN
+    found = ((row, getattr(values, row.field)) for row in _SHOWN)
+    return ", ".join(_shown(hass, row, value) for row, value in found if value is not None) or NOT_KNOWN
+
+
+def _shown(hass: HomeAssistant, row: _Shown, value: float) -> str:
+    """Return a quantity in the unit of the user."""
+    unit = row.unit
+    if unit == UnitOfTemperature.CELSIUS:
+        unit = hass.config.units.temperature_unit
+        value = hass.config.units.temperature(value, row.unit)
+    return f"{value:{row.form}} {unit}"
 
 
 def stands(entry: SmallBmsConfigEntry, code: Code) -> bool:
@@ -69,19 +82,33 @@ def stands(entry: SmallBmsConfigEntry, code: Code) -> bool:
 
 
 def code_of(slug: str) -> Code:
-    """Return the code of a known slug."""
-    return next(code for code in CODES if code.slug == slug)
+    """Return the code of a slug; ValueError when it is none."""
+    return Code.parse(slug.upper().replace("_", "-"))
 
 
-def placeholders(entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
-    """Return what the words of a code name."""
-    now = values_now(entry.runtime_data.instant_readout.newest)
-    return {"name": entry.title, "code": str(code), "now": now}
+def placeholders(hass: HomeAssistant, entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
+    """Return what the words of the repair of a code name, as it is now."""
+    now = values_now(hass, entry.runtime_data.instant_readout.present)
+    countdown = _countdown(entry) if code == LOW_CELL_SHUTDOWN else {}
+    return {"code": str(code), "now": now, **countdown}
+
+
+def _countdown(entry: SmallBmsConfigEntry) -> Mapping[str, str]:
+    """Return how much is left after a shutdown, and how long it lasts."""
+    if (reserve := reserve_of(entry)) is None:
+        return dict.fromkeys(("reserve", "residual_current", "reserve_time"), NOT_KNOWN)
+    days, rest = divmod(int(reserve.hours), _HOURS_PER_DAY)
+    current: float = entry.options[CONF_RESIDUAL_CURRENT]
+    return {
+        "reserve": f"{reserve.left:.1f} {AMPERE_HOURS}",
+        "residual_current": f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}",
+        "reserve_time": f"{days} d {rest} h",
+    }
 
 
 @callback
 def async_watch_codes(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Keep an issue for every code that stands while the entry is loaded; its text follows battery and clock."""
+    """Keep an issue for every code that stands while the entry is loaded."""
     issues = _CodeIssues(hass, entry)
     entry.async_on_unload(entry.runtime_data.instant_readout.codes.async_add_watcher(issues.async_update))
     entry.async_on_unload(async_track_time_interval(hass, issues.async_renew, RENEWED_EVERY))
@@ -98,12 +125,12 @@ class _CodeIssues:
 
     @callback
     def async_renew(self, _now: datetime) -> None:
-        """Renew the values in the texts."""
+        """See whether there is a countdown now: what it takes may have become known."""
         self.async_update()
 
     @callback
     def async_update(self) -> None:
-        """Create what stands, with present values, and delete what does not."""
+        """Create what stands, and delete what does not. One that is as it was is not written again."""
         codes = frozenset(self._wanted())
         for code in codes:
             self._async_create(code)
@@ -126,34 +153,26 @@ class _CodeIssues:
 
     @callback
     def _async_create(self, code: Code) -> None:
-        countdown = self._countdown() if code == LOW_CELL_SHUTDOWN else {}
-        known = code.slug if code.slug in _ADVICE_KEYS else _WITHOUT_ADVICE
         ir.async_create_issue(
             self._hass,
             DOMAIN,
             self._issue_id(code),
-            is_fixable=code.slug in BANK_KEYS | LEVEL_KEYS,
+            is_fixable=True,
             severity=_SEVERITIES[code.severity],
-            translation_key=_WITH_COUNTDOWN if countdown else known,
-            translation_placeholders={**placeholders(self._entry, code), **countdown},
+            translation_key=self._words_of(code),
+            translation_placeholders={"name": self._entry.title, "code": str(code)},
         )
 
-    def _countdown(self) -> Mapping[str, str]:
-        """Return how much is left, and how long it lasts; nothing where that is not known."""
-        if (reserve := reserve_of(self._entry)) is None:
-            return {}
-        days, rest = divmod(int(reserve.hours), _HOURS_PER_DAY)
-        current: float = self._entry.options[CONF_RESIDUAL_CURRENT]
-        return {
-            "reserve": f"{reserve.left:.1f} {AMPERE_HOURS}",
-            "residual_current": f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}",
-            "reserve_time": f"{days} d {rest} h",
-        }
+    def _words_of(self, code: Code) -> str:
+        """Return the key of the words of a code."""
+        if code == LOW_CELL_SHUTDOWN and reserve_of(self._entry):
+            return _WITH_COUNTDOWN
+        return code.slug if code.slug in _ADVICE_KEYS else _WITHOUT_ADVICE
 
 
 def _is_slug(text: str) -> bool:
     """Return whether something is the slug of a code."""
     try:
-        return Code.parse(text.upper().replace("_", "-")).slug == text
+        return code_of(text).slug == text
     except ValueError:
         return False

@@ -3,6 +3,8 @@
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
+from functools import partial
+import logging
 from typing import Final, override
 
 from homeassistant.components.bluetooth import (
@@ -30,6 +32,8 @@ from homeassistant.helpers.selector import (
     SelectSelector,
     SelectSelectorConfig,
     TextSelector,
+    TextSelectorConfig,
+    TextSelectorType,
 )
 import voluptuous as vol
 
@@ -58,20 +62,33 @@ from .const import (
 )
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key, data_of
+from .pages import PagesCoordinator
 from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
-from .pin_check import NoPath, async_learn, async_switch_instant_readout_on, parse_pin
+from .pin_check import NoPath, async_learn, async_learn_by_bond, async_switch_instant_readout_on, parse_pin
 from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
+from .protocol.payloads import plain
 
-type UserInput = dict[str, str]
+_LOGGER = logging.getLogger(__name__)
+
+# Seconds. A browser begins to listen for the end of a progress step only once it shows it. It would wait for ever for
+# one that ended before, such as that of a machine without an adapter.
+SHORTEST_PROGRESS: Final = 2.0
+
+type UserInput = Mapping[str, str | bool]
 type Errors = dict[str, str]
 
 CONF_BASE: Final = "base"
 CONF_SWITCH_ON: Final = "switch_on"
+CONF_REMOVE_PIN: Final = "remove_pin"
 # What a device without a name of its own is called, whatever its product id.
 (_MODEL,) = PRODUCT_NAMES.values()
-_SECRETS: Final = (CONF_KEY, CONF_PIN)
+_SECRET: Final = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off"))
 
-CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): TextSelector(), vol.Optional(CONF_KEY): TextSelector()})
+# Never with what is stored, or was entered before: a secret goes into Home Assistant, and does not come out of it.
+CREDENTIALS_SCHEMA: Final = vol.Schema({vol.Optional(CONF_PIN): _SECRET, vol.Optional(CONF_KEY): _SECRET})
+WITH_REMOVAL_SCHEMA: Final = CREDENTIALS_SCHEMA.extend(
+    {vol.Required(CONF_REMOVE_PIN, default=False): BooleanSelector()}
+)
 
 SWITCH_ON_SCHEMA: Final = vol.Schema({vol.Required(CONF_SWITCH_ON, default=True): BooleanSelector()})
 
@@ -82,16 +99,12 @@ def _number(low: float, high: float, unit: str, step: float = 1) -> NumberSelect
     )
 
 
-def _whole_number(low: int, high: int, unit: str) -> vol.All[object]:
-    return vol.All(_number(low, high, unit), vol.Coerce(int))
-
-
 OPTIONS_SCHEMA: Final = vol.Schema(
     {
-        vol.Required(CONF_UPDATE_INTERVAL, default=DEFAULT_UPDATE_INTERVAL): _whole_number(
+        vol.Required(CONF_UPDATE_INTERVAL, default=DEFAULT_UPDATE_INTERVAL): _number(
             MIN_UPDATE_INTERVAL, MAX_UPDATE_INTERVAL, UnitOfTime.SECONDS
         ),
-        vol.Required(CONF_PAGES_INTERVAL, default=DEFAULT_PAGES_INTERVAL): _whole_number(
+        vol.Required(CONF_PAGES_INTERVAL, default=DEFAULT_PAGES_INTERVAL): _number(
             MIN_PAGES_INTERVAL, MAX_PAGES_INTERVAL, UnitOfTime.MINUTES
         ),
         vol.Required(CONF_REPAIRS_FOR_WARNINGS, default=DEFAULT_REPAIRS_FOR_WARNINGS): BooleanSelector(),
@@ -101,6 +114,8 @@ OPTIONS_SCHEMA: Final = vol.Schema(
         vol.Optional(CONF_CAPACITY): _number(MIN_CAPACITY, MAX_CAPACITY, AMPERE_HOURS),
     }
 )
+
+_WHOLE_NUMBERS: Final = {CONF_UPDATE_INTERVAL: "not_whole", CONF_PAGES_INTERVAL: "not_whole"}
 
 _PARSERS: Final[dict[str, Callable[[str], object]]] = {CONF_PIN: parse_pin, CONF_KEY: parse_key}
 _MALFORMED: Final = {CONF_PIN: "invalid_pin", CONF_KEY: "invalid_key"}
@@ -137,7 +152,7 @@ def _adapters_in(error: Exception | None) -> str:
 
 
 def _text(entered: UserInput, field: str) -> str:
-    return entered.get(field, "").strip()
+    return str(entered.get(field, "")).strip()
 
 
 def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
@@ -151,9 +166,8 @@ def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
 
 def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
     """Return the device's own name; without one (passive scanning) what tells it from another."""
-    if service_info.name and service_info.name != service_info.address:
-        return service_info.name
-    return f"{_MODEL} {service_info.address[-5:]}"
+    name = plain(service_info.name) if service_info.name != service_info.address else ""
+    return name or f"{_MODEL} {service_info.address[-5:]}"
 
 
 class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
@@ -165,6 +179,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     VERSION = 1
 
     _device: BluetoothServiceInfoBleak
+    _errand: Callable[[], Coroutine[None, None, Errors]]
 
     def __init__(self) -> None:
         self._discovered: dict[str, BluetoothServiceInfoBleak] = {}
@@ -172,10 +187,16 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._entered: UserInput = {}
         self._errors: Errors = {}
         self._adapters = ""
-        self._accepted: UserInput | None = None
+        self._accepted: dict[str, str] | None = None
         self._instant_readout_on: bool | None = None
-        self._errand: Callable[[], Coroutine[None, None, Errors]] = self._async_learn
         self._task: asyncio.Task[Errors] | None = None
+        self._is_over = False
+
+    @callback
+    @override
+    def async_remove(self) -> None:
+        """Note that this flow is over: what it still finds out is not wanted any more."""
+        self._is_over = True
 
     @staticmethod
     @callback
@@ -193,7 +214,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_choose(discovery_info)
 
     @override
-    async def async_step_user(self, user_input: UserInput | None = None) -> ConfigFlowResult:
+    async def async_step_user(self, user_input: dict[str, str] | None = None) -> ConfigFlowResult:
         """Let the user choose among the devices in range."""
         if user_input is not None:
             await self.async_set_unique_id(user_input[CONF_ADDRESS], raise_on_progress=False)
@@ -231,15 +252,9 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_ask("credentials", user_input)
 
     async def async_step_reauth(self, _entry_data: Mapping[str, object]) -> ConfigFlowResult:
-        """Get a new key: the device made one when its PIN was changed. With a PIN, nobody need be asked for it."""
-        entry = self._get_reauth_entry()
-        if pin := entry.data.get(CONF_PIN):
-            self._entered = {CONF_PIN: pin}
-            await self._async_learn()
-            key = (self._accepted or {}).get(CONF_KEY)
-            if key and key != entry.data[CONF_KEY]:
-                return self._finish()
-            self._entered, self._accepted = {}, None
+        """Get a new key: the device made one when its PIN was changed. Nobody is asked for it if a bond tells it."""
+        if self._get_reauth_entry().data.get(CONF_PIN) and await self._async_renew_by_bond():
+            return self._finish()
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(self, user_input: UserInput | None = None) -> ConfigFlowResult:
@@ -247,18 +262,14 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_ask("reauth_confirm", user_input)
 
     async def async_step_reconfigure(self, user_input: UserInput | None = None) -> ConfigFlowResult:
-        """Let the user change PIN and key, or take one of them away."""
-        if not self._form:
-            self._entered = {
-                name: text for name, text in self._get_reconfigure_entry().data.items() if name in _SECRETS
-            }
+        """Let the user change PIN and key, or take the PIN away."""
         return await self._async_ask("reconfigure", user_input)
 
     async def async_step_connect(self, _user_input: None = None) -> ConfigFlowResult:
         """Show that the device is being connected to, and then what comes of it."""
         if self._task is None:
             # Not at once: a flow that shows no progress first would be given the last input again.
-            self._task = self.hass.async_create_task(self._errand(), "smallbms_ng PIN check", eager_start=False)
+            self._task = self.hass.async_create_task(self._async_attempt(), "smallbms_ng PIN check", eager_start=False)
         if not self._task.done():
             return self.async_show_progress(
                 step_id="connect",
@@ -304,11 +315,29 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     def _placeholders(self) -> dict[str, str]:
         return {"name": self._name, "adapters": self._adapters}
 
+    @property
+    def _pages(self) -> PagesCoordinator | None:
+        """What the entry connects with, if it does."""
+        entry = self._entry
+        return entry.runtime_data.pages if entry and entry.state is ConfigEntryState.LOADED else None
+
     def _only_connection(self) -> AbstractAsyncContextManager[None]:
         """Keep the entry from connecting meanwhile: the device takes one connection only."""
-        entry = self._entry
-        pages = entry.runtime_data.pages if entry and entry.state is ConfigEntryState.LOADED else None
-        return pages.async_step_aside() if pages else nullcontext()
+        return self._pages.async_step_aside() if self._pages else nullcontext()
+
+    @property
+    def _pin(self) -> str | None:
+        """The PIN to connect with: that which was entered, or the one that is stored if nothing was."""
+        if entered := _text(self._entered, CONF_PIN):
+            return parse_pin(entered)
+        if self._entry is None or self._removes_pin or _text(self._entered, CONF_KEY):
+            return None
+        stored: str | None = self._entry.data.get(CONF_PIN)
+        return stored
+
+    @property
+    def _removes_pin(self) -> bool:
+        return self._entered.get(CONF_REMOVE_PIN, False) is True
 
     async def _async_ask(self, step_id: str, user_input: UserInput | None) -> ConfigFlowResult:
         """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
@@ -316,8 +345,8 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             self._entered, self._instant_readout_on = user_input, None
             self._errors = self._malformed()
-            if not self._errors and _text(user_input, CONF_PIN):
-                self._errand = self._async_learn
+            if not self._errors and (pin := self._pin):
+                self._errand = partial(self._async_learn, pin)
                 return await self.async_step_connect()
             self._errors = self._errors or await self._async_check_key(None)
         if self._accepted is None:
@@ -327,25 +356,40 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return self._finish()
 
     def _malformed(self) -> Errors:
-        """Return what cannot be a PIN or a key, before anything is tried."""
-        return {
+        """Return what cannot be a PIN or a key, or makes no sense, before anything is tried."""
+        errors = {
             field: _MALFORMED[field]
             for field, parse in _PARSERS.items()
             if _is_malformed(_text(self._entered, field), parse)
         }
+        contradicts_itself = self._removes_pin and _text(self._entered, CONF_PIN)
+        return errors | ({CONF_REMOVE_PIN: "pin_entered"} if contradicts_itself else {})
 
     def _show_credentials_form(self, step_id: str) -> ConfigFlowResult:
-        """Show a form for PIN and key, with what was entered before."""
+        """Show a form for PIN and key, and for taking the PIN away where there is one to keep."""
+        has_pin = self.source == SOURCE_RECONFIGURE and CONF_PIN in self._get_reconfigure_entry().data
         return self.async_show_form(
             step_id=step_id,
-            data_schema=self.add_suggested_values_to_schema(CREDENTIALS_SCHEMA, self._entered),
+            data_schema=WITH_REMOVAL_SCHEMA if has_pin else CREDENTIALS_SCHEMA,
             description_placeholders=self._placeholders,
             errors=self._errors,
         )
 
-    async def _async_learn(self) -> Errors:
+    async def _async_attempt(self) -> Errors:
+        """Do what is shown as progress, for long enough to be seen, and return what is wrong if so."""
+        errors, _ = await asyncio.gather(self._async_do_errand(), asyncio.sleep(SHORTEST_PROGRESS))
+        return errors
+
+    async def _async_do_errand(self) -> Errors:
+        """Return what is wrong if so, whatever happens: a progress step without a result would never end."""
+        try:
+            return await self._errand()
+        except Exception:
+            _LOGGER.exception("Unforeseen error while connecting to %s", self._name)
+            return {CONF_BASE: "unknown"}
+
+    async def _async_learn(self, pin: str) -> Errors:
         """Connect with the PIN, and return what is wrong if so. The key that the device tells is the right one."""
-        pin = parse_pin(self._entered[CONF_PIN])
         try:
             async with self._only_connection():
                 learned = await async_learn(self.hass, self._address, pin)
@@ -357,6 +401,24 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             return await self._async_check_key(pin)
         self._accepted = {CONF_PIN: pin} | ({CONF_KEY: learned.key.hex()} if learned.key else {})
         return {}
+
+    async def _async_renew_by_bond(self) -> bool:
+        """Read the key over a bond that there is; return whether it is a new one that reads the device.
+
+        Nobody has asked for this. So there is no pairing, and no key is believed without a record that proves it.
+        """
+        paired = self._pages.paired_radios if self._pages else frozenset[str]()
+        try:
+            async with self._only_connection():
+                key = (await async_learn_by_bond(self.hass, self._address, paired)).key
+            if key is None or key.hex() == self._get_reauth_entry().data.get(CONF_KEY):
+                return False
+            await async_check_key(self.hass, self._address, key)
+        except (VeSmartError, NotHeard, WrongKey, ImplausibleRecord) as error:
+            _LOGGER.debug("The key of %s was not renewed: %s", self._name, error)
+            return False
+        self._accepted = {CONF_KEY: key.hex()}
+        return True
 
     async def _async_switch_on(self) -> Errors:
         """Switch Instant Readout on, and return what is wrong if so."""
@@ -372,7 +434,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     async def _async_check_key(self, pin: str | None) -> Errors:
         """See whether the key that was entered reads the device, and return what is wrong if not."""
         if not (text := _text(self._entered, CONF_KEY)):
-            return {CONF_BASE: "nothing_entered"}
+            return self._take_nothing()
         key = parse_key(text)
         try:
             await async_check_key(self.hass, self._address, key)
@@ -381,14 +443,24 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._accepted = {CONF_KEY: key.hex()} | ({CONF_PIN: pin} if pin else {})
         return {}
 
+    def _take_nothing(self) -> Errors:
+        """Return what is wrong when neither PIN nor key is there: nothing if the PIN is to go, and the key stays."""
+        if not self._removes_pin:
+            return {CONF_BASE: "nothing_entered"}
+        if self._entry is None or CONF_KEY not in self._entry.data:
+            return {CONF_KEY: "key_needed"}
+        self._accepted = {}
+        return {}
+
     def _finish(self) -> ConfigFlowResult:
-        """Store what was accepted. What was left empty is kept when a new key was asked for, else taken away."""
+        """Store what was accepted. What was left empty is kept, unless the PIN is to be taken away."""
+        if self._is_over:
+            return self.async_abort(reason="over")
         accepted = self._accepted or {}
         if self._entry is None:
             data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(data_of(self._device))}
             return self.async_create_entry(title=self._name, data=data | accepted)
-        taken_away = () if self.source == SOURCE_REAUTH else _SECRETS
-        kept = {name: value for name, value in self._entry.data.items() if name not in taken_away}
+        kept = {name: value for name, value in self._entry.data.items() if name != CONF_PIN or not self._removes_pin}
         return self.async_update_reload_and_abort(self._entry, data=kept | accepted)
 
 
@@ -397,7 +469,12 @@ class SmallBmsOptionsFlow(OptionsFlowWithReload):
 
     async def async_step_init(self, user_input: dict[str, float] | None = None) -> ConfigFlowResult:
         """Ask for the options."""
+        errors: Errors = {}
         if user_input is not None:
-            return self.async_create_entry(data=user_input)
-        schema = self.add_suggested_values_to_schema(OPTIONS_SCHEMA, self.config_entry.options)
-        return self.async_show_form(step_id="init", data_schema=schema)
+            whole = {name: int(user_input[name]) for name in _WHOLE_NUMBERS}
+            errors = {name: error for name, error in _WHOLE_NUMBERS.items() if whole[name] != user_input[name]}
+            if not errors:
+                return self.async_create_entry(data=user_input | whole)
+        shown = self.config_entry.options if user_input is None else user_input
+        schema = self.add_suggested_values_to_schema(OPTIONS_SCHEMA, shown)
+        return self.async_show_form(step_id="init", data_schema=schema, errors=errors)

@@ -1,6 +1,7 @@
 """What helps to find out why a device is not read, without what identifies it."""
 
 from dataclasses import asdict
+from math import isfinite
 import re
 from typing import Any, Final
 
@@ -16,11 +17,11 @@ from homeassistant.components.diagnostics import REDACTED, async_redact_data
 from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
-from homeassistant.util.dt import utcnow
 
+from . import clock
 from .client import BadAnswer
 from .const import CONF_KEY
-from .coordinator import SmallBmsConfigEntry, SmallBmsRuntime
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .pages import PagesCoordinator
 from .protocol.instant_readout import COMPANY_ID, BatteryReading
 from .protocol.registers import BY_ID, SECRETS, Name, named
@@ -50,12 +51,23 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "available": coordinator.available,
         "accepted": coordinator.accepted,
         "dropped": dict(coordinator.dropped),
-        "last_record": _record(coordinator.latest),
+        "last_record": _record(coordinator.last_record),
+        "quantities": _quantities(coordinator),
+        "implausible": dict(coordinator.quantities.implausible),
         "codes": [str(code) for code in coordinator.codes.active or ()],
         "energy": asdict(coordinator.meter.energy),
         "drawn_since_shutdown": asdict(coordinator.reserve.drawn) if coordinator.reserve.drawn else None,
     }
     return {"instant_readout": readout, "pages": _pages(runtime.pages)}
+
+
+def _quantities(coordinator: InstantReadoutCoordinator) -> dict[str, Any]:
+    """Return what is shown of each quantity, where it comes from, and how old it is in seconds."""
+    now = clock.now()
+    return {
+        name: {"value": one.value, "source": one.source, "age": round(now - one.at, 1) if isfinite(one.at) else None}
+        for name, one in coordinator.quantities.all(now).items()
+    }
 
 
 def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
@@ -78,13 +90,13 @@ def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
     """Return what was read over connections, with its age in seconds, and why no more could be."""
     if pages is None:
         return None
-    now = utcnow().timestamp()
     kept = pages.values.to_store()
     return {
         "batteries": list(pages.batteries),
+        "ignored_instances": pages.ignored_instances,
         "lost": pages.lost,
         "last_error": _error(pages.last_error),
-        "registers": [_register(row, now) for row in kept["registers"]],
+        "registers": [_register(row) for row in kept["registers"]],
         "refused": [{"battery": row["battery"], "register": f"0x{row['register']:04X}"} for row in kept["refused"]],
     }
 
@@ -96,14 +108,14 @@ def _error(error: Exception | None) -> str | None:
     return None if error is None else type(error).__name__
 
 
-def _register(row: StoredRegister, now: float) -> dict[str, Any]:
+def _register(row: StoredRegister) -> dict[str, Any]:
     secret = row["register"] in SECRETS | _IDENTIFIES
     return {
         "register": f"0x{row['register']:04X}",
         "name": BY_ID[row["register"]].name,
         "battery": row["battery"],
         "payloads": REDACTED if secret else row["payloads"],
-        "age": round(now - row["at"]),
+        "age": None if (age := row.get("age")) is None else round(age),
     }
 
 

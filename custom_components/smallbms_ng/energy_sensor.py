@@ -1,29 +1,26 @@
 """The sensors of the energy that is counted here."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, override
 
 from homeassistant.components.sensor import (
-    RestoreSensor,
     SensorDeviceClass,
+    SensorEntity,
     SensorEntityDescription,
     SensorStateClass,
 )
 from homeassistant.const import UnitOfEnergy
 
 from .entity import ReadingEntity
-from .protocol.energy import EnergyMeter
-from .protocol.instant_readout import BatteryReading
+from .recorded import ENERGY_CHARGED, ENERGY_DISCHARGED
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergySensorDescription(SensorEntityDescription):
-    """One sensor of the meter, in Wh."""
+    """One sensor of the meter, in Wh; place is where it stands in what the meter shows."""
 
-    value_fn: Callable[[EnergyMeter], int]
-    restore_fn: Callable[[EnergyMeter, float], None]
+    place: int
 
 
 _energy = partial(
@@ -35,37 +32,19 @@ _energy = partial(
     suggested_display_precision=2,
 )
 
-ENERGY_SENSORS: Final = (
-    _energy(
-        key="energy_charged",
-        value_fn=lambda meter: meter.shown[0],
-        restore_fn=lambda meter, before: meter.go_on_from(charged=before),
-    ),
-    _energy(
-        key="energy_discharged",
-        value_fn=lambda meter: meter.shown[1],
-        restore_fn=lambda meter, before: meter.go_on_from(discharged=before),
-    ),
-)
+ENERGY_SENSORS: Final = (_energy(key=ENERGY_CHARGED, place=0), _energy(key=ENERGY_DISCHARGED, place=1))
 
 
-class SmallBmsEnergySensor(ReadingEntity, RestoreSensor):
-    """What was counted of the energy in one direction."""
+class SmallBmsEnergySensor(ReadingEntity, SensorEntity):
+    """What was counted of the energy in one direction.
+
+    Unknown until a first sample of this run: less than was shown before would count as a reset of the counter.
+    """
 
     entity_description: EnergySensorDescription
-    _before = 0
 
     @override
-    async def async_added_to_hass(self) -> None:
-        """Go on from what was shown. After a crash that may be newer than what the meter kept."""
-        kept = await self.async_get_last_sensor_data()
-        if kept and isinstance(kept.native_value, int | float):
-            self._before = int(kept.native_value)
-            self.entity_description.restore_fn(self.coordinator.meter, self._before)
-        await super().async_added_to_hass()
-
-    @override
-    def _take(self, reading: BatteryReading) -> object:
-        """Show nothing less than before: the meter makes up for what it lost, as it bridges that time."""
-        self._attr_native_value = max(self._before, self.entity_description.value_fn(self.coordinator.meter))
+    def _shown(self) -> object:
+        shown = self.coordinator.energy_shown
+        self._attr_native_value = None if shown is None else shown[self.entity_description.place]
         return self._attr_native_value

@@ -15,7 +15,6 @@ from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .devices import battery_device_info, device_info
 from .page_values import Want
 from .pages import PagesCoordinator
-from .protocol.instant_readout import BatteryReading
 
 
 class SmallBmsEntity(Entity):
@@ -56,20 +55,11 @@ class SmallBmsEntity(Entity):
 
 
 class ReadingEntity(SmallBmsEntity, PassiveBluetoothCoordinatorEntity[InstantReadoutCoordinator]):
-    """An entity that shows something of the reading."""
+    """An entity that shows something of what is published."""
 
     def __init__(self, coordinator: InstantReadoutCoordinator, description: EntityDescription) -> None:
         super().__init__(coordinator)
         self._describe(description, coordinator.address, description.key, device_info(coordinator.entry))
-
-    @abstractmethod
-    def _take(self, reading: BatteryReading) -> object:
-        """Take the state from a reading; return all that is shown of it."""
-
-    @override
-    def _shown(self) -> object:
-        reading = self.coordinator.reading
-        return None if reading is None else self._take(reading)
 
 
 class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):

@@ -1,16 +1,18 @@
 """The event of one device: a code has begun, or has been cleared."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, override
 
-from homeassistant.components.event import EventEntity, EventEntityDescription
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.components.event import EventEntity, EventEntityDescription, EventExtraStoredData
+from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.util.dt import parse_datetime
 
 from .coordinator import SmallBmsConfigEntry
 from .entity import ReadingEntity
 from .protocol.codes import CODES, Code
-from .protocol.instant_readout import BatteryReading
+from .storage import ToldEvent
 
 PARALLEL_UPDATES: Final = 0
 
@@ -50,21 +52,38 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
         self.async_on_remove(self.coordinator.codes.async_add_listener(self._async_changed))
 
     @override
-    def _take(self, reading: BatteryReading) -> object:
-        """Take nothing: a reading tells only what is, not what has changed."""
+    async def async_get_last_state(self) -> State | None:
+        """Return when the last event was, from what is kept at once; Home Assistant keeps states every 15 minutes."""
+        if kept := self.coordinator.codes.last_event:
+            return State(self.entity_id, kept.at.isoformat(timespec="milliseconds"))
+        return await super().async_get_last_state()
+
+    @override
+    async def async_get_last_event_data(self) -> EventExtraStoredData | None:
+        if kept := self.coordinator.codes.last_event:
+            return EventExtraStoredData(kept.event_type, dict(kept.attributes))
+        return await super().async_get_last_event_data()
+
+    @override
+    def _shown(self) -> object:
+        """Show nothing of what is published: it tells what is, not what has changed."""
         return None
 
     @callback
     def _async_changed(self, code: Code, begun: bool) -> None:
-        if begun:
-            self._async_fire_begun(code)
-        else:
-            self._trigger_event(CLEARED, {"code": str(code)})
+        event_type, attributes = _begun(code) if begun else (CLEARED, {"code": str(code)})
+        self._trigger_event(event_type, attributes)
         self.async_write_ha_state()
+        self._async_keep(event_type, attributes)
 
     @callback
-    def _async_fire_begun(self, code: Code) -> None:
-        if code in CODES:
-            self._trigger_event(code.slug, {"code": str(code)})
-        else:
-            self._trigger_event(UNKNOWN_ERROR, {"code": str(code), "number": code.number})
+    def _async_keep(self, event_type: str, attributes: Mapping[str, object]) -> None:
+        if self.state and (at := parse_datetime(self.state)):
+            self.coordinator.codes.last_event = ToldEvent(event_type=event_type, attributes=attributes, at=at)
+
+
+def _begun(code: Code) -> tuple[str, dict[str, object]]:
+    """Return type and attributes of the event that a code has begun."""
+    if code in CODES:
+        return code.slug, {"code": str(code)}
+    return UNKNOWN_ERROR, {"code": str(code), "number": code.number}

@@ -8,7 +8,6 @@ from typing import Final
 from homeassistant.components.bluetooth import async_ble_device_from_address, async_scanner_devices_by_address
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
-from homeassistant.util.dt import utcnow
 
 from .client import NoAnswer, NotPaired, NotReachable
 from .const import DOMAIN
@@ -61,14 +60,13 @@ def _needs_full_charge(pages: PagesCoordinator) -> Present:
     seconds = pages.data.get(since_full) if _tells(pages, since_full) else None
     if isinstance(seconds, int | float):
         return seconds > BALANCE_UNKNOWN_AFTER.total_seconds()
-    since = pages.values.since(status)
-    return since is not None and utcnow() - since > BALANCE_UNKNOWN_AFTER
+    lasts = pages.values.lasts(status)
+    return lasts is not None and lasts > BALANCE_UNKNOWN_AFTER.total_seconds()
 
 
 def _tells(pages: PagesCoordinator, want: Want) -> bool:
     """Return whether a value was read lately, so that it tells what is now."""
-    read_at = pages.values.read_at(want)
-    return read_at is not None and utcnow() - read_at <= _TELLS_FOR
+    return pages.values.age(want) <= _TELLS_FOR.total_seconds()
 
 
 def _has_no_path(pages: PagesCoordinator) -> Present:

@@ -9,7 +9,7 @@ from .protocol.instant_readout import ImplausibleRecord, InstantReadoutError, Wr
 # Nonsense counts less: one wrong key in 256 passes the check and gives it, but damaged records do so too.
 KEY_LOST_AFTER: Final[dict[type[InstantReadoutError], int]] = {WrongKey: 5, ImplausibleRecord: 20}
 
-# So many good records in a row it takes after nonsense: what a wrong key gives looks plausible once in about 70 times.
+# So many good records in a row it takes after nonsense: what a wrong key gives looks plausible once in about 220 times.
 BELIEVED_AFTER: Final = 2
 
 

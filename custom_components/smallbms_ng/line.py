@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
+from math import inf
 from typing import Final
 
 from bleak.backends.device import BLEDevice
@@ -12,8 +13,8 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
-from homeassistant.util.dt import utcnow
 
+from . import clock
 from .client import Lost, Refused, Timing, VeSmartClient, VeSmartError
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
@@ -40,7 +41,7 @@ class Line:
         on_failure: Callable[[VeSmartError], None],
         before_end: Callable[[], None],
     ) -> None:
-        self.connected_at = utcnow()
+        self.connected_at = inf
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
@@ -155,7 +156,7 @@ class Line:
             return
         # Nothing that comes is known to be of a battery until it was looked who is where.
         self._owners = {}
-        self.connected_at = utcnow()
+        self.connected_at = clock.now()
         await self._client.connect()
         self._owners = {self._client.main_instance: None}
 

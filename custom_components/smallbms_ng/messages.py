@@ -1,6 +1,7 @@
 """What goes wrong over a connection, as a user is told."""
 
 from collections.abc import Mapping
+import logging
 from typing import Final
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
@@ -19,6 +20,9 @@ from .client import (
 from .const import DOMAIN
 from .protocol.levels import Clash
 from .protocol.payloads import PayloadError
+from .protocol.registers import Name, OutOfLimits
+
+_LOGGER = logging.getLogger(__name__)
 
 _KEYS: Final[Mapping[type[VeSmartError], str]] = {
     NoSlot: "no_slot",
@@ -30,24 +34,50 @@ _KEYS: Final[Mapping[type[VeSmartError], str]] = {
     BadAnswer: "bad_answer",
     Refused: "refused",
 }
+# One sentence for each setting: a name that was filled in would be in one language only.
+_INVALID: Final[Mapping[Name, str]] = {
+    Name.CHARGED_VOLTAGE: "invalid_charged_voltage",
+    Name.TAIL_CURRENT: "invalid_tail_current",
+    Name.CHARGED_DETECTION_TIME: "invalid_charged_detection_time",
+    Name.LOW_SOC_WARNING: "invalid_low_soc_warning",
+    Name.DISCHARGE_FLOOR: "invalid_discharge_floor",
+    Name.PRE_ALARM_CELL_VOLTAGE: "invalid_pre_alarm_cell_voltage",
+    Name.STATE_OF_CHARGE: "invalid_state_of_charge",
+}
 
 
 def failure(error: VeSmartError, device: str) -> HomeAssistantError:
-    """Return what to raise when a device was not read or written."""
+    """Return what to raise when a device was not read or written. The words of Bluetooth are for the log only."""
+    _LOGGER.debug("%s: %s: %s", device, type(error).__name__, error)
+    if isinstance(error, Refused) and error.code is not None:
+        return HomeAssistantError(
+            translation_domain=DOMAIN,
+            translation_key="refused_with_code",
+            translation_placeholders={"device": device, "code": str(error.code)},
+        )
     return HomeAssistantError(
         translation_domain=DOMAIN,
         translation_key=next(_KEYS[kind] for kind in type(error).mro() if kind in _KEYS),
-        translation_placeholders={"device": device, "error": str(error)},
+        translation_placeholders={"device": device},
     )
 
 
 def invalid_value(error: PayloadError) -> ServiceValidationError:
     """Return what to raise for a value that the device is not to be given."""
-    return ServiceValidationError(
-        translation_domain=DOMAIN,
-        translation_key="invalid_value",
-        translation_placeholders={"error": str(error)},
-    )
+    if isinstance(error, OutOfLimits) and error.register.name in _INVALID:
+        return ServiceValidationError(
+            translation_domain=DOMAIN,
+            translation_key=_INVALID[error.register.name],
+            translation_placeholders=_limits(error),
+        )
+    _LOGGER.debug("Not written: %s", error)
+    return ServiceValidationError(translation_domain=DOMAIN, translation_key="invalid_value")
+
+
+def _limits(error: OutOfLimits) -> dict[str, str]:
+    limits, unit = error.limits, error.register.unit or ""
+    numbers = {"low": limits.low, "high": limits.high, "step": limits.step}
+    return {name: f"{number:g} {unit}".strip() for name, number in numbers.items()}
 
 
 def warning_not_above_floor(levels: Clash) -> ServiceValidationError:

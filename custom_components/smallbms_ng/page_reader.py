@@ -1,19 +1,16 @@
 """Reads what is due of a device and of each battery of its bank, over a connection that somebody else makes."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime
 from typing import Final, Protocol
 
-from homeassistant.util.dt import utcnow
-
+from . import clock
 from .client import VeSmartClient
 from .page_values import OFFERED, PageValues
-from .protocol.registers import BatterySource, Name, Page, named
-from .protocol.status_page import STATUS_OF_READING
+from .protocol.registers import OF_BATTERY, BatterySource, Name, Page, named
 
 # Read whoever listens: limits depend on the bank, the device card and the repairs on the others.
 _ALWAYS: Final = (
-    *STATUS_OF_READING,
+    *OF_BATTERY,
     Name.BANK,
     Name.SERIAL_NUMBER,
     Name.FIRMWARE_VERSION,
@@ -44,24 +41,24 @@ class PageReader:
         self._values = values
         self._audience = audience
         self._places: Mapping[int, int] = {}
+        self.ignored_instances = 0
 
     async def async_read_names(self, client: VeSmartClient, names: Collection[Name]) -> None:
         """Read something of the device, due or not."""
         await self._read_registers(client, [self._values.register(name).id for name in names])
 
-    async def async_read_device(
-        self, client: VeSmartClient, now: datetime, forced: frozenset[Page] = frozenset()
-    ) -> None:
+    async def async_read_device(self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()) -> None:
         """Read what is due of all that is shown, and once what could be, to learn whether the device has it."""
         unknown = (name for name in OFFERED if not self._audience.offered(name))
         names = (*_ALWAYS, *self._audience.listened(None), *unknown)
         await self._read_registers(client, self._values.due(None, names, now, forced))
 
     async def async_read_batteries(
-        self, client: VeSmartClient, now: datetime, forced: frozenset[Page] = frozenset()
+        self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()
     ) -> Mapping[int, int]:
         """Read what is due of each battery; return which is at which instance."""
         sources = client.batteries
+        self.ignored_instances = len({*client.instances} - {client.main_instance}) - len(sources)
         if self._places.keys() != {source.instance for source in sources}:
             # The bank has changed, or is not known yet: each battery may be elsewhere.
             self._places = {}
@@ -73,13 +70,13 @@ class PageReader:
         return places
 
     async def _read_registers(self, client: VeSmartClient, registers: Collection[int]) -> None:
-        self._values.take(None, await client.read(client.main_instance, registers), utcnow())
+        self._values.take(None, await client.read(client.main_instance, registers), clock.now())
 
     async def _read_battery(
         self,
         client: VeSmartClient,
         source: BatterySource,
-        now: datetime,
+        now: float,
         forced: frozenset[Page],
         taken: Collection[int],
     ) -> int:

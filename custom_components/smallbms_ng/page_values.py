@@ -1,18 +1,22 @@
-"""What was read over connections: the latest of each register, how old it is, and what is due."""
+"""What was read over connections: the latest of each register, how old it is, and what is due.
+
+Times are in s of the monotonic clock; -inf: nobody knows when.
+"""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import chain, count
+from math import inf
 from typing import Final
 
-from homeassistant.util.dt import utc_from_timestamp
-
+from . import clock
 from .client import Answer, Reading, Refusal
 from .protocol.codes import CONFIGURATION_ERRORS, Level
 from .protocol.payloads import Value
 from .protocol.registers import (
     BY_ID,
+    MOST_BATTERIES,
     SMALLEST_SYSTEM_VOLTAGE,
     BatterySource,
     Name,
@@ -23,7 +27,7 @@ from .protocol.registers import (
     on_page,
     part_of,
 )
-from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister
+from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister, age_of, moment_of
 
 # Home Assistant begins an interval up to a second early, and what came by itself while a connection was held came later
 # than what was read. A page must not miss its turn by that.
@@ -38,8 +42,11 @@ GONE_AFTER: Final = timedelta(days=1)
 _LONGEST_PAUSE: Final = timedelta(hours=6)
 # Over a longer time nobody knows whether a value was always the same.
 _LONGEST_GAP: Final = timedelta(days=2)
-# Without a connection, what it gave is shown for so long after it was due.
+# Without a connection, what it gave is shown for so long after it was due. Settings do not change by themselves.
 SHOWN_FOR: Final = timedelta(hours=2)
+SETTINGS_SHOWN_FOR: Final = timedelta(hours=24)
+# A counter that fell is believed when it is read again, in another connection: this much later, in s.
+_CONFIRMED_AFTER: Final = 5.0
 
 _COMMUNICATION: Final = "battery_communication"
 _CELLS_PER_12_VOLTS: Final = 4
@@ -67,10 +74,18 @@ class Want:
 
 
 @dataclass(frozen=True, kw_only=True)
+class _Fallen:
+    """A counter that is less than before, and when that was read first."""
+
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class _Kept:
     reading: Reading
-    at: datetime
-    since: datetime
+    at: float
+    since: float
     """When it was read first with this value."""
 
     @property
@@ -83,15 +98,16 @@ class _Kept:
         return {str(cell["cell"]): cell["voltage"] for cell in cells}
 
 
-def page_ages(interval: timedelta) -> Mapping[Page, timedelta]:
-    """Return how old each page may get when there is a connection at every interval."""
-    return {
+def page_ages(interval: timedelta) -> Mapping[Page, float]:
+    """Return how old, in s, each page may get when there is a connection at every interval."""
+    ages = {
         Page.STATUS: timedelta(),
         Page.BATTERY: interval,
         Page.IDENTITY: max(interval, SETTINGS_AGE),
         Page.SETTINGS: max(interval, SETTINGS_AGE),
         Page.HISTORY: max(interval, HISTORY_AGE),
     }
+    return {page: age.total_seconds() for page, age in ages.items()}
 
 
 class PageValues:
@@ -104,9 +120,11 @@ class PageValues:
         self._ages = page_ages(interval)
         self._kept: dict[Key, _Kept] = {}
         self._refused: set[Key] = set()
-        self._seen: dict[int, datetime] = {}
-        self._absent: dict[int, datetime] = {}
-        self._looked: datetime | None = None
+        self._highest: dict[Key, float] = {}
+        self._fallen: dict[Key, _Fallen] = {}
+        self._seen: dict[int, float] = {}
+        self._absent: dict[int, float] = {}
+        self._looked: float | None = None
         self._expired: set[Page] = set()
 
     @property
@@ -154,42 +172,48 @@ class PageValues:
         kept = self._best(want)
         return None if kept is None else kept.value
 
-    def read_at(self, want: Want) -> datetime | None:
-        """Return when a value was read."""
+    def age(self, want: Want) -> float:
+        """Return how long ago a value was read, in s; inf if nobody knows, or it never was."""
         kept = self._best(want)
-        return None if kept is None else kept.at
+        return inf if kept is None else clock.now() - kept.at
 
-    def since(self, want: Want) -> datetime | None:
-        """Return when a value was read first as it is."""
+    def lasts(self, want: Want) -> float | None:
+        """Return for how long a value has been as it is, in s; None when it is not known."""
         kept = self._best(want)
-        return None if kept is None else kept.since
+        return None if kept is None else clock.now() - kept.since
 
-    def shown(self, want: Want, now: datetime, *, lost: bool) -> bool:
-        """Return whether a value is to be shown. Settings do not change by themselves."""
+    def answered(self, want: Want, since: float) -> bool:
+        """Return whether the device gave a value, or said that it has none, since a moment."""
+        kept = self._best(want)
+        return kept is not None and kept.at >= since and bool(kept.reading.payloads)
+
+    def shown(self, want: Want, now: float) -> bool:
+        """Return whether a value is known and not too old to show."""
         kept = self._best(want)
         if kept is None or not self._present(want.battery):
             return False
         page = BY_ID[kept.reading.register].page
-        return page is Page.SETTINGS or not lost or now - kept.at < self._ages[page] + SHOWN_FOR
+        more = SETTINGS_SHOWN_FOR if page is Page.SETTINGS else SHOWN_FOR
+        return now - kept.at < self._ages[page] + more.total_seconds()
 
     def register(self, name: Name) -> Register:
         """Return the register of the device to use for a name."""
         answered = (register for battery, register in self._kept if battery is None)
         return choose(name, answered) or named(name)[0]
 
-    def due(self, battery: int | None, names: Iterable[Name], now: datetime, forced: frozenset[Page]) -> list[int]:
+    def due(self, battery: int | None, names: Iterable[Name], now: float, forced: frozenset[Page]) -> list[int]:
         """Return the registers to read; of these names, and those that were never asked for."""
         forced |= self._expired
         candidates = (row for name in dict.fromkeys(names) for row in self._candidates(name, battery))
         return [row.id for row in candidates if self._is_due(battery, row, now, forced)]
 
-    def take(self, battery: int | None, answers: Mapping[int, Answer], now: datetime) -> None:
+    def take(self, battery: int | None, answers: Mapping[int, Answer], now: float) -> None:
         """Take what became of some registers."""
         for register, answer in answers.items():
             if register in BY_ID:
                 self._take(battery, register, answer, now)
 
-    def renew(self, battery: int | None, register: int, payload: bytes, now: datetime) -> bool:
+    def renew(self, battery: int | None, register: int, payload: bytes, now: float) -> bool:
         """Take a payload that came by itself, of a register that is known; return whether it says anything new."""
         if (kept := self._kept.get((battery, register))) is None:
             return False
@@ -199,9 +223,9 @@ class PageValues:
         part = part_of(register, payload)
         new = tuple(payload if part_of(register, one) == part else one for one in old) if several else (payload,)
         self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
-        return new != old
+        return self._kept[battery, register].reading.payloads != old
 
-    def take_batteries(self, numbers: Iterable[int], now: datetime) -> None:
+    def take_batteries(self, numbers: Iterable[int], now: float) -> None:
         """Take which batteries are there."""
         if self._nobody_looked(now):
             self._absent.clear()
@@ -222,14 +246,22 @@ class PageValues:
         others = {number for number, known in serials.items() if known is not None} | {*taken}
         return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
-    def forget_gone(self, now: datetime) -> list[int]:
-        """Forget the batteries that are gone for good, and return which. One that the BMS misses is not."""
+    def forget_gone(self, now: float) -> list[int]:
+        """Forget the batteries that are gone for good, and return which. One that the BMS misses is not.
+
+        Of more than a bank can have, those are forgotten that were not there for the longest time.
+        """
         away = () if self.misses_battery else (number for number in self._seen if not self.present(number))
         self._absent = {number: self._absent.get(number, now) for number in away}
-        gone = [number for number, since in self._absent.items() if now - since >= GONE_AFTER]
+        surplus = {*sorted(self._seen, key=self._seen.__getitem__)[:-MOST_BATTERIES]}
+        gone = [number for number in self._seen if number in surplus or self._is_gone(number, now)]
         for number in gone:
             self.forget(number)
         return gone
+
+    def _is_gone(self, battery: int, now: float) -> bool:
+        since = self._absent.get(battery)
+        return since is not None and now - since >= GONE_AFTER.total_seconds()
 
     def forget(self, battery: int) -> None:
         """Forget a battery."""
@@ -241,6 +273,11 @@ class PageValues:
     def forget_refusals(self) -> None:
         """Ask again for everything that was refused."""
         self._refused.clear()
+
+    def expect_reset(self) -> None:
+        """Believe counters that are less than before: the history is being cleared."""
+        self._highest.clear()
+        self._fallen.clear()
 
     def expire(self, *pages: Page) -> None:
         """Read these pages anew with the next read."""
@@ -258,40 +295,53 @@ class PageValues:
     def to_store(self) -> StoredPages:
         """Return what to keep."""
         return StoredPages(
-            registers=[
-                StoredRegister(
-                    battery=battery,
-                    register=register,
-                    payloads=[payload.hex() for payload in kept.reading.payloads],
-                    at=kept.at.timestamp(),
-                    since=kept.since.timestamp(),
-                )
-                for (battery, register), kept in self._kept.items()
-            ],
+            saved=clock.stamp(),
+            registers=[self._register_to_store(key, kept) for key, kept in self._kept.items()],
             refused=[StoredRefusal(battery=battery, register=register) for battery, register in self._refused],
             batteries=[self._battery_to_store(number, seen) for number, seen in self._seen.items()],
         )
 
     def restore(self, stored: StoredPages) -> None:
-        """Take what was kept, as far as this version has such registers."""
-        for row in stored.get("registers", ()):
-            if row["register"] in BY_ID:
-                self._kept[row["battery"], row["register"]] = _from_store(row)
-        self._refused = {(row["battery"], row["register"]) for row in stored.get("refused", ())}
+        """Take what was kept, as far as this version has such registers. It is what to_store returns."""
+        saved, now = stored.get("saved"), clock.now()
+        rows = [row for row in stored.get("registers", ()) if row["register"] in BY_ID]
         batteries = stored.get("batteries", [])
-        self._seen = {row["number"]: utc_from_timestamp(row["seen"]) for row in batteries}
-        self._absent = {row["number"]: utc_from_timestamp(row["absent"]) for row in batteries if "absent" in row}
+        self._kept = {
+            (row["battery"], row["register"]): _Kept(
+                reading=Reading(register=row["register"], payloads=tuple(map(bytes.fromhex, row["payloads"]))),
+                at=moment_of(row.get("age"), saved),
+                since=now - row.get("since", 0.0) - clock.elapsed_at_least(saved),
+            )
+            for row in rows
+        }
+        self._highest = {(row["battery"], row["register"]): row["confirmed"] for row in rows if "confirmed" in row}
+        self._refused = {(row["battery"], row["register"]) for row in stored.get("refused", ())}
+        self._seen = {row["number"]: moment_of(row["seen"], saved) for row in batteries}
+        self._absent = {row["number"]: now - row["absent"] for row in batteries if "absent" in row}
 
-    def _battery_to_store(self, number: int, seen: datetime) -> StoredBattery:
-        stored = StoredBattery(number=number, seen=seen.timestamp())
-        if absent := self._absent.get(number):
-            stored["absent"] = absent.timestamp()
+    def _register_to_store(self, key: Key, kept: _Kept) -> StoredRegister:
+        battery, register = key
+        stored = StoredRegister(
+            battery=battery,
+            register=register,
+            payloads=[payload.hex() for payload in kept.reading.payloads],
+            age=age_of(kept.at),
+            since=clock.now() - kept.since,
+        )
+        if key in self._highest:
+            stored["confirmed"] = self._highest[key]
         return stored
 
-    def _nobody_looked(self, now: datetime) -> bool:
+    def _battery_to_store(self, number: int, seen: float) -> StoredBattery:
+        stored = StoredBattery(number=number, seen=age_of(seen))
+        if number in self._absent:
+            stored["absent"] = clock.now() - self._absent[number]
+        return stored
+
+    def _nobody_looked(self, now: float) -> bool:
         """Return whether the last look is so long ago that a battery may have been back meanwhile."""
-        last = self._looked or max(self._seen.values(), default=now)
-        return now - last > max(_LONGEST_PAUSE, 2 * self._ages[Page.BATTERY])
+        last = max(self._seen.values(), default=now) if self._looked is None else self._looked
+        return now - last > max(_LONGEST_PAUSE.total_seconds(), 2 * self._ages[Page.BATTERY])
 
     def _best(self, want: Want) -> _Kept | None:
         rows = (self._kept.get((want.battery, row.id)) for row in named(want.name))
@@ -306,16 +356,18 @@ class PageValues:
         answered = next((row for row in rows if (battery, row.id) in self._kept), None)
         yield from (row for row in rows if (battery, row.id) not in self._refused and answered in (None, row))
 
-    def _is_due(self, battery: int | None, row: Register, now: datetime, forced: frozenset[Page]) -> bool:
+    def _is_due(self, battery: int | None, row: Register, now: float, forced: frozenset[Page]) -> bool:
         kept = self._kept.get((battery, row.id))
         page = row.page if battery is None or row.page is Page.IDENTITY else Page.BATTERY
-        return kept is None or page in forced or now - kept.at >= self._ages[page] - _EARLY
+        if kept is None or page in forced or (battery, row.id) in self._fallen:
+            return True
+        return now - kept.at >= self._ages[page] - _EARLY.total_seconds()
 
-    def _take(self, battery: int | None, register: int, answer: Answer, now: datetime) -> None:
+    def _take(self, battery: int | None, register: int, answer: Answer, now: float) -> None:
         key = (battery, register)
         if isinstance(answer, Reading):
-            self._keep(key, answer, now)
             self._refused.discard(key)
+            self._keep(key, answer, now)
         elif isinstance(answer, Refusal) and answer.transient:
             return
         elif key not in self._kept:
@@ -324,20 +376,29 @@ class PageValues:
             # It had it before: its value is not known now.
             self._keep(key, Reading(register=register, payloads=()), now)
 
-    def _keep(self, key: Key, reading: Reading, at: datetime) -> None:
+    def _keep(self, key: Key, reading: Reading, at: float) -> None:
+        if BY_ID[key[1]].only_rises and not self._believes(key, reading.value, at):
+            return
         before = self._kept.get(key)
-        is_same = before and before.reading.payloads == reading.payloads and at - before.at < _LONGEST_GAP
+        is_same = (
+            before and before.reading.payloads == reading.payloads and at - before.at < _LONGEST_GAP.total_seconds()
+        )
         since = before.since if before and is_same else at
         self._kept[key] = _Kept(reading=reading, at=at, since=since)
 
-
-def _from_store(row: StoredRegister) -> _Kept:
-    """Return what was kept; an earlier version kept no time of the first reading."""
-    return _Kept(
-        reading=Reading(register=row["register"], payloads=tuple(map(bytes.fromhex, row["payloads"]))),
-        at=utc_from_timestamp(row["at"]),
-        since=utc_from_timestamp(row.get("since", row["at"])),
-    )
+    def _believes(self, key: Key, value: Value, at: float) -> bool:
+        """Return whether a counter may be what it says: when it fell, only what is read a second time."""
+        if not isinstance(value, int | float):
+            return True
+        # Some devices count what was drawn as negative.
+        counted, fallen = abs(value), self._fallen.get(key)
+        is_confirmed = fallen is not None and at - fallen.at >= _CONFIRMED_AFTER and counted >= fallen.value
+        if counted >= self._highest.get(key, 0.0) or is_confirmed:
+            self._highest[key] = counted
+            self._fallen.pop(key, None)
+            return True
+        self._fallen.setdefault(key, _Fallen(value=counted, at=at))
+        return False
 
 
 def _text(answer: Answer | None) -> str | None:

@@ -2,8 +2,7 @@
 
 from collections.abc import Mapping
 
-from homeassistant.util.dt import utcnow
-
+from . import clock
 from .client import VeSmartClient
 from .messages import invalid_value, warning_not_above_floor
 from .page_reader import PageReader
@@ -46,7 +45,7 @@ class PageWriter:
         register = self._values.register(name)
         voltage = self._values.system_voltage
         reading = await client.write(client.main_instance, register, value, system_voltage=voltage)
-        self._values.take(None, {register.id: reading}, utcnow())
+        self._values.take(None, {register.id: reading}, clock.now())
 
     def _known(self, name: Name) -> Value:
         return self._values.value(Want(name=name))

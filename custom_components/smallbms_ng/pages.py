@@ -10,9 +10,10 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_ADDRESS, EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
-from homeassistant.util.dt import utcnow
 
+from . import clock
 from .client import Answer, Refused, Timing, VeSmartClient, VeSmartError
 from .const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL
 from .devices import async_remove_battery, async_update_identity
@@ -23,8 +24,7 @@ from .page_reader import PageReader
 from .page_values import PageValues, Want
 from .page_writer import PageWriter
 from .protocol.payloads import Value
-from .protocol.registers import BY_ID, Name, Page, named
-from .protocol.status_page import STATUS_OF_READING
+from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, named
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
 from .storage import SeldomStore, StoredPages, pages_store
@@ -37,7 +37,14 @@ HOLD: Final = timedelta(seconds=10)
 # How long to wait after so many failures in a row. The phone may have the device for hours.
 BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
 
-_OF_READING: Final = frozenset(Want(name=name) for name in STATUS_OF_READING)
+# Heard again after it was silent, a device that could not be connected to is tried so soon, but not so soon after the
+# last attempt.
+_SOON: Final = timedelta(seconds=5)
+_AGAIN: Final = timedelta(minutes=5)
+# How often what has become too old is looked for, where nothing is read.
+_AGES_EVERY: Final = timedelta(minutes=5)
+
+_OF_BATTERY: Final = frozenset(Want(name=name) for name in OF_BATTERY)
 
 
 class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
@@ -61,9 +68,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.last_error: VeSmartError | None = None
         self.failures = 0
         self.was_read = False
+        self._is_over = False
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
+        self._tried_at = 0.0
         self._radios = Radios()
         self._news = News(hass, self._tell)
         self._line = Line(
@@ -86,6 +95,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         return self.values.batteries
 
     @property
+    def paired_radios(self) -> frozenset[str]:
+        """The sources of the radios that are known to have a bond."""
+        return frozenset(self._radios.paired)
+
+    @property
+    def ignored_instances(self) -> int:
+        """How many instances are no batteries, as there are more than a bank can have."""
+        return self._reader.ignored_instances
+
+    @property
     def system_voltage(self) -> int | None:
         """12, 24 or 48 V; None while the bank is not known."""
         return self.values.system_voltage
@@ -102,20 +121,22 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     def cells(self, battery: int) -> tuple[str, ...]:
         """Return the numbers of the cells of a battery."""
         cells = self.values.value(Want(name=Name.CELL, battery=battery))
-        return tuple(cells) if isinstance(cells, Mapping) else ()
+        return tuple(cells)[:MOST_CELLS] if isinstance(cells, Mapping) else ()
 
     def shown(self, want: Want) -> bool:
         """Return whether a value is known and not too old to show."""
-        return self.values.shown(want, utcnow(), lost=self.lost)
+        return self.values.shown(want, clock.now())
 
     async def async_restore(self) -> None:
         """Show what an earlier run read."""
-        stored = await self._store.async_load() or StoredPages()
+        await self._store.async_load(self._restore)
+        self.data = self.values.all()
+        self._update_device()
+
+    def _restore(self, stored: StoredPages) -> None:
         self.values.restore(stored)
         self._radios.unpaired.update(stored.get("unpaired", ()))
         self._radios.paired.update(stored.get("paired", ()))
-        self.data = self.values.all()
-        self._update_device()
 
     def _to_store(self) -> StoredPages:
         return StoredPages(
@@ -128,11 +149,33 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         entry = self.config_entry
         stopped = self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stopped)
         entry.async_on_unload(stopped)
-        if self._interval and not entry.pref_disable_polling:
+        entry.async_on_unload(async_track_time_interval(self.hass, self._async_look_at_ages, _AGES_EVERY))
+        if self._polls:
             entry.async_create_background_task(self.hass, self.async_refresh(), f"first read of {self.name}")
+
+    @property
+    def _polls(self) -> bool:
+        """Whether it is read now and then, and not only when somebody asks."""
+        return self._interval is not None and not self.config_entry.pref_disable_polling
+
+    @callback
+    def async_device_returned(self) -> None:
+        """Try again soon: whoever had the device, such as the phone, has let go of it."""
+        if self.failures and self._polls:
+            tried = timedelta(seconds=clock.now() - self._tried_at)
+            self.update_interval = max(_SOON, _AGAIN - tried)
+            self._schedule_refresh()
+
+    @callback
+    def _async_look_at_ages(self, _now: datetime) -> None:
+        self.async_update_listeners()
 
     @override
     async def async_shutdown(self) -> None:
+        # Whoever unloads waits for this; Home Assistant then asks for it once more.
+        if self._is_over:
+            return
+        self._is_over = True
         await super().async_shutdown()
         self._news.async_forget()
         await self._line.async_close()
@@ -192,11 +235,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         """Make the device do something. Raises HomeAssistantError."""
         async with self._writing_turn() as client:
             await client.act(client.main_instance, named(name)[0])
+            if name is Name.CLEAR_HISTORY:
+                self.values.expect_reset()
             await self._read_after_writing(client, Page.SETTINGS, Page.HISTORY)
         self.async_set_updated_data(self.values.all())
 
     @override
     async def _async_update_data(self) -> Mapping[Want, Value]:
+        self._tried_at = clock.now()
         try:
             async with self._line.turn() as client:
                 await self._read(client)
@@ -230,10 +276,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
         """Read what is due."""
-        now = utcnow()
+        now = clock.now()
         await self._reader.async_read_device(client, now, forced)
         self._news.async_forget()
-        self._feed_readings(now)
+        self._feed_battery(now)
         self._line.place(await self._reader.async_read_batteries(client, now, forced))
         for number in self.values.forget_gone(now):
             async_remove_battery(self.hass, self.config_entry, number)
@@ -250,14 +296,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._lose(error)
             self._doubt_what_was_written()
 
-    def _feed_readings(self, since: datetime) -> None:
-        fresh = {want.name: self.values.value(want) for want in _OF_READING if self._is_fresh(want, since)}
+    def _feed_battery(self, since: float) -> None:
+        """Pass on what the device has answered since a moment."""
+        fresh = {want.name: self.values.value(want) for want in _OF_BATTERY if self.values.answered(want, since)}
         if fresh:
             self._feed(fresh)
-
-    def _is_fresh(self, want: Want, since: datetime) -> bool:
-        read_at = self.values.read_at(want)
-        return read_at is not None and read_at >= since
 
     @callback
     def _received(self, battery: int | None, value: ReceivedValue) -> None:
@@ -265,14 +308,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
         An answer is taken once more when all are there. Until then it has given way to what was said after it.
         """
-        if self.values.renew(battery, value.register, value.payload, utcnow()):
+        if self.values.renew(battery, value.register, value.payload, clock.now()):
             self._news.async_add(Want(name=BY_ID[value.register].name, battery=battery))
 
     @callback
     def _tell(self, wants: frozenset[Want]) -> None:
-        """Show what the device said by itself. The readings are what it said last, unless it advertises again."""
-        if self._line.connected and wants & _OF_READING:
-            self._feed_readings(self._line.connected_at)
+        """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
+        if self._line.connected and wants & _OF_BATTERY:
+            self._feed_battery(self._line.connected_at)
         self.data = self.values.all()
         self.async_update_listeners()
         self._store.async_save_later()

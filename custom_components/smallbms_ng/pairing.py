@@ -124,6 +124,20 @@ async def is_bonded(address: str, *, adapter: str | None = None, bus_address: st
     return False
 
 
+async def bonds_of_adapters(address: str, *, bus_address: str | None = None) -> Mapping[str, bool]:
+    """Return, by the address of each adapter of this machine, whether it has a bond with the device.
+
+    Raises PairingTimedOut if BlueZ does not answer.
+    """
+    with suppress(NoLocalAdapter):
+        async with _ask_bluez(bus_address) as bluez:
+            objects = await bluez.objects()
+            bonded = {device.adapter for device in _devices(objects, address) if device.bonded}
+            adapters = {one.path: str(objects[one.path][_ADAPTER]["Address"].value) for one in _adapters(objects)}
+            return {adapter: path in bonded for path, adapter in adapters.items()}
+    return {}
+
+
 async def remove_bond(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> None:
     """Forget every bond with the device, or that of the adapter of this name; raises NotPaired if it stays."""
     async with _ask_bluez(bus_address) as bluez:

@@ -13,12 +13,14 @@ from homeassistant.helpers.selector import NumberSelector, NumberSelectorConfig,
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
+from .charge_issue import CAPACITY_UNKNOWN
 from .code_issues import BANK_KEYS, LEVEL_KEYS, NOT_KNOWN, code_of, placeholders, stands
-from .const import DOMAIN
+from .const import AMPERE_HOURS, CONF_CAPACITY, DOMAIN, MAX_CAPACITY, MIN_CAPACITY
 from .coordinator import SmallBmsConfigEntry
 from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
 from .page_values import Want
 from .pages import PagesCoordinator
+from .protocol.codes import Code
 from .protocol.levels import LEVELS
 from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, Name, named
 
@@ -33,7 +35,7 @@ async def async_create_fix_flow(
     """Return what leads a user through a repair."""
     key, _, entry_id = issue_id.partition(".")
     entry: SmallBmsConfigEntry = hass.config_entries.async_get_known_entry(entry_id)
-    return _FLOWS[key](entry, key)
+    return _FLOWS.get(key, LookAgain)(entry, key)
 
 
 class _Repair(RepairsFlow):
@@ -115,6 +117,24 @@ class SwitchInstantReadoutOn(_Repair):
         return self.async_create_entry(data={})
 
 
+class EnterCapacity(_Repair):
+    """Has the capacity entered, from which the state of charge is calculated."""
+
+    @override
+    def _schema(self) -> vol.Schema:
+        limits = NumberSelectorConfig(
+            min=MIN_CAPACITY, max=MAX_CAPACITY, mode=NumberSelectorMode.BOX, unit_of_measurement=AMPERE_HOURS
+        )
+        return vol.Schema({vol.Required(CONF_CAPACITY): NumberSelector(limits)})
+
+    @override
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
+        options = {**self._entry.options, CONF_CAPACITY: user_input[CONF_CAPACITY]}
+        self.hass.config_entries.async_update_entry(self._entry, options=options)
+        self.hass.config_entries.async_schedule_reload(self._entry.entry_id)
+        return self.async_create_entry(data={})
+
+
 class _CodeRepair(_Repair):
     """Something that can be done about a code. The issue ends with the code, not with the flow."""
 
@@ -126,12 +146,16 @@ class _CodeRepair(_Repair):
         return super()._show_form(error)
 
     @property
+    def _code(self) -> Code:
+        return code_of(self._key)
+
+    @property
     def _stands(self) -> bool:
-        return stands(self._entry, code_of(self._key))
+        return stands(self._entry, self._code)
 
     @override
     def _placeholders(self) -> Mapping[str, str]:
-        return placeholders(self._entry, code_of(self._key))
+        return placeholders(self.hass, self._entry, self._code)
 
     def _finish_or_show(self, error: str) -> RepairsFlowResult:
         if self._is_loaded and not self._stands:
@@ -139,12 +163,8 @@ class _CodeRepair(_Repair):
         return self._show_form(error)
 
 
-class LookAtBank(_CodeRepair):
-    """Shows the bank as the BMS finds it, and which battery is missing; looks again."""
-
-    @override
-    def _placeholders(self) -> Mapping[str, str]:
-        return {**super()._placeholders(), **_bank(self._pages), "missing": _missing(self._pages)}
+class LookAgain(_CodeRepair):
+    """Shows what the battery measures, and looks again."""
 
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
@@ -156,6 +176,14 @@ class LookAtBank(_CodeRepair):
             await self._async_keep(error)
             return self._show_form("failed")
         return self._finish_or_show("still_there")
+
+
+class LookAtBank(LookAgain):
+    """Shows the bank as the BMS finds it, and which battery is missing; looks again."""
+
+    @override
+    def _placeholders(self) -> Mapping[str, str]:
+        return {**super()._placeholders(), **_bank(self._pages), "missing": _missing(self._pages)}
 
 
 class ChangeLevels(_CodeRepair):
@@ -195,6 +223,7 @@ class ChangeLevels(_CodeRepair):
 _FLOWS: Final[Mapping[str, type[_Repair]]] = {
     NOT_PAIRED.key: PairAgain,
     INSTANT_READOUT_OFF.key: SwitchInstantReadoutOn,
+    CAPACITY_UNKNOWN: EnterCapacity,
     **dict.fromkeys(BANK_KEYS, LookAtBank),
     **dict.fromkeys(LEVEL_KEYS, ChangeLevels),
 }

@@ -15,7 +15,6 @@ from homeassistant.helpers.event import async_track_time_interval
 from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator
 from .entity import ReadingEntity
-from .protocol.instant_readout import BatteryReading
 from .reserve import RENEWED_EVERY, Reserve, reserve_of
 
 
@@ -67,7 +66,7 @@ class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
         self._handle_coordinator_update()
 
     @override
-    def _take(self, reading: BatteryReading) -> object:
+    def _shown(self) -> object:
         reserve = reserve_of(self.coordinator.entry)
         self._attr_native_value = self.entity_description.value_fn(reserve) if reserve else None
         return self._attr_native_value

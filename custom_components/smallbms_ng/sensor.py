@@ -33,30 +33,34 @@ from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
 from .page_values import Want
 from .pages import PagesCoordinator
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
-from .protocol.instant_readout import BatteryReading
 from .protocol.payloads import Value
+from .protocol.quantities import ShownValues
 from .protocol.registers import BalancerStatus, Name, NotAllowedReason
 from .reserve_sensor import RESERVE_TIME, SmallBmsReserveSensor, async_remove_reserve
 
 PARALLEL_UPDATES: Final = 0
 
 NO_ERROR: Final = "none"
+# Where the state of charge comes from, which is told but not recorded.
+ATTR_SOURCE: Final = "source"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsSensorDescription(SensorEntityDescription):
     """One sensor: its value, and its attributes if it has any."""
 
-    value_fn: Callable[[BatteryReading], StateType]
-    attributes_fn: Callable[[BatteryReading], Mapping[str, object]] | None = None
+    value_fn: Callable[[ShownValues], StateType]
+    attributes_fn: Callable[[ShownValues], Mapping[str, object]] | None = None
 
 
 KNOWN_ERROR_STATES: Final = tuple(code.slug for code in CODES if code.severity is Severity.ERROR)
 
 
-def _error_state(reading: BatteryReading) -> str:
+def _error_state(shown: ShownValues) -> str | None:
     """Return the state for the error: one with words for the errors of the manual, the bare code for others."""
-    code = error_code(reading.error)
+    if shown.error is None:
+        return None
+    code = error_code(shown.error)
     if code is None:
         return NO_ERROR
     return code.slug if code in CODES else str(code)
@@ -67,7 +71,7 @@ def _measurement(
     device_class: SensorDeviceClass | None,
     unit: str,
     precision: int,
-    value_fn: Callable[[BatteryReading], StateType],
+    value_fn: Callable[[ShownValues], StateType],
 ) -> SmallBmsSensorDescription:
     return SmallBmsSensorDescription(
         key=key,
@@ -82,8 +86,8 @@ def _measurement(
 def _power_one_way(key: str, sign: int) -> SmallBmsSensorDescription:
     """Return a sensor for who wants charging and discharging apart, as the Energy dashboard may."""
 
-    def value(reading: BatteryReading) -> StateType:
-        return None if reading.power is None else max(0.0, sign * reading.power)
+    def value(shown: ShownValues) -> StateType:
+        return None if shown.power is None else max(0.0, sign * shown.power)
 
     power = _measurement(key, SensorDeviceClass.POWER, UnitOfPower.WATT, 0, value)
     return replace(power, entity_registry_enabled_default=False)
@@ -100,7 +104,12 @@ def _level(name: str) -> SmallBmsSensorDescription:
 
 
 SENSORS: Final = (
-    _measurement("battery_level", SensorDeviceClass.BATTERY, UnitOfRatio.PERCENTAGE, 1, attrgetter("state_of_charge")),
+    replace(
+        _measurement(
+            "battery_level", SensorDeviceClass.BATTERY, UnitOfRatio.PERCENTAGE, 1, attrgetter("state_of_charge")
+        ),
+        attributes_fn=lambda shown: {ATTR_SOURCE: shown.sources.get("state_of_charge")},
+    ),
     _measurement("voltage", SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 2, attrgetter("voltage")),
     _measurement("current", SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 1, attrgetter("current")),
     _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, attrgetter("power")),
@@ -113,6 +122,7 @@ SENSORS: Final = (
     ),
     _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),
     _measurement("consumed_amphours", None, AMPERE_HOURS, 1, attrgetter("consumed_amphours")),
+    _measurement("remaining_amphours", None, AMPERE_HOURS, 1, attrgetter("remaining_amphours")),
     *(_level(condition.name) for condition in CONDITIONS if condition.in_manual),
     SmallBmsSensorDescription(
         key="error",
@@ -126,7 +136,7 @@ SENSORS: Final = (
         device_class=SensorDeviceClass.ENUM,
         options=list(Severity),
         value_fn=attrgetter("severity"),
-        attributes_fn=lambda reading: {"codes": [str(code) for code in reading.codes]},
+        attributes_fn=lambda shown: {"codes": [str(code) for code in shown.codes]},
     ),
 )
 
@@ -326,8 +336,9 @@ def _battery_offers(pages: PagesCoordinator, battery: int) -> Offers:
 
 
 class SmallBmsSensor(ReadingEntity, SensorEntity):
-    """One value of the reading."""
+    """One value that is known of the battery."""
 
+    _unrecorded_attributes = frozenset({ATTR_SOURCE})
     entity_description: SmallBmsSensorDescription
 
     def __init__(self, coordinator: InstantReadoutCoordinator, description: SmallBmsSensorDescription) -> None:
@@ -335,15 +346,15 @@ class SmallBmsSensor(ReadingEntity, SensorEntity):
         self._attr_options = description.options
 
     @override
-    def _take(self, reading: BatteryReading) -> object:
-        description = self.entity_description
-        value = description.value_fn(reading)
+    def _shown(self) -> object:
+        description, shown = self.entity_description, self.coordinator.published
+        value = description.value_fn(shown)
         self._attr_native_value = value
         if self._attr_options is not None and isinstance(value, str) and value not in self._attr_options:
             # An error that the manual does not know: shown by its number rather than not at all.
             self._attr_options = [*self._attr_options, value]
         if description.attributes_fn:
-            self._attr_extra_state_attributes = dict(description.attributes_fn(reading))
+            self._attr_extra_state_attributes = dict(description.attributes_fn(shown))
         return value, self._attr_extra_state_attributes if description.attributes_fn else None
 
 

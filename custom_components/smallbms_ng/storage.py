@@ -1,59 +1,142 @@
-"""What is kept of a device over a restart: its last reading, and what was read over a connection."""
+"""What is kept of a device over a restart: what was known of it last, and what was read over a connection.
 
-from collections.abc import Callable, Mapping
+Times are kept as ages, in s, at the moment when all was written; None: nobody knows. A clock of the wall may be wrong.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+import logging
+from math import inf, isfinite
 from typing import Final, NotRequired, TypedDict
 
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.storage import Store
+from homeassistant.util.dt import parse_datetime
 
+from . import clock
+from .clock import Stamp
 from .const import DOMAIN
-from .protocol.instant_readout import BatteryReading, ImplausibleRecord, read_record
+from .protocol.codes import Code
+from .protocol.energy import Energy, EnergyMeter, Sample
+from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
 from .protocol.reserve import Drawn
-from .stored_energy import StoredEnergy
+
+_LOGGER = logging.getLogger(__name__)
 
 STORAGE_VERSION: Final = 1
 
 # What is kept is written this seldom, to spare SD cards, and when Home Assistant or the entry stops.
 STORAGE_DELAY: Final = 900
 
+# What reading a store that this version did not write may raise.
+_NOT_UNDERSTOOD: Final = (
+    HomeAssistantError,
+    NotImplementedError,
+    AttributeError,
+    LookupError,
+    TypeError,
+    ValueError,
+)
 
-class StoredReading(TypedDict):
-    """A reading, as it is kept."""
 
-    record: str
-    product_id: int
-    nonce: int
+class StoredValue(TypedDict):
+    """A value of a quantity."""
+
+    value: Known
+    source: str
+    age: float | None
+
+
+class StoredMark(TypedDict):
+    """The last state of charge that the device gave, and its consumed Ah then."""
+
+    state_of_charge: float
+    consumed_amphours: float
+
+
+class StoredSample(TypedDict):
+    """What the energy meter took last."""
+
+    voltage: float
+    current: float
+    consumed_amphours: float | None
+    age: NotRequired[float | None]
+
+
+class StoredEnergy(TypedDict):
+    """What was counted, and up to where."""
+
+    counted: dict[str, float]
+    last: StoredSample | None
+
+
+class StoredEvent(TypedDict):
+    """The last event that was told: its type, its attributes, and when, as ISO 8601."""
+
+    event_type: str
+    attributes: dict[str, object]
+    at: str
 
 
 class StoredReserve(TypedDict):
-    """How many Ah were drawn since a shutdown, up to a time in s since 1970."""
+    """How many Ah were drawn since a shutdown, and how long ago that was counted."""
 
     amphours: float
-    at: float
+    age: NotRequired[float]
 
 
-class Stored(TypedDict, total=False):
-    """What is kept of what a device sends, and whether and when (POSIX time) it was heard last."""
+class StoredReadings(TypedDict, total=False):
+    """What is kept of what a device sends."""
 
-    reading: StoredReading
-    heard_at: float
+    saved: Stamp
+    quantities: dict[str, StoredValue]
+    mark: StoredMark | None
     lost: bool
     codes: list[str]
+    event: StoredEvent | None
     energy: StoredEnergy
-    reserve: StoredReserve
+    reserve: StoredReserve | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToldEvent:
+    """The last event that was told."""
+
+    event_type: str
+    attributes: Mapping[str, object]
+    at: datetime
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeptReadings:
+    """What is kept of what a device sends, with times in s of the monotonic clock of now.
+
+    codes: those that were told; None if that is not known. lost: the device was silent.
+    """
+
+    quantities: Mapping[str, Candidate] = field(default_factory=dict)
+    mark: ChargeMark | None = None
+    lost: bool = False
+    codes: Sequence[Code] | None = None
+    event: ToldEvent | None = None
+    meter: EnergyMeter = field(default_factory=EnergyMeter)
+    drawn: Drawn | None = None
 
 
 class StoredRegister(TypedDict):
-    """A register, as it is kept: of the device as a whole or of a battery, with its payloads and when they came.
+    """A register: of the device as a whole or of a battery, with its payloads.
 
-    since: when they came first.
+    since: how long they have been the same. confirmed: the highest that a counter was, where that is not in payloads.
     """
 
     battery: int | None
     register: int
     payloads: list[str]
-    at: float
+    age: NotRequired[float | None]
     since: NotRequired[float]
+    confirmed: NotRequired[float]
 
 
 class StoredRefusal(TypedDict):
@@ -64,19 +147,20 @@ class StoredRefusal(TypedDict):
 
 
 class StoredBattery(TypedDict):
-    """A battery, and when it was last there.
+    """A battery, and how long ago it was there.
 
-    absent: since when it is known to be away, and not missed.
+    absent: for how long it is known to be away, and not missed.
     """
 
     number: int
-    seen: float
+    seen: float | None
     absent: NotRequired[float]
 
 
 class StoredPages(TypedDict, total=False):
     """What is kept of what was read over a connection, and which radios have a bond for one, or none."""
 
+    saved: Stamp
     registers: list[StoredRegister]
     refused: list[StoredRefusal]
     batteries: list[StoredBattery]
@@ -92,9 +176,14 @@ class SeldomStore[Content: Mapping[str, object]]:
         self._content = content
         self._waits = False
 
-    async def async_load(self) -> Content | None:
-        """Return what was kept."""
-        return await self._store.async_load()
+    async def async_load[Parsed](self, parse: Callable[[Content], Parsed]) -> Parsed | None:
+        """Return what was kept; None when there is nothing, or nothing that this version understands."""
+        try:
+            stored = await self._store.async_load()
+            return None if stored is None else parse(stored)
+        except _NOT_UNDERSTOOD as error:
+            _LOGGER.warning("What was kept in %s is not understood, and begins anew: %r", self._store.key, error)
+            return None
 
     async def async_save(self) -> None:
         """Write now."""
@@ -113,8 +202,8 @@ class SeldomStore[Content: Mapping[str, object]]:
         return self._content()
 
 
-def reading_store(hass: HomeAssistant, entry_id: str) -> Store[Stored]:
-    """Return the store of the reading of an entry."""
+def reading_store(hass: HomeAssistant, entry_id: str) -> Store[StoredReadings]:
+    """Return the store of what the device of an entry sends."""
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
 
 
@@ -123,33 +212,124 @@ def pages_store(hass: HomeAssistant, entry_id: str) -> Store[StoredPages]:
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.pages")
 
 
-def to_store(reading: BatteryReading | None, *, heard_at: float, lost: bool) -> Stored:
+def without_battery(stored: StoredPages, number: int | None) -> StoredPages:
+    """Return what is kept, without a battery."""
+    kept = stored.copy()
+    kept["registers"] = [
+        row for row in stored.get("registers", ()) if row["battery"] is None or row["battery"] != number
+    ]
+    kept["refused"] = [row for row in stored.get("refused", ()) if row["battery"] is None or row["battery"] != number]
+    kept["batteries"] = [row for row in stored.get("batteries", ()) if row["number"] != number]
+    return kept
+
+
+def age_of(at: float) -> float | None:
+    """Return how old something of a moment is, as it is kept."""
+    return clock.now() - at if isfinite(at) else None
+
+
+def moment_of(age: float | None, saved: Stamp | None) -> float:
+    """Return the moment of something that had an age when it was kept; -inf if nobody knows."""
+    passed = clock.elapsed(saved)
+    return -inf if age is None or passed is None else clock.now() - passed - age
+
+
+def to_store(kept: KeptReadings) -> StoredReadings:
     """Return what to keep."""
-    if reading is None:
-        return Stored()
-    record = reading.record_bytes.hex()
-    kept = StoredReading(record=record, product_id=reading.product_id, nonce=reading.nonce)
-    return Stored(reading=kept, heard_at=heard_at, lost=lost)
+    stored = StoredReadings(
+        saved=clock.stamp(),
+        quantities={name: _value_to_store(one) for name, one in kept.quantities.items()},
+        mark=_mark_to_store(kept.mark),
+        lost=kept.lost,
+        event=_event_to_store(kept.event),
+        energy=_energy_to_store(kept.meter),
+        reserve=_reserve_to_store(kept.drawn),
+    )
+    if kept.codes is not None:
+        stored["codes"] = [str(code) for code in kept.codes]
+    return stored
 
 
-def reserve_to_store(drawn: Drawn) -> StoredReserve:
-    """Return what to keep of the countdown after a shutdown."""
-    return StoredReserve(amphours=drawn.amphours, at=drawn.at)
+def from_store(stored: StoredReadings) -> KeptReadings:
+    """Return what was kept. Raises one of many errors when it is not understood."""
+    saved, mark, codes = stored.get("saved"), stored.get("mark"), stored.get("codes")
+    return KeptReadings(
+        quantities={
+            name: _candidate(name, row, saved) for name, row in stored.get("quantities", {}).items() if name in BY_NAME
+        },
+        mark=ChargeMark(**mark) if mark else None,
+        lost=stored.get("lost", False),
+        codes=None if codes is None else [Code.parse(code) for code in codes],
+        event=_event_from_store(stored.get("event")),
+        meter=_energy_from_store(stored.get("energy"), saved),
+        drawn=_reserve_from_store(stored.get("reserve"), saved),
+    )
 
 
-def reserve_from_store(stored: StoredReserve | None) -> Drawn | None:
-    """Return what was kept of a countdown; None when there is none, or none that is understood."""
-    try:
-        return None if stored is None else Drawn(amphours=float(stored["amphours"]), at=float(stored["at"]))
-    except KeyError, TypeError, ValueError:
+def _mark_to_store(mark: ChargeMark | None) -> StoredMark | None:
+    if mark is None:
         return None
+    return StoredMark(state_of_charge=mark.state_of_charge, consumed_amphours=mark.consumed_amphours)
 
 
-def from_store(stored: Stored) -> BatteryReading | None:
-    """Return the reading that was kept; None when there is none, or none that this version understands."""
-    try:
-        kept = stored["reading"]
-        record = int.from_bytes(bytes.fromhex(kept["record"]), "little")
-        return read_record(record, product_id=kept["product_id"], nonce=kept["nonce"])
-    except ImplausibleRecord, KeyError, TypeError, ValueError:
+def _value_to_store(one: Candidate) -> StoredValue:
+    return StoredValue(value=one.value, source=one.origin or one.source, age=age_of(one.at))
+
+
+def _candidate(name: str, row: StoredValue, saved: Stamp | None) -> Candidate:
+    value = BY_NAME[name].parse(row["value"])
+    origin = Source(row["source"])
+    return Candidate(value=value, source=Source.RESTORED, at=moment_of(row["age"], saved), origin=origin)
+
+
+def _event_to_store(event: ToldEvent | None) -> StoredEvent | None:
+    if event is None:
         return None
+    return StoredEvent(event_type=event.event_type, attributes=dict(event.attributes), at=event.at.isoformat())
+
+
+def _event_from_store(stored: StoredEvent | None) -> ToldEvent | None:
+    if stored is None:
+        return None
+    if (at := parse_datetime(stored["at"])) is None:
+        raise ValueError(f"{stored['at']} is no time")
+    return ToldEvent(event_type=stored["event_type"], attributes=stored["attributes"], at=at)
+
+
+def _energy_to_store(meter: EnergyMeter) -> StoredEnergy:
+    return StoredEnergy(counted=asdict(meter.energy), last=_sample_to_store(meter.last) if meter.last else None)
+
+
+def _sample_to_store(last: Sample) -> StoredSample:
+    return StoredSample(
+        voltage=last.voltage, current=last.current, consumed_amphours=last.consumed_amphours, age=age_of(last.at)
+    )
+
+
+def _energy_from_store(stored: StoredEnergy | None, saved: Stamp | None) -> EnergyMeter:
+    if stored is None:
+        return EnergyMeter()
+    last = stored["last"]
+    energy = Energy(**stored["counted"])  # type: ignore[arg-type]  # the gaps are whole
+    return EnergyMeter(energy, _sample_from_store(last, saved) if last else None)
+
+
+def _sample_from_store(stored: StoredSample, saved: Stamp | None) -> Sample:
+    return Sample(
+        at=moment_of(stored.get("age"), saved),
+        voltage=stored["voltage"],
+        current=stored["current"],
+        consumed_amphours=stored["consumed_amphours"],
+    )
+
+
+def _reserve_to_store(drawn: Drawn | None) -> StoredReserve | None:
+    return None if drawn is None else StoredReserve(amphours=drawn.amphours, age=clock.now() - drawn.at)
+
+
+def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Drawn | None:
+    """Return what was drawn. It was drawn on while nobody counted, for as long as any clock tells."""
+    if stored is None:
+        return None
+    at = clock.now() - stored.get("age", 0.0) - clock.elapsed_at_least(saved)
+    return Drawn(amphours=float(stored["amphours"]), at=at)

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Final, override
 
 from homeassistant.components.switch import SwitchDeviceClass, SwitchEntity, SwitchEntityDescription
+from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
@@ -26,7 +27,15 @@ class SmallBmsSwitchDescription(SwitchEntityDescription):
 
 
 SWITCHES: Final = (
-    SmallBmsSwitchDescription(key="system", device_class=SwitchDeviceClass.SWITCH, on=Mode.ON, off=Mode.OFF),
+    # Off, it cuts the loads, perhaps Home Assistant itself. As configuration it is left alone by what switches a whole
+    # area or floor, and by voice.
+    SmallBmsSwitchDescription(
+        key="system",
+        device_class=SwitchDeviceClass.SWITCH,
+        entity_category=EntityCategory.CONFIG,
+        on=Mode.ON,
+        off=Mode.OFF,
+    ),
 )
 
 

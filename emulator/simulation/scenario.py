@@ -73,13 +73,14 @@ class BankSpec:
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceSpec:
-    """Who a device is over Bluetooth; None = what the emulator has as default."""
+    """Who a device is over Bluetooth, and what it advertises; None = what the emulator has as default."""
 
     address: str | None = None
     name: str | None = None
     key: bytes | None = None
     pin: str | None = None
     serial_number: str | None = None
+    advertises_state_of_charge: bool = True
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -296,6 +297,7 @@ def _device(node: Node) -> DeviceSpec:
         key=fields.get("key", lambda key: bytes.fromhex(_KEY(key)), None),
         pin=fields.get("pin", _PIN, None),
         serial_number=fields.get("serial_number", _SERIAL_NUMBER, None),
+        advertises_state_of_charge=fields.get("advertises_state_of_charge", boolean, True),
     )
     fields.done()
     return device

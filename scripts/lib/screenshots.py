@@ -5,14 +5,14 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-import os
 from pathlib import Path
 import sys
 from typing import Final
 
 from PIL import Image
-from playwright.async_api import Browser, Page, async_playwright
+from playwright.async_api import Browser, Page
 
+from demo.browser import open_chromium, open_page
 from demo.control import Control
 from demo.errors import DemoError
 from demo.folder import temporary_folder
@@ -21,21 +21,9 @@ from demo.progress import detail, fail, say
 from demo.run import Run, visit
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
-FLAGS: Final = (
-    "--no-sandbox",  # or it does not start as root, as in many containers
-    "--disable-gpu",
-    "--disable-dev-shm-usage",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-LOADED: Final = "document.querySelector('home-assistant')?.shadowRoot?.querySelector('home-assistant-main')"
 SETTLED: Final = 6.0  # seconds until the cards have drawn what they fetch
 NOTICED: Final = 5.0  # seconds until Home Assistant is sure of what has happened to the device
 CARRIED_OUT: Final = 4.0  # seconds until the device has been connected to, and has obeyed
-PATIENCE: Final = 30_000  # ms
 COLORS: Final = 256
 
 
@@ -83,7 +71,7 @@ def click(*selectors: str) -> Visit:
 
     async def visit(page: Page) -> None:
         for selector in selectors:
-            await page.locator(selector).first.click(timeout=PATIENCE)
+            await page.locator(selector).first.click()
 
     return visit
 
@@ -93,7 +81,7 @@ def enter(selector: str, text: str) -> Visit:
 
     async def visit(page: Page) -> None:
         field = page.locator(selector).first
-        await field.fill(text, timeout=PATIENCE)
+        await field.fill(text)
         await field.press("Enter")
 
     return visit
@@ -183,23 +171,16 @@ def shrink(file: Path) -> None:
 
 
 async def photograph(browser: Browser, base: str, picture: Picture) -> None:
-    """Save one picture."""
-    page = await browser.new_page(viewport={"width": picture.width, "height": picture.height})
-    await open_page(page, base, picture)
+    """Save one picture, once the page shows what it has to show."""
+    page = await open_page(browser, base + picture.path, width=picture.width, height=picture.height)
+    if picture.visit:
+        await picture.visit(page)
+    await asyncio.sleep(SETTLED)
     file = FOLDER / f"{picture.name}.png"
     await page.screenshot(path=file)
     await page.close()
     shrink(file)
     detail(f"{file.relative_to(FOLDER.parents[1])}, {file.stat().st_size // 1024} KiB")
-
-
-async def open_page(page: Page, base: str, picture: Picture) -> None:
-    """Open the page and wait until it shows what it has to show."""
-    await page.goto(base + picture.path, wait_until="load")
-    await page.wait_for_function(LOADED, timeout=PATIENCE)
-    if picture.visit:
-        await picture.visit(page)
-    await asyncio.sleep(SETTLED)
 
 
 @asynccontextmanager
@@ -222,12 +203,10 @@ async def photograph_all(base: str, control: Control, pictures: Sequence[Picture
     say(f"Waiting {after:.0f} seconds …")
     await asyncio.sleep(after)
     say("Taking the pictures …")
-    async with async_playwright() as playwright:
-        browser = await playwright.chromium.launch(executable_path=os.environ["CHROMIUM"], args=list(FLAGS))
+    async with open_chromium() as browser:
         for picture in pictures:
             async with prepared(control, picture):
                 await photograph(browser, base, picture)
-        await browser.close()
 
 
 def options() -> argparse.Namespace:

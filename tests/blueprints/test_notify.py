@@ -2,8 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import timedelta
+import logging
 from typing import Final
 
+from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
@@ -24,6 +26,7 @@ BLUEPRINT: Final = "notify"
 PUSH_URL: Final = "https://push.example.org/push"
 SECOND: Final = timedelta(seconds=1)
 PHONE: Final = "Zoë's phone"
+TOKENS: Final = ("first", "second", "third")
 SOMEBODY: Final = "notify.somebody"
 LOW_SOC: Final = {LevelField.LOW_SOC: Level.WARNING}
 LOW_CELL: Final = {LevelField.LOW_CELL_VOLTAGE: Level.WARNING}
@@ -209,14 +212,15 @@ async def test_more_actions(owner: Owner, bms: str) -> None:
 
 
 async def test_a_failure_keeps_nothing_from_being_told(
-    phone: str, owner: Owner, inputs: Inputs, inbox: list[ServiceCall], pushed: AiohttpClientMocker
+    phone: str, owner: Owner, inputs: Inputs, inbox: list[ServiceCall]
 ) -> None:
     wrong = [{"action": "notify.not_there", "data": {"message": "{{ message }}"}}]
     await use(owner, {**inputs, "phones": ["gone", phone], "more_actions": wrong})
     await tell(owner, LOW_SOC)
     await tell(owner, LOW_CELL)
-    assert titles(inbox) == ["W-B07", "W-B01"]
-    assert len(pushed.mock_calls) == 2
+    app = er.async_get(owner.hass).async_get_entity_id("notify", "mobile_app", TOKENS[0])
+    for entity in (SOMEBODY, app):
+        assert titles([call for call in inbox if entity in call.data["entity_id"]]) == ["W-B07", "W-B01"]
 
 
 @pytest.fixture
@@ -226,34 +230,157 @@ def pushed(aioclient_mock: AiohttpClientMocker) -> AiohttpClientMocker:
     return aioclient_mock
 
 
-@pytest.fixture
-async def phone(hass: HomeAssistant, pushed: AiohttpClientMocker, hass_admin_user: MockUser) -> str:
-    """A phone with the app, which its owner has given another name later. It comes before the web server is started."""
-    entry = MockConfigEntry(
+def app_entry(user: MockUser, name: str, token: str) -> MockConfigEntry:
+    """Return the entry of a phone with the app."""
+    return MockConfigEntry(
         domain="mobile_app",
-        title=PHONE,
+        title=name,
         data={
-            "app_data": {"push_token": "token", "push_url": PUSH_URL},
+            "app_data": {"push_token": token, "push_url": PUSH_URL},
             "app_id": "io.robbie.HomeAssistant",
             "app_name": "Home Assistant",
             "app_version": "2026.10",
-            "device_id": "phone",
-            "device_name": PHONE,
+            "device_id": token,
+            "device_name": name,
             "manufacturer": "Somebody",
             "model": "Something",
             "os_name": "Some",
             "os_version": "1",
             "supports_encryption": False,
-            "user_id": hass_admin_user.id,
-            "webhook_id": "webhook",
+            "user_id": user.id,
+            "webhook_id": f"webhook of {token}",
         },
     )
-    entry.add_to_hass(hass)
+
+
+@pytest.fixture
+def names() -> Sequence[str]:
+    """What the phones are called; tests parametrize it."""
+    return (PHONE,)
+
+
+@pytest.fixture
+async def phones(
+    hass: HomeAssistant, pushed: AiohttpClientMocker, hass_admin_user: MockUser, names: Sequence[str]
+) -> list[str]:
+    """Phones with the app, whose owner has given them another name later. They come before the web server starts."""
+    entries = [app_entry(hass_admin_user, name, token) for name, token in zip(names, TOKENS, strict=False)]
+    for entry in entries:
+        entry.add_to_hass(hass)
     assert await async_setup_component(hass, "mobile_app", {})
     await hass.async_block_till_done()
-    [device] = dr.async_entries_for_config_entry(dr.async_get(hass), entry.entry_id)
-    dr.async_get(hass).async_update_device(device.id, name_by_user="Mine")
-    return device.id
+    registry = dr.async_get(hass)
+    devices = [dr.async_entries_for_config_entry(registry, entry.entry_id)[0] for entry in entries]
+    for device in devices:
+        registry.async_update_device(device.id, name_by_user="Mine")
+    return [device.id for device in devices]
+
+
+@pytest.fixture
+def phone(phones: list[str]) -> str:
+    return phones[0]
+
+
+def reached(pushed: AiohttpClientMocker) -> list[tuple[object, bool]]:
+    """Return which phones were reached, and whether they ring whatever they are set to."""
+    sent = [content(call) for call in pushed.mock_calls]
+    return [(one["push_token"], "channel" in dict(one.get("data") or {})) for one in sent]  # type: ignore[call-overload]
+
+
+def app_of(hass: HomeAssistant, phone: str) -> str:
+    """Return the entry of the app on a phone."""
+    device = dr.async_get(hass).async_get(phone)
+    assert device
+    return device.config_entry_id
+
+
+THREE: Final = pytest.mark.parametrize("names", [("One", "Two", "Three")])
+CRITICAL: Final = pytest.mark.parametrize("critical", [[], ["warning"]])
+
+
+@THREE
+@CRITICAL
+async def test_three_phones(
+    phones: list[str], owner: Owner, bms: str, pushed: AiohttpClientMocker, critical: list[str]
+) -> None:
+    await use(owner, {"bms": bms, "phones": phones, "critical": critical})
+    await tell(owner, LOW_SOC)
+    assert reached(pushed) == [(token, bool(critical)) for token in TOKENS]
+
+
+@THREE
+@CRITICAL
+@pytest.mark.parametrize("lost", [0, 1, 2])
+@pytest.mark.parametrize("removed", [True, False])
+async def test_a_phone_that_is_gone_keeps_no_other_from_ringing(
+    phones: list[str],
+    owner: Owner,
+    bms: str,
+    pushed: AiohttpClientMocker,
+    critical: list[str],
+    lost: int,
+    removed: bool,
+) -> None:
+    """The app was removed from Home Assistant, or is disabled there."""
+    await use(owner, {"bms": bms, "phones": phones, "critical": critical})
+    entry_id = app_of(owner.hass, phones[lost])
+    if removed:
+        await owner.hass.config_entries.async_remove(entry_id)
+    else:
+        await owner.hass.config_entries.async_set_disabled_by(entry_id, ConfigEntryDisabler.USER)
+    await owner.hass.async_block_till_done()
+    pushed.mock_calls.clear()
+    await tell(owner, LOW_SOC)
+    assert reached(pushed) == [(token, bool(critical)) for token in TOKENS if token != TOKENS[lost]]
+
+
+@THREE
+@CRITICAL
+async def test_a_phone_that_is_not_reached_keeps_no_other_from_ringing(
+    phones: list[str], owner: Owner, bms: str, pushed: AiohttpClientMocker, critical: list[str]
+) -> None:
+    await use(owner, {"bms": bms, "phones": phones, "critical": critical})
+    pushed.clear_requests()  # type: ignore[no-untyped-call]
+    pushed.post(PUSH_URL, status=500, json={})  # type: ignore[no-untyped-call]
+    await tell(owner, LOW_SOC)
+    assert [token for token, _ in reached(pushed)] == list(TOKENS)
+
+
+@CRITICAL
+@pytest.mark.parametrize("names", [("Tablet", "Tablet", "Other")])
+async def test_phones_of_one_name_each_get_one_message(
+    phones: list[str], owner: Owner, bms: str, pushed: AiohttpClientMocker, critical: list[str]
+) -> None:
+    """What rings goes by name, and would reach one of them twice and the other never: they get an ordinary message."""
+    await use(owner, {"bms": bms, "phones": phones, "critical": critical})
+    await tell(owner, LOW_SOC)
+    assert reached(pushed) == [(TOKENS[0], False), (TOKENS[1], False), (TOKENS[2], bool(critical))]
+
+
+async def test_a_notify_entity_that_fails_keeps_no_other_from_being_told(
+    phone: str, owner: Owner, bms: str, pushed: AiohttpClientMocker
+) -> None:
+    """The first cannot be reached; the others are told in their turn, also by a service that is not there any more."""
+    entity = er.async_get(owner.hass).async_get_entity_id("notify", "mobile_app", TOKENS[0])
+    shown = async_mock_service(owner.hass, "persistent_notification", "create")
+    pushed.clear_requests()  # type: ignore[no-untyped-call]
+    pushed.post(PUSH_URL, status=500, json={})  # type: ignore[no-untyped-call]
+    await use(owner, {"bms": bms, "notifiers": [entity, "notify.gone", entity]})
+    await tell(owner, LOW_SOC)
+    assert len(reached(pushed)) == 2
+    assert titles(shown) == ["W-B07"]
+
+
+async def test_a_start_without_any_news(
+    owner: Owner, inputs: Inputs, inbox: list[ServiceCall], entry: MockConfigEntry, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The event is unknown, for nothing has ever begun."""
+    await owner.use(BLUEPRINT, inputs)
+    await owner.restart(entry)
+    caplog.clear()
+    await owner.started()
+    assert inbox == []
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_a_phone(phone: str, owner: Owner, bms: str, pushed: AiohttpClientMocker) -> None:
@@ -269,9 +396,9 @@ async def test_a_phone(phone: str, owner: Owner, bms: str, pushed: AiohttpClient
         "A-B01 is over",
     ]
     event = entity_id(owner.hass, "event", "code")
-    assert [one["data"] for one in sent] == [
-        {"tag": f"{event} W-B01"},
-        {"tag": f"{event} W-B01"},
+    assert [one.get("data") for one in sent] == [
+        None,
+        None,
         {
             "tag": f"{event} A-B01",
             # What Android looks at, and what iOS does.

@@ -86,12 +86,13 @@ class Bench:
     bms: SmallBms = field(default_factory=lambda: make_bms(FOUR_AS_24V))
     data: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, int] = field(default_factory=dict)
+    box_class: type[CountingBox] = CountingBox
 
     def __post_init__(self) -> None:
         self.device = self.radio.device
         self.device.readout = self.bms.snapshot
         self.radio.scanner.pin = self.device.pin
-        self.box = CountingBox(self.bms, self.device)
+        self.box = self.box_class(self.bms, self.device)
         self.box.forget()
         self.service = VeSmartService(self.box)
         self.device.make_ve_smart_server = self.service.serve
@@ -121,14 +122,14 @@ class Bench:
         """Let the clock, which stands still in these tests, go on while something takes its time."""
         task = asyncio.ensure_future(work)
         while not task.done():
-            self.radio.freezer.tick(0.01)
+            self.radio.tick(timedelta(seconds=0.01))
             await asyncio.sleep(0)
         return task.result()
 
     async def until(self, come: Callable[[], bool]) -> None:
         """Let things go on until something has come."""
         while not come():
-            self.radio.freezer.tick(0.01)
+            self.radio.tick(timedelta(seconds=0.01))
             await asyncio.sleep(0)
 
     async def settle(self) -> None:

@@ -1,9 +1,12 @@
 """Home Assistant with its real Bluetooth manager, and an emulated device near an in-process radio."""
 
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from time import monotonic
 from typing import Final
+from unittest.mock import patch
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.bluetooth import (
@@ -22,16 +25,24 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from pytest_homeassistant_custom_component.syrupy import HomeAssistantSnapshotExtension
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_KEY, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.coordinator import AGES_CHECK, UNLEARNED_SILENCE
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME, EmulatedDevice
+from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
+from tests.conftest import WITHOUT_STATE_OF_CHARGE
 
 ADDRESS: Final = DEFAULT_ADDRESS
 KEY: Final = DEFAULT_KEY.hex()
 PRODUCT_ID: Final = 0xA3EC
 
+# Ah of the whole bank, as an owner enters it whose device does not send its state of charge.
+ENTERED_CAPACITY: Final = 1000.0
+
 LONGEST_STEP: Final = timedelta(seconds=90)
+# After so long without an advertisement, a device of which the usual interval is not known is silent.
+UNTIL_SILENT: Final = UNLEARNED_SILENCE + AGES_CHECK
 
 FIRST_SNAPSHOT: Final = Snapshot(
     voltage=13.28,
@@ -50,10 +61,26 @@ def _custom_integrations(enable_custom_integrations: None) -> None:
     """Let Home Assistant load the integration."""
 
 
+@pytest.fixture(autouse=True)
+def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let no progress be shown for a browser that is not there."""
+    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", 0)
+
+
 @pytest.fixture
 def snapshot(snapshot: SnapshotAssertion) -> SnapshotAssertion:
     """Compare without what differs from run to run."""
     return snapshot.use_extension(HomeAssistantSnapshotExtension)
+
+
+class Clock:
+    """The monotonic clock of advertisements and ages, which stands still but for what a test lets pass."""
+
+    def __init__(self) -> None:
+        self.now = monotonic()
+
+    def __call__(self) -> float:
+        return self.now
 
 
 @dataclass
@@ -64,14 +91,34 @@ class Radio:
     freezer: FrozenDateTimeFactory
     snapshot: Snapshot = FIRST_SNAPSHOT
     undo: list[Callable[[], None]] = field(default_factory=list)
+    advertises_state_of_charge: bool = True
 
     def __post_init__(self) -> None:
+        self.clock = Clock()
         self.device = self.make_device()
         self.scanner = self.add(EmulatedScanner(self.device))
 
     def make_device(self, address: str = DEFAULT_ADDRESS, name: str = DEFAULT_NAME, nonce: int = 0) -> EmulatedDevice:
         """Return a device that shows the same battery."""
-        return EmulatedDevice(lambda: self.snapshot, address=address, name=name, nonce=nonce)
+        return EmulatedDevice(
+            self._readout,
+            address=address,
+            name=name,
+            nonce=nonce,
+            clock=self.clock,
+            advertises_state_of_charge=self.advertises_state_of_charge,
+        )
+
+    def _readout(self) -> Snapshot:
+        """Return what the battery shows; without its state of charge, the Ah that were drawn tell the same.
+
+        A test that says what was drawn is about that.
+        """
+        snapshot = self.snapshot
+        if self.advertises_state_of_charge or snapshot.drawn_amphours != FIRST_SNAPSHOT.drawn_amphours:
+            return snapshot
+        percent = snapshot.state_of_charge
+        return replace(snapshot, drawn_amphours=None if percent is None else (100 - percent) / 100 * ENTERED_CAPACITY)
 
     def add(self, scanner: EmulatedScanner) -> EmulatedScanner:
         """Add a radio to Home Assistant until the end of the test."""
@@ -83,6 +130,14 @@ class Radio:
         self.advertise(scanner, **changes)
         await self.settle()
 
+    async def confirm(self, scanner: EmulatedScanner | None = None, **changes: object) -> None:
+        """Change what the battery shows, and advertise it in two records, so that its flags are believed."""
+        self.advertise(scanner, **changes)
+        self.clock.now += 1
+        for device in (scanner or self.scanner).devices.values():
+            device.renew_nonce()
+        await self.send(scanner)
+
     def advertise(self, scanner: EmulatedScanner | None = None, **changes: object) -> None:
         """Change what the battery shows and advertise it once."""
         self.snapshot = replace(self.snapshot, **changes)  # type: ignore[arg-type]  # names and types are the caller's
@@ -90,12 +145,24 @@ class Radio:
 
     async def send_levels(self, levels: Mapping[LevelField, Level]) -> None:
         """Advertise with other levels, the rest being OK."""
-        await self.send(levels={**dict.fromkeys(LevelField, Level.OK), **levels})
+        await self.confirm(levels={**dict.fromkeys(LevelField, Level.OK), **levels})
 
     async def send_bytes(self, manufacturer_data: bytes) -> None:
         """Advertise any bytes in place of a record."""
         self.scanner.advertise_bytes(self.device, manufacturer_data)
         await self.settle()
+
+    def count_connections(self) -> Counter[str]:
+        """Return a count, by radio, of the connections that the device gets from now on."""
+        counted: Counter[str] = Counter()
+        connect = self.device.peripheral.connect
+
+        def connected(central: str, **callbacks: Callable[..., None]) -> Link:
+            counted[central] += 1
+            return connect(central, **callbacks)
+
+        self.device.peripheral.connect = connected  # type: ignore[method-assign]  # for the rest of the test
+        return counted
 
     def later(self, seconds: float) -> datetime:
         """Return a time to come."""
@@ -115,9 +182,14 @@ class Radio:
         """Let Home Assistant finish; discovery runs in the background."""
         await self.hass.async_block_till_done(wait_background_tasks=True)
 
+    def tick(self, duration: timedelta) -> None:
+        """Let time pass on all clocks, and no timer notice."""
+        self.clock.now += duration.total_seconds()
+        self.freezer.tick(duration)
+
     async def jump(self, duration: timedelta) -> None:
         """Let time pass at one go: each timer has one turn."""
-        self.freezer.tick(duration)
+        self.tick(duration)
         async_fire_time_changed(self.hass)
         await self.settle()
 
@@ -131,6 +203,7 @@ class Radio:
 
 @pytest.fixture
 async def radio(
+    pytestconfig: pytest.Config,
     hass: HomeAssistant,
     freezer: FrozenDateTimeFactory,
     mock_bluetooth_adapters: None,
@@ -139,10 +212,22 @@ async def radio(
     """Return a radio that hears one emulated device, which has sent nothing yet."""
     assert await async_setup_component(hass, "bluetooth", {})
     await hass.async_block_till_done()
-    radio = Radio(hass, freezer)
-    yield radio
-    for one in radio.undo:
-        one()
+    without = pytestconfig.getoption(WITHOUT_STATE_OF_CHARGE)
+    EnteredOptions.now = {CONF_CAPACITY: ENTERED_CAPACITY} if without else {}
+    radio = Radio(hass, freezer, advertises_state_of_charge=not without)
+    with (
+        patch("emulator.radio.in_process.monotonic_time_coarse", radio.clock),
+        patch("custom_components.smallbms_ng.clock.monotonic_time_coarse", radio.clock),
+    ):
+        yield radio
+        for one in radio.undo:
+            one()
+
+
+class EnteredOptions:
+    """What an owner has entered as options; the capacity, where the device does not send its state of charge."""
+
+    now: dict[str, float] = {}  # noqa: RUF012  # one for all tests of a run
 
 
 def make_entry(address: str = ADDRESS, key: str = KEY, title: str = DEFAULT_NAME) -> MockConfigEntry:
@@ -152,6 +237,7 @@ def make_entry(address: str = ADDRESS, key: str = KEY, title: str = DEFAULT_NAME
         unique_id=address,
         title=title,
         data={CONF_ADDRESS: address, CONF_KEY: key, CONF_PRODUCT_ID: PRODUCT_ID},
+        options=EnteredOptions.now,
     )
 
 

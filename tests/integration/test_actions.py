@@ -2,13 +2,15 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from datetime import timedelta
 from typing import Any, Final
 
 from homeassistant.const import CONF_PIN
-from homeassistant.core import HomeAssistant
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.core import Context, HomeAssistant
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError, Unauthorized
 from homeassistant.setup import async_setup_component
 import pytest
+from pytest_homeassistant_custom_component.common import MockUser
 import voluptuous as vol
 
 from custom_components.smallbms_ng.const import CONF_KEY, DOMAIN
@@ -98,7 +100,7 @@ async def test_what_the_device_keeps_silent_about(bench: Bench) -> None:
     bench.service.quirks = Quirks(missing={0x7777}, silent_about_missing=True)
     task = bench.hass.async_create_task(read(bench, "0x7777", "mode"))
     while not task.done():
-        bench.radio.freezer.tick(0.05)
+        bench.radio.tick(timedelta(seconds=0.05))
         await asyncio.sleep(0)
     (silent, there) = task.result()
     assert silent == {"register": "0x7777", "name": None, "outcome": "silent"}
@@ -111,6 +113,21 @@ async def test_nothing_is_written_and_the_device_let_go(bench: Bench) -> None:
     assert len(await read(bench, "mode", "mode", "0x0200", 0x0200)) == 1
     assert not bench.box.writes
     assert bench.idle
+
+
+async def test_only_administrators(bench: Bench, hass_read_only_user: MockUser) -> None:
+    await bench.load()
+    bench.box.forget()
+    with pytest.raises(Unauthorized):
+        await bench.hass.services.async_call(
+            DOMAIN,
+            "read_registers",
+            {"config_entry_id": bench.entry.entry_id, "registers": ["mode"]},
+            blocking=True,
+            return_response=True,
+            context=Context(user_id=hass_read_only_user.id),
+        )
+    assert not bench.box.reads
 
 
 @pytest.mark.parametrize("register", ["instant_readout_key", "0xEC65", 0xEC65, "0xec10", 0xEC11])

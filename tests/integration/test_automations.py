@@ -40,7 +40,11 @@ CONDITIONS: Final[Mapping[tuple[str, str], set[str]]] = {
 }
 # Home Assistant has none for their device classes; the trigger for any state does.
 WITHOUT: Final = (("binary_sensor", "problem"), ("binary_sensor", "pre_alarm"), ("binary_sensor", "allowed_to_charge"))
-WITH_PIN: Final = {"button.pressed", "switch.turned_on", "switch.turned_off"}
+# Configuration, which is offered when it is chosen itself, and not with the device.
+WITH_PIN: Final[Mapping[tuple[str, str], set[str]]] = {
+    ("button", "synchronize"): {"button.pressed"},
+    ("switch", "system"): {"switch.turned_on", "switch.turned_off"},
+}
 
 
 class Editor:
@@ -103,8 +107,8 @@ async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
 
 
 async def test_with_the_pin(editor: Editor, bench: Bench) -> None:
-    offered = await editor.offers("triggers", editor.device())
-    assert offered == set().union(*TRIGGERS.values()) | WITH_PIN
+    assert await editor.offers("triggers", editor.device()) == set().union(*TRIGGERS.values())
+    await test_for_each_entity(editor, bench.entry, "triggers", WITH_PIN)
 
 
 async def automate(hass: HomeAssistant, trigger: str, entity: str, **options: object) -> list[Event]:

@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Sequence
 from datetime import timedelta
-from typing import override
+from typing import Any, override
 
 from homeassistant.const import STATE_UNAVAILABLE
 from homeassistant.core import HomeAssistant
@@ -10,10 +10,12 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
-from pytest_homeassistant_custom_component.typing import WebSocketGenerator
+from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
+from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.page_values import GONE_AFTER
+from custom_components.smallbms_ng.protocol.registers import MOST_BATTERIES, MOST_CELLS
 from emulator.battery.layout import BankLayout
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
@@ -23,6 +25,7 @@ from .bench import Bench, CountingBox, a_bench
 from .conftest import ADDRESS, Radio
 
 SERIAL_NUMBER = 0x010A
+CELL = 0x0381
 HOUR = timedelta(hours=1)
 UNPLUGGED = 1
 # The same one, as an instance.
@@ -371,3 +374,36 @@ async def test_many_batteries(hass: HomeAssistant, radio: Radio) -> None:
     async with a_bench(Bench(hass, radio, bms=make_bms(BankLayout.of("12.8/100", parallel=12)))) as bench:
         await bench.load()
         assert present(bench) == list(range(1, 13))
+
+
+class Crowd(CountingBox):
+    """Tells of more batteries than any bank has, of others at each look, and of more cells than any battery has."""
+
+    looks = 0
+
+    @override
+    def instances(self) -> Sequence[tuple[int, int]]:
+        self.looks += 1
+        return tuple((instance, 0) for instance in range(121))
+
+    @override
+    def read(self, instance: int, register: int) -> Sequence[bytes] | Refusal:
+        if instance and register == SERIAL_NUMBER:
+            return (f"{self.looks} {instance}".encode(),)
+        if instance and register == CELL:
+            return tuple(bytes((instance, cell, 0x4C, 0x01)) for cell in range(1, 100))
+        return super().read(min(instance, 1), register)
+
+
+async def test_m_b4_a_crowd_of_batteries(
+    hass: HomeAssistant, radio: Radio, hass_client: ClientSessionGenerator
+) -> None:
+    assert await async_setup_component(hass, "diagnostics", {})
+    async with a_bench(Bench(hass, radio, box_class=Crowd)) as bench:
+        await bench.load()
+        await bench.press("read_now")
+        assert len([number for number in range(1, 250) if child(bench, number)]) == MOST_BATTERIES
+        some = bench.pages.batteries[0]
+        assert len([key for key in bench.entities() if key.startswith(f"battery_{some}_cell_")]) == MOST_CELLS
+        found: Any = await get_diagnostics_for_config_entry(hass, hass_client, bench.entry)
+        assert found["pages"]["ignored_instances"] == 120 - MOST_BATTERIES

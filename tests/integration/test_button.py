@@ -75,7 +75,7 @@ async def test_a_refused_action(bench: Bench) -> None:
     bench.service.quirks = Quirks(refused_writes=EVERY_REGISTER, acknowledges_writes=True)
     with pytest.raises(HomeAssistantError) as raised:
         await bench.press("synchronize")
-    assert raised.value.translation_key == "refused"
+    assert raised.value.translation_key == "refused_with_code"
     assert bench.bms.monitor.state_of_charge == 50
 
 

@@ -1,6 +1,6 @@
 """Every code that stands is something to put right, for as long as it stands."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import Final
@@ -9,14 +9,17 @@ from homeassistant.config_entries import ConfigEntryDisabler
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers import issue_registry as ir
+from homeassistant.util.unit_system import US_CUSTOMARY_SYSTEM
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DOMAIN
+from custom_components.smallbms_ng.repairs import LookAgain
 from custom_components.smallbms_ng.reserve import RENEWED_EVERY
 from emulator.bms.settings import SettingKey
 from emulator.snapshot import Level, LevelField
+from emulator.ve_smart.register_box import Refusal
 
 from .bench import Bench, a_bench
 from .conftest import Radio, entity_id, make_entry, state_of
@@ -24,34 +27,26 @@ from .repairs_client import Repair, issues
 
 ALL_OK: Final = dict.fromkeys(LevelField, Level.OK)
 WARNING, ERROR = ir.IssueSeverity.WARNING, ir.IssueSeverity.ERROR
-# Code, how the battery says it, key of the words, severity, whether it leads to a repair.
+# Code, how the battery says it, key of the words.
 OTHER: Final = "other_code"
 OF_LEVELS: Final = [
-    *(
-        (code, LevelField(field), Level.WARNING if code[0] == "W" else Level.ALARM, key, fixable)
-        for code, field, key, fixable in (
-            ("W-B01", LevelField.LOW_CELL_VOLTAGE, "w_b01", False),
-            ("A-B01", LevelField.LOW_CELL_VOLTAGE, "a_b01", False),
-            ("W-B02", LevelField.HIGH_CURRENT, OTHER, False),
-            ("A-B02", LevelField.HIGH_CURRENT, OTHER, False),
-            ("W-B05", LevelField.BATTERY_COMMUNICATION, "w_b05", True),
-            ("A-B05", LevelField.BATTERY_COMMUNICATION, "a_b05", True),
-            ("W-B07", LevelField.LOW_SOC, "w_b07", True),
-            ("A-B07", LevelField.LOW_SOC, "a_b07", True),
-            ("W-B08", LevelField.LOW_BANK_VOLTAGE, "w_b08", False),
-            ("A-B08", LevelField.LOW_BANK_VOLTAGE, "a_b08", False),
-            ("W-B09", LevelField.HIGH_BATTERY_TEMPERATURE, "w_b09", False),
-            ("A-B09", LevelField.HIGH_BATTERY_TEMPERATURE, "a_b09", False),
-        )
+    (code, LevelField(field), Level.WARNING if code[0] == "W" else Level.ALARM, key)
+    for code, field, key in (
+        ("W-B01", LevelField.LOW_CELL_VOLTAGE, "w_b01"),
+        ("A-B01", LevelField.LOW_CELL_VOLTAGE, "a_b01"),
+        ("W-B02", LevelField.HIGH_CURRENT, OTHER),
+        ("A-B02", LevelField.HIGH_CURRENT, OTHER),
+        ("W-B05", LevelField.BATTERY_COMMUNICATION, "w_b05"),
+        ("A-B05", LevelField.BATTERY_COMMUNICATION, "a_b05"),
+        ("W-B07", LevelField.LOW_SOC, "w_b07"),
+        ("A-B07", LevelField.LOW_SOC, "a_b07"),
+        ("W-B08", LevelField.LOW_BANK_VOLTAGE, "w_b08"),
+        ("A-B08", LevelField.LOW_BANK_VOLTAGE, "a_b08"),
+        ("W-B09", LevelField.HIGH_BATTERY_TEMPERATURE, "w_b09"),
+        ("A-B09", LevelField.HIGH_BATTERY_TEMPERATURE, "a_b09"),
     )
 ]
-OF_ERRORS: Final = [
-    (1, "e_b01", True),
-    (5, "e_b05", True),
-    (9, "e_b09", False),
-    (11, "e_b11", False),
-    (77, OTHER, False),
-]
+OF_ERRORS: Final = [(1, "e_b01"), (5, "e_b05"), (9, "e_b09"), (11, "e_b11"), (77, OTHER)]
 LOW_CELL_WARNING: Final = {LevelField.LOW_CELL_VOLTAGE: Level.WARNING}
 LOW_CELL_ALARM: Final = {LevelField.LOW_CELL_VOLTAGE: Level.ALARM}
 
@@ -78,30 +73,26 @@ def only(hass: HomeAssistant) -> ir.IssueEntry:
     return issue
 
 
-@pytest.mark.usefixtures("entry")
-@pytest.mark.parametrize(("code", "field", "level", "key", "fixable"), OF_LEVELS)
+@pytest.mark.parametrize(("code", "field", "level", "key"), OF_LEVELS)
 async def test_a_warning_or_an_alarm(
-    hass: HomeAssistant, radio: Radio, code: str, field: LevelField, level: Level, key: str, fixable: bool
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, code: str, field: LevelField, level: Level, key: str
 ) -> None:
     await send(radio, {field: level})
     issue = only(hass)
     severity = WARNING if level is Level.WARNING else ERROR
-    assert (issue.translation_key, issue.severity, issue.is_fixable) == (key, severity, fixable)
-    assert issue.translation_placeholders
-    assert issue.translation_placeholders["code"] == code
+    assert (issue.translation_key, issue.severity, issue.is_fixable) == (key, severity, True)
+    assert issue.translation_placeholders == {"name": entry.title, "code": code}
     await send(radio, {})
     assert not issues(hass)
 
 
-@pytest.mark.usefixtures("entry")
-@pytest.mark.parametrize(("error", "key", "fixable"), OF_ERRORS)
-async def test_an_error(hass: HomeAssistant, radio: Radio, error: int, key: str, fixable: bool) -> None:
+@pytest.mark.parametrize(("error", "key"), OF_ERRORS)
+async def test_an_error(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, error: int, key: str) -> None:
     radio.snapshot = replace(radio.snapshot, error=error)
     await send(radio, {})
     issue = only(hass)
-    assert (issue.translation_key, issue.severity, issue.is_fixable) == (key, ERROR, fixable)
-    assert issue.translation_placeholders
-    assert issue.translation_placeholders["code"] == f"E-B{error:02}"
+    assert (issue.translation_key, issue.severity, issue.is_fixable) == (key, ERROR, True)
+    assert issue.translation_placeholders == {"name": entry.title, "code": f"E-B{error:02}"}
     radio.snapshot = replace(radio.snapshot, error=0)
     await send(radio, {})
     assert not issues(hass)
@@ -131,35 +122,65 @@ async def test_a_warning_that_becomes_an_alarm(hass: HomeAssistant, radio: Radio
     assert set(issues(hass)) == {"a_b01"}
 
 
-async def test_the_text_tells_what_the_battery_measures(
-    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+async def test_what_the_battery_measures_is_told_when_the_repair_is_opened(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, repair: Repair
 ) -> None:
     radio.snapshot = replace(radio.snapshot, voltage=12.04, state_of_charge=20.4, temperature=4, current=-8.0)
     await send(radio, LOW_CELL_WARNING)
-    assert only(hass).translation_placeholders == {
-        "name": entry.title,
-        "code": "W-B01",
-        "now": "20 %, 12.0 V, -8 A, 4 °C",
-    }
+    await radio.send(current=-9.0)
+    await repair.begin("w_b01")
+    told = {"name": entry.title, "error": "", "code": "W-B01", "now": "20 %, 12.0 V, -9 A, 4 °C"}
+    assert repair.answer["description_placeholders"] == told
+    await radio.send(voltage=11.0)
+    await repair.submit()
+    assert repair.answer["errors"] == {"base": "still_there"}
+    assert "11.0 V" in repair.answer["description_placeholders"]["now"]
+    await send(radio, {})
+    await repair.submit()
+    assert repair.answer["type"] == "create_entry"
 
 
 @pytest.mark.usefixtures("entry")
-async def test_what_is_not_measured_is_left_out(hass: HomeAssistant, radio: Radio) -> None:
+async def test_in_the_unit_of_the_user(hass: HomeAssistant, radio: Radio, repair: Repair) -> None:
+    hass.config.units = US_CUSTOMARY_SYSTEM
+    radio.snapshot = replace(radio.snapshot, temperature=4)
+    await send(radio, LOW_CELL_WARNING)
+    await repair.begin("w_b01")
+    assert repair.answer["description_placeholders"]["now"].endswith(", 39 °F")
+
+
+@pytest.mark.usefixtures("entry")
+async def test_what_is_not_measured_is_left_out(hass: HomeAssistant, radio: Radio, repair: Repair) -> None:
     await radio.send(voltage=None, state_of_charge=None, temperature=None, current=None)
     for time_to_go in (1, 2):
         await radio.send(time_to_go=time_to_go, levels={**ALL_OK, **LOW_CELL_WARNING})
-    assert (only(hass).translation_placeholders or {})["now"] == "\u2013"
+    await repair.begin("w_b01")
+    assert repair.answer["description_placeholders"]["now"] == "\u2013"
 
 
 @pytest.mark.usefixtures("entry")
-async def test_the_text_is_renewed_now_and_then(hass: HomeAssistant, radio: Radio) -> None:
-    await send(radio, LOW_CELL_WARNING)
-    before = only(hass)
-    await radio.wait(timedelta(seconds=30))
-    await radio.send(voltage=11.0)
-    assert only(hass) == before
-    await radio.wait(RENEWED_EVERY)
-    assert "11.0 V" in (only(hass).translation_placeholders or {})["now"]
+@pytest.mark.parametrize("levels", [LOW_CELL_WARNING, LOW_CELL_ALARM])
+async def test_what_stands_is_written_once(hass: HomeAssistant, radio: Radio, levels: dict[LevelField, Level]) -> None:
+    """What the battery measures changes all the time; what there is to do does not."""
+    await send(radio, levels)
+    written = async_capture_events(hass, ir.EVENT_REPAIRS_ISSUE_REGISTRY_UPDATED)
+    for voltage in range(10):
+        await radio.send(voltage=11.0 + voltage / 10)
+        await radio.wait(RENEWED_EVERY)
+    assert not written
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize("error", [77, 11])
+async def test_a_code_without_a_repair_of_its_own_is_looked_at_again(
+    hass: HomeAssistant, radio: Radio, repair: Repair, error: int
+) -> None:
+    radio.snapshot = replace(radio.snapshot, error=error)
+    await send(radio, {})
+    await repair.begin(str(only(hass).translation_key))
+    assert repair.answer["description_placeholders"]["code"] == f"E-B{error}"
+    await repair.submit()
+    assert repair.answer["errors"] == {"base": "still_there"}
 
 
 async def test_what_stood_at_the_first_start(hass: HomeAssistant, radio: Radio) -> None:
@@ -219,22 +240,30 @@ async def test_of_a_device_that_is_not_watched_nothing_is_said(
 # After a shutdown for low cell voltage (M-D1)
 
 
-async def test_m_d1_how_long_the_rest_lasts(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+async def test_m_d1_how_long_the_rest_lasts(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, repair: Repair
+) -> None:
     """A residual current of 10 mA uses up what is left of 200 Ah in 200 hours."""
     hass.config_entries.async_update_entry(entry, options={CONF_RESIDUAL_CURRENT: 10.0, CONF_CAPACITY: 200.0})
     await hass.config_entries.async_reload(entry.entry_id)
     radio.snapshot = replace(radio.snapshot, current=0.0)
     for time_to_go in (1, 2):
         await radio.send(time_to_go=time_to_go, levels={**ALL_OK, **LOW_CELL_ALARM})
-    issue = only(hass)
-    assert issue.translation_key == "a_b01_countdown"
-    told = issue.translation_placeholders or {}
+    assert only(hass).translation_key == "a_b01_countdown"
+    written = async_capture_events(hass, ir.EVENT_REPAIRS_ISSUE_REGISTRY_UPDATED)
+    await repair.begin("a_b01_countdown")
+    told = repair.answer["description_placeholders"]
     assert (told["reserve"], told["residual_current"], told["reserve_time"]) == ("2.0 Ah", "10 mA", "8 d 8 h")
     await radio.wait(timedelta(hours=1))
     assert state_of(hass, "sensor", "voltage").state == "unavailable"
-    radio.freezer.tick(timedelta(hours=19) - 2 * RENEWED_EVERY)
+    radio.tick(timedelta(hours=19) - 2 * RENEWED_EVERY)
     await radio.wait(RENEWED_EVERY)
-    assert (only(hass).translation_placeholders or {})["reserve_time"] == "7 d 12 h", "it is drawn all the same"
+    # Not over the web, whose session is over by now.
+    flow = LookAgain(entry, "a_b01")
+    flow.hass = hass
+    shown = (await flow.async_step_init())["description_placeholders"]
+    assert (shown or {})["reserve_time"] == "7 d 12 h", "it is drawn all the same"
+    assert not written
 
 
 # Repairs
@@ -287,6 +316,21 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
     await bench.run(repair.submit())
     assert repair.answer["type"] == "create_entry"
     assert not issues(bench.hass)
+
+
+async def test_a_serial_number_does_no_harm(bench: Bench, repair: Repair, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A repair understands Markdown, and anybody may answer in the place of the device."""
+    known = bench.box.read
+
+    def read(instance: int, register: int) -> Sequence[bytes] | Refusal:
+        return (b"[HQ](x:y)" + 23 * b"9",) if (instance, register) == (2, 0x010A) else known(instance, register)
+
+    monkeypatch.setattr(bench.box, "read", read)
+    await bench.load()
+    await unplug(bench)
+    await bench.run(repair.begin("w_b05"))
+    await bench.run(repair.submit())
+    assert repair.answer["description_placeholders"]["missing"] == "2 (HQxy" + 23 * "9" + ")"
 
 
 async def test_the_missing_battery_is_named_whatever_its_owner_wants_to_see(bench: Bench, repair: Repair) -> None:

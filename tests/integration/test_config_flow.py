@@ -31,7 +31,7 @@ from custom_components.smallbms_ng.const import (
 from custom_components.smallbms_ng.key_check import WAIT_FOR_RECORDS
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME
 
-from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
+from .conftest import ADDRESS, KEY, PRODUCT_ID, EnteredOptions, Radio, flows, make_entry, state_of
 
 OTHER_KEY = bytes(reversed(DEFAULT_KEY))
 # The same first byte, so it passes the check and gives nonsense.
@@ -144,6 +144,22 @@ async def test_a_device_without_a_name(hass: HomeAssistant, radio: Radio) -> Non
     radio.device.name = ""
     flow = await discovered(hass, radio)
     assert flow["context"]["title_placeholders"] == {"name": "smallBMS NG 00:01"}
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("[x](https://y.z) <b>", "xhttpsy.z b"),
+        ("Büro_2.-", "Büro_2.-"),
+        ("|*#`\u202e", "smallBMS NG 00:01"),
+        (" \n", "smallBMS NG 00:01"),
+    ],
+)
+async def test_anybody_may_send_a_name(hass: HomeAssistant, radio: Radio, name: str, shown: str) -> None:
+    """It is shown in dialogs and repairs, which understand Markdown."""
+    radio.device.name = name
+    flow = await discovered(hass, radio)
+    assert flow["context"]["title_placeholders"] == {"name": shown}
 
 
 async def test_user(hass: HomeAssistant, radio: Radio, answer: Answer) -> None:
@@ -351,7 +367,7 @@ async def test_change_of_key(
     result = await answer(flow, new_key.hex())
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, reason)
     assert entry.data == {CONF_ADDRESS: ADDRESS, CONF_KEY: new_key.hex(), CONF_PRODUCT_ID: PRODUCT_ID}
-    await radio.send(voltage=12.9, error=1)
+    await radio.confirm(voltage=12.9, error=1)
     assert state_of(hass, "sensor", "voltage").state == "12.9"
 
 
@@ -366,7 +382,7 @@ async def test_options(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
         CONF_REPAIRS_FOR_WARNINGS: True,
     }
     await radio.settle()
-    await radio.send(voltage=13.2, error=1)
+    await radio.confirm(voltage=13.2, error=1)
     await radio.send(voltage=13.1)
     await radio.wait(timedelta(seconds=59))
     assert state_of(hass, "sensor", "voltage").state == "13.2"
@@ -389,9 +405,24 @@ async def test_options_out_of_bounds(hass: HomeAssistant, entry: MockConfigEntry
         await hass.config_entries.options.async_configure(
             flow["flow_id"], {CONF_UPDATE_INTERVAL: 5, CONF_PAGES_INTERVAL: 5, option: value}
         )
-    assert entry.options == {}
+    assert entry.options == EnteredOptions.now
     result = await hass.config_entries.options.async_configure(flow["flow_id"], {CONF_UPDATE_INTERVAL: 300})
     assert result["type"] is FlowResultType.CREATE_ENTRY
+
+
+async def test_options_between_two_steps(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """They are not rounded behind the back of whoever entered them."""
+    flow = await hass.config_entries.options.async_init(entry.entry_id)
+    entered = {CONF_UPDATE_INTERVAL: 5.5, CONF_PAGES_INTERVAL: 7, CONF_RESIDUAL_CURRENT: 1.2}
+    result = await hass.config_entries.options.async_configure(flow["flow_id"], entered)
+    assert (result["type"], result["errors"]) == (FlowResultType.FORM, {CONF_UPDATE_INTERVAL: "not_whole"})
+    assert result["data_schema"]
+    shown = {str(field): (field.description or {}).get("suggested_value") for field in result["data_schema"].schema}
+    assert {name: shown[name] for name in entered} == entered
+    assert entry.options == EnteredOptions.now
+    result = await hass.config_entries.options.async_configure(flow["flow_id"], entered | {CONF_UPDATE_INTERVAL: 6.0})
+    assert result["type"] is FlowResultType.CREATE_ENTRY
+    assert entry.options == entered | {CONF_UPDATE_INTERVAL: 6, CONF_REPAIRS_FOR_WARNINGS: True}
 
 
 async def test_beside_home_assistants_own_integration(hass: HomeAssistant, radio: Radio, answer: Answer) -> None:

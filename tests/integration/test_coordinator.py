@@ -14,9 +14,10 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smallbms_ng.coordinator import (
+    AGES_CHECK,
     RESTORED_FOR,
-    SILENCE_CHECK,
-    UNLEARNED_PATIENCE,
+    SHORTEST_SILENCE,
+    STALE_AFTER,
     Drop,
     InstantReadoutCoordinator,
     SmallBmsConfigEntry,
@@ -25,12 +26,11 @@ from custom_components.smallbms_ng.storage import STORAGE_DELAY
 from emulator.device import DEFAULT_KEY
 from emulator.radio.in_process import EmulatedScanner
 
-from .conftest import ADDRESS, Radio, flows, make_entry, state_of
+from .conftest import ADDRESS, UNTIL_SILENT, Radio, flows, make_entry, state_of
 
 OTHER_KEY = bytes(reversed(DEFAULT_KEY))
 # The same first byte, so the check passes and the record becomes nonsense.
 NEAR_KEY = DEFAULT_KEY[:1] + bytes(15)
-UNTIL_SILENT = SILENCE_CHECK * (UNLEARNED_PATIENCE + 1)
 OTHER_ADDRESS = "C0:3A:5E:00:00:02"
 
 
@@ -69,7 +69,7 @@ async def test_silence_and_return(
     states = [hass.states.get(found.entity_id) for found in entities]
     assert {state.state for state in states if state} == {STATE_UNAVAILABLE}
     await radio.send()
-    await radio.send(error=1)
+    await radio.confirm(error=1)
     assert voltage(hass) == "13.28"
     ours = [record for record in caplog.records if "smallbms_ng" in record.name]
     said = [(record.levelname, record.getMessage()) for record in ours]
@@ -80,7 +80,7 @@ async def test_silence_and_return(
 @pytest.mark.usefixtures("entry")
 async def test_heard_now_and_then_is_not_silent(hass: HomeAssistant, radio: Radio) -> None:
     for tenths in range(6):
-        await radio.wait(SILENCE_CHECK * 0.9)
+        await radio.wait(SHORTEST_SILENCE * 0.9)
         await radio.send(current=tenths / 10)
     assert voltage(hass) == "13.28"
 
@@ -88,9 +88,9 @@ async def test_heard_now_and_then_is_not_silent(hass: HomeAssistant, radio: Radi
 @pytest.mark.usefixtures("entry")
 async def test_a_quiet_battery_that_repeats_itself_is_not_silent(hass: HomeAssistant, radio: Radio) -> None:
     radio.device.faults.repeated = True
-    for _ in range(UNLEARNED_PATIENCE + 2):
+    for _ in range(6):
         await radio.send()
-        await radio.wait(SILENCE_CHECK)
+        await radio.wait(SHORTEST_SILENCE)
     assert voltage(hass) == "13.28"
 
 
@@ -98,9 +98,9 @@ async def test_a_quiet_battery_that_repeats_itself_is_not_silent(hass: HomeAssis
 async def test_unreadable_for_long_is_unavailable(hass: HomeAssistant, radio: Radio) -> None:
     """That something is heard does not make an old value true."""
     radio.device.faults.changed_key = True
-    for tenths in range(UNLEARNED_PATIENCE + 1):
+    for tenths in range(5):
         await radio.send(current=tenths / 10)
-        await radio.wait(SILENCE_CHECK)
+        await radio.wait(UNTIL_SILENT / 5)
     assert voltage(hass) == STATE_UNAVAILABLE
 
 
@@ -109,7 +109,7 @@ async def test_bluetooth_says_it_is_gone(hass: HomeAssistant, radio: Radio, entr
     radio.undo.pop()()
     with (
         patch("habluetooth.manager.monotonic_time_coarse", return_value=monotonic() + 3600),
-        patch("custom_components.smallbms_ng.coordinator.SILENCE_CHECK", timedelta(days=1)),
+        patch("custom_components.smallbms_ng.coordinator.UNLEARNED_SILENCE", timedelta(days=1)),
     ):
         await hass.config_entries.async_reload(entry.entry_id)
         assert voltage(hass) == "13.28"
@@ -126,11 +126,11 @@ async def restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> 
 
 async def test_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     """After a restart the last reading is shown until the device is heard, or found silent."""
-    await radio.send(voltage=13.31, error=5)
+    await radio.confirm(voltage=13.31, error=5)
     await restart(hass, radio, entry)
     assert voltage(hass) == "13.31"
     assert state_of(hass, "sensor", "error").state == "e_b05"
-    await radio.wait(UNTIL_SILENT)
+    await radio.wait(RESTORED_FOR + AGES_CHECK)
     assert voltage(hass) == STATE_UNAVAILABLE
     await radio.send(voltage=13.32)
     assert voltage(hass) == "13.32"
@@ -140,10 +140,10 @@ async def test_restart_writes_the_last_reading(
     hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, dict[str, object]]
 ) -> None:
     """Home Assistant does not unload entries when it stops."""
-    await radio.send(voltage=13.33, error=5)
+    await radio.confirm(voltage=13.33, error=5)
     hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
     await radio.settle()
-    assert "reading" in hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]  # type: ignore[operator]
+    assert "quantities" in hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]  # type: ignore[operator]
 
 
 async def test_old_values_are_not_shown_after_a_restart(
@@ -151,7 +151,7 @@ async def test_old_values_are_not_shown_after_a_restart(
 ) -> None:
     assert await hass.config_entries.async_unload(entry.entry_id)
     radio.forget()
-    radio.freezer.tick(RESTORED_FOR)
+    radio.tick(RESTORED_FOR + AGES_CHECK)
     assert await hass.config_entries.async_setup(entry.entry_id)
     assert voltage(hass) == STATE_UNAVAILABLE
 
@@ -174,10 +174,9 @@ async def test_what_bluetooth_remembers_may_be_too_old(
 ) -> None:
     """It is told to whoever begins to listen, however long ago it was heard."""
     assert await hass.config_entries.async_unload(entry.entry_id)
-    later = monotonic() + 2 * SILENCE_CHECK.total_seconds()
-    with patch("custom_components.smallbms_ng.coordinator.monotonic_time_coarse", return_value=later):
-        assert await hass.config_entries.async_setup(entry.entry_id)
-        await radio.settle()
+    radio.tick(STALE_AFTER * 2)
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await radio.settle()
     assert coordinator_of(entry).dropped == {Drop.STALE: 1}
 
 
@@ -185,24 +184,30 @@ async def test_the_reading_is_kept_now_and_then(
     radio: Radio, entry: MockConfigEntry, hass_storage: dict[str, dict[str, object]]
 ) -> None:
     """So that a power cut loses little, and an SD card is not written all the time."""
-    stored = f"smallbms_ng.{entry.entry_id}"
-    assert stored not in hass_storage
+
+    def kept() -> float:
+        return hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]["quantities"]["voltage"]["value"]  # type: ignore[index, no-any-return]
+
     for step in range(3):
+        assert kept() == 13.28
         await radio.send(voltage=13 + step / 10)
-        await radio.wait(timedelta(seconds=STORAGE_DELAY / 2))
-    assert hass_storage[stored]["data"]["reading"]["product_id"] == 0xA3EC  # type: ignore[index]
+        await radio.wait(timedelta(seconds=STORAGE_DELAY * 0.4))
+    assert kept() == 13.2
 
 
 @pytest.mark.parametrize(
     "stored",
     [
         {},
-        {"reading": {"record": "00" * 16, "product_id": 1, "nonce": 1}},
-        {"reading": {"record": "zz", "product_id": 1, "nonce": 1}},
-        {"reading": {"record": "00" * 16}},
-        {"reading": 7},
+        {"reading": {"record": "00" * 16, "product_id": 1, "nonce": 1}, "heard_at": 1.0, "lost": False},
+        {"quantities": {"voltage": {"value": 400.0, "source": "advertised", "age": 1.0}}},
+        {"quantities": {"voltage": {"value": "much", "source": "advertised", "age": 1.0}}},
+        {"quantities": {"voltage": {"value": 13.0}}},
+        {"quantities": {"low_soc": {"value": "high", "source": "advertised", "age": 1.0}}},
+        {"quantities": 7},
+        {"saved": {"wall": 1.0}, "quantities": {"voltage": {"value": 13.0, "source": "advertised", "age": 1.0}}},
     ],
-    ids=["nothing", "implausible", "no record", "incomplete", "something else"],
+    ids=["nothing", "earlier", "implausible", "no number", "incomplete", "no level", "something else", "no stamp"],
 )
 async def test_nothing_usable_was_kept(
     hass: HomeAssistant, radio: Radio, hass_storage: dict[str, object], stored: dict[str, object]
@@ -218,14 +223,14 @@ async def test_nothing_usable_was_kept(
 async def test_reload(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     assert await hass.config_entries.async_reload(entry.entry_id)
     assert entry.state is ConfigEntryState.LOADED
-    await radio.send(voltage=13.5, error=1)
+    await radio.confirm(voltage=13.5, error=1)
     assert voltage(hass) == "13.5"
 
 
 async def test_unloaded_hears_nothing(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     await radio.send(voltage=13.4)
     assert await hass.config_entries.async_unload(entry.entry_id)
-    await radio.send(voltage=13.5, error=1)
+    await radio.confirm(voltage=13.5, error=1)
     await radio.wait(timedelta(minutes=10))
     assert voltage(hass) == STATE_UNAVAILABLE
 
@@ -272,8 +277,8 @@ async def test_unreadable_is_counted_and_changes_nothing(
 
 async def test_lynx_smart_bms_is_another_product(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     radio.device.product_id = 0xA3E5
-    await radio.send(voltage=12.0, error=1)
-    assert coordinator_of(entry).dropped == {Drop.OTHER_PRODUCT: 1}
+    await radio.confirm(voltage=12.0, error=1)
+    assert coordinator_of(entry).dropped == {Drop.OTHER_PRODUCT: 2}
     assert voltage(hass) == "13.28"
 
 
@@ -283,16 +288,16 @@ async def test_garbage_changes_nothing(hass: HomeAssistant, radio: Radio, entry:
         await radio.send_bytes(random.randbytes(length))
     assert voltage(hass) == before
     assert coordinator_of(entry).dropped.total() == 25
-    await radio.send(voltage=13.0, error=1)
-    await radio.send(voltage=13.0, error=5)
+    await radio.confirm(voltage=13.0, error=1)
+    await radio.confirm(voltage=13.0, error=5)
     assert voltage(hass) == "13.0"
 
 
 async def test_late_records_are_left_out(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     """A slower proxy may deliver an older record after a newer one."""
     late = radio.device.manufacturer_data()
-    await radio.send(voltage=13.5, error=1)
-    await radio.send(voltage=13.6, error=5)
+    await radio.confirm(voltage=13.5, error=1)
+    await radio.confirm(voltage=13.6, error=5)
     await radio.send_bytes(late)
     assert voltage(hass) == "13.6"
     assert coordinator_of(entry).dropped == {Drop.BEHIND: 1}
@@ -306,7 +311,7 @@ async def test_a_device_that_started_again_is_read_on(
         await radio.send(current=step / 10)
     radio.scanner.devices[ADDRESS] = radio.make_device()
     for step in range(4):
-        await radio.send(voltage=12.5 + step / 10, error=step)
+        await radio.confirm(voltage=12.5 + step / 10, error=step)
     assert voltage(hass) == "12.8"
 
 
@@ -319,18 +324,18 @@ async def test_two_proxies_with_the_same_device(
     hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, second_scanner: EmulatedScanner
 ) -> None:
     for step in range(3):
-        await radio.send(voltage=13.0 + step / 10, error=step + 1)
+        await radio.confirm(voltage=13.0 + step / 10, error=step + 1)
         await radio.send(second_scanner)
         assert voltage(hass) == f"{13.0 + step / 10}"
-    assert coordinator_of(entry).accepted == 4
+    assert coordinator_of(entry).accepted == 7
 
 
 @pytest.mark.usefixtures("entry")
 async def test_the_nearer_proxy_takes_over(hass: HomeAssistant, radio: Radio, second_scanner: EmulatedScanner) -> None:
-    await radio.send(second_scanner, voltage=13.1, error=1)
+    await radio.confirm(second_scanner, voltage=13.1, error=1)
     assert voltage(hass) == "13.1"
     radio.undo.pop(0)()
-    await radio.send(second_scanner, voltage=13.2, error=5)
+    await radio.confirm(second_scanner, voltage=13.2, error=5)
     assert voltage(hass) == "13.2"
 
 
@@ -342,10 +347,10 @@ async def test_two_devices(hass: HomeAssistant, radio: Radio, entry: MockConfigE
     second = make_entry(OTHER_ADDRESS, OTHER_KEY.hex(), "Other")
     second.add_to_hass(hass)
     assert await hass.config_entries.async_setup(second.entry_id)
-    await radio.send(voltage=13.3, error=1)
+    await radio.confirm(voltage=13.3, error=1)
     assert (voltage(hass), voltage(hass, OTHER_ADDRESS)) == ("13.3", "13.3")
     radio.device.faults.silent = True
-    await radio.send(voltage=13.4, error=5)
+    await radio.confirm(voltage=13.4, error=5)
     assert (voltage(hass), voltage(hass, OTHER_ADDRESS)) == ("13.3", "13.4")
     assert await hass.config_entries.async_unload(second.entry_id)
 
@@ -392,7 +397,7 @@ async def test_the_question_for_a_key_is_withdrawn(hass: HomeAssistant, radio: R
         await radio.send(current=step / 10)
     assert flows(hass)
     radio.device.key = DEFAULT_KEY
-    await radio.send(voltage=13.0, error=1)
+    await radio.confirm(voltage=13.0, error=1)
     assert not flows(hass)
     assert voltage(hass) == "13.0"
 
@@ -425,9 +430,9 @@ async def test_patience_follows_the_usual_interval(
 ) -> None:
     learned = "custom_components.smallbms_ng.coordinator.async_get_learned_advertising_interval"
     with patch(learned, return_value=interval):
-        await radio.wait(SILENCE_CHECK * patience)
+        await radio.wait(SHORTEST_SILENCE * patience - AGES_CHECK)
         assert voltage(hass) == "13.28"
-        await radio.wait(SILENCE_CHECK)
+        await radio.wait(2 * AGES_CHECK)
         assert voltage(hass) == STATE_UNAVAILABLE
 
 
@@ -441,24 +446,39 @@ async def test_other_companies_data_is_none_of_ours(hass: HomeAssistant, radio: 
     entry = make_entry()
     entry.add_to_hass(hass)
     assert await hass.config_entries.async_setup(entry.entry_id)
-    radio.scanner._async_on_advertisement(ADDRESS, -60, "x", [], {}, {76: b"\x10"}, None, {}, monotonic())
+    radio.scanner._async_on_advertisement(ADDRESS, -60, "x", [], {}, {76: b"\x10"}, None, {}, radio.clock())
     await radio.settle()
     assert coordinator_of(entry).dropped.total() == 0
     assert await hass.config_entries.async_unload(entry.entry_id)
 
 
-async def test_old_records_sent_again_do_not_pass_for_life(
-    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
-) -> None:
-    """Anybody can record an advertisement and send it again."""
+async def test_old_records_sent_again_are_left_out(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    """Anybody can record an advertisement and send it again. Beside those of the device, it is not believed."""
     recorded = radio.device.manufacturer_data()
-    for step in range(3):
-        await radio.send(error=step + 1)
-    for _ in range(UNLEARNED_PATIENCE + 1):
-        await radio.wait(SILENCE_CHECK)
-        await radio.send_bytes(recorded)
-        await radio.send_bytes(b"\x11")
+    for step in range(6):
+        await radio.send(voltage=13 + step / 10)
+        for _ in range(4):
+            await radio.send_bytes(recorded)
+        await radio.jump(timedelta(seconds=30))
+    assert voltage(hass) == "13.5"
+    assert coordinator_of(entry).dropped == {Drop.BEHIND: 24}
+
+
+@pytest.mark.parametrize("nonces", [(7, 8), (7, 7)], ids=["restarted", "restarted and quiet"])
+async def test_a_counter_that_begins_anew_after_silence(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, nonces: tuple[int, int]
+) -> None:
+    """Two records are enough then, also of a quiet battery that repeats one; or half the counter was missed."""
+    for step in range(30):
+        await radio.send(current=step / 10)
+    await radio.wait(UNTIL_SILENT)
     assert voltage(hass) == STATE_UNAVAILABLE
+    for nonce in nonces:
+        device = radio.make_device(nonce=nonce)
+        radio.scanner.devices[ADDRESS] = device
+        await radio.send(voltage=12.5)
+        radio.clock.now += 1
+    assert voltage(hass) == "12.5"
 
 
 async def test_a_forged_copy_of_the_last_record_changes_nothing(

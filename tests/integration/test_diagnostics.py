@@ -7,7 +7,6 @@ from unittest.mock import patch
 
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
-from homeassistant.util.dt import utcnow
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from pytest_homeassistant_custom_component.components.diagnostics import get_diagnostics_for_config_entry
@@ -36,6 +35,7 @@ async def test_what_helps(
     hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, hass_client: ClientSessionGenerator
 ) -> None:
     await radio.send_bytes(b"\x10")
+    radio.clock.now += 1
     await radio.send(voltage=13.05, error=5)
     found = await diagnostics_of(hass, hass_client, entry)
     readout = found["instant_readout"]
@@ -44,6 +44,8 @@ async def test_what_helps(
     assert readout["last_record"]["codes"] == ["E-B05"]
     assert bytes.fromhex(readout["last_record"]["record"])[0] == 5
     assert readout["codes"] == [], "it was heard once"
+    voltage = readout["quantities"]["voltage"]
+    assert voltage == {"value": 13.05, "source": "advertised", "age": 0}
     assert readout["energy"]["bridged_time"] == readout["energy"]["unknown_time"] == 0
     assert found["bluetooth"]["signal_strengths"] == [-60]
     assert found["bluetooth"]["reachability"]
@@ -117,7 +119,7 @@ async def test_what_is_not_read_by_itself_is_left_out_too(
         await bench.load()
         names = (Name.CUSTOM_NAME, Name.INSTANT_READOUT_KEY)
         answers = await bench.pages.async_read_registers(named(name)[0].id for name in names)
-        bench.pages.values.take(None, answers, utcnow())
+        bench.pages.values.take(None, answers, radio.clock())
         found = await diagnostics_of(hass, hass_client, bench.entry)
     rows = {row["name"]: row["payloads"] for row in found["pages"]["registers"]}
     assert {rows[name] for name in names} == {"**REDACTED**"}

@@ -10,19 +10,20 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
 from custom_components.smallbms_ng.const import DOMAIN
-from custom_components.smallbms_ng.coordinator import REPEAT_CHECK, SILENCE_CHECK, UNLEARNED_PATIENCE
 from custom_components.smallbms_ng.event import CODE
 from custom_components.smallbms_ng.protocol import codes as decoded
+from custom_components.smallbms_ng.protocol.confirmation import CONFIRMED_AFTER, HEARD_SELDOM
 from custom_components.smallbms_ng.protocol.registers import Name
+from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import Level, LevelField
 
-from .conftest import Radio, make_entry, state_of
+from .conftest import UNTIL_SILENT, Radio, make_entry, state_of
 
 ALARM = {LevelField.LOW_CELL_VOLTAGE: Level.ALARM}
 WARNING = {LevelField.LOW_CELL_VOLTAGE: Level.WARNING}
 BEGUN = {"event_type": "a_b01", "code": "A-B01"}
 CLEARED = {"event_type": "cleared", "code": "A-B01"}
-UNTIL_SILENT = SILENCE_CHECK * (UNLEARNED_PATIENCE + 1)
+REPEAT_CHECK = timedelta(seconds=CONFIRMED_AFTER)
 ALL_OK = dict.fromkeys(LevelField, Level.OK)
 FINE = dict.fromkeys((condition.name for condition in decoded.CONDITIONS), decoded.Level.OK)
 
@@ -52,8 +53,9 @@ def told(hass: HomeAssistant) -> Told:
 
 
 async def send(radio: Radio, levels: dict[LevelField, Level], times: int = 2) -> None:
-    """Send records of a battery that is never quiet, so that each has a nonce of its own."""
+    """Send records of a battery that is never quiet, one a second, so that each has a nonce of its own."""
     for _ in range(times):
+        radio.clock.now += 1
         await radio.send(current=(radio.snapshot.current or 0) + 0.1, levels={**ALL_OK, **levels})
 
 
@@ -70,11 +72,13 @@ async def restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> 
 
 @pytest.mark.usefixtures("entry")
 async def test_told_with_the_second_record(hass: HomeAssistant, radio: Radio, told: Told) -> None:
-    """The level shows at once; at an advertisement a second, the event follows a second later."""
+    """Level and event are told at the same moment: at an advertisement a second, a second after the first record."""
+    await send(radio, {}, times=3)
     await send(radio, ALARM, times=1)
-    assert state_of(hass, "sensor", "low_cell_voltage").state == "alarm"
+    assert state_of(hass, "sensor", "low_cell_voltage").state == "ok"
     assert told.events == []
     await send(radio, ALARM, times=1)
+    assert state_of(hass, "sensor", "low_cell_voltage").state == "alarm"
     assert told.events == [BEGUN]
     await send(radio, ALARM)
     assert told.events == [BEGUN]
@@ -91,9 +95,21 @@ async def test_a_quiet_battery_repeats_itself(radio: Radio, told: Told) -> None:
     await radio.wait(REPEAT_CHECK)
     assert told.events == [BEGUN]
     await send(radio, {}, times=1)
+    radio.clock.now += 1
     await radio.send()
     await radio.wait(REPEAT_CHECK)
     assert told.events == [BEGUN, CLEARED]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_the_same_transmission_over_another_radio_confirms_nothing(radio: Radio, told: Told) -> None:
+    second = radio.add(EmulatedScanner(radio.device, source="02:00:00:00:E5:02"))
+    await send(radio, {}, times=4)
+    await send(radio, ALARM, times=1)
+    radio.clock.now += 0.2
+    await radio.send(second)
+    await radio.wait(REPEAT_CHECK)
+    assert told.events == []
 
 
 async def test_what_is_not_confirmed_ends_with_the_entry(
@@ -108,12 +124,24 @@ async def test_what_is_not_confirmed_ends_with_the_entry(
 
 
 @pytest.mark.usefixtures("entry")
-async def test_an_unconfirmed_record_before_silence_is_not_told(radio: Radio, told: Told) -> None:
-    await send(radio, {})
+async def test_the_last_record_before_silence_is_told(radio: Radio, told: Told) -> None:
+    """Nothing contradicts it, and nobody would be warned by waiting for more."""
+    await send(radio, {}, times=4)
     await send(radio, ALARM, times=1)
-    await radio.wait(UNTIL_SILENT)
-    await radio.wait(REPEAT_CHECK)
+    await radio.wait(timedelta(seconds=HEARD_SELDOM - 1))
     assert told.events == []
+    await radio.wait(timedelta(seconds=2))
+    assert told.events == [BEGUN]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_where_the_device_is_heard_seldom_one_record_is_enough(radio: Radio, told: Told) -> None:
+    for _ in range(3):
+        await radio.wait(timedelta(seconds=30))
+        await send(radio, {}, times=1)
+    await radio.wait(timedelta(seconds=30))
+    await send(radio, ALARM, times=1)
+    assert told.events == [BEGUN]
 
 
 @pytest.mark.usefixtures("entry")

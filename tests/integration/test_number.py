@@ -138,6 +138,35 @@ async def test_limits(bench: Bench, key: str, low: float, high: float, step: flo
     assert (attributes["min"], attributes["max"], attributes["step"]) == (low, high, step)
 
 
+@pytest.mark.parametrize(
+    ("key", "value", "step"),
+    [
+        ("low_soc_warning", 33.3, "1 %"),
+        ("discharge_floor", 9.5, "1 %"),
+        ("state_of_charge", 50.01, "1 %"),
+        ("charged_detection_time", 5.5, "1 min"),
+        ("charged_voltage", 28.05, "0.1 V"),
+        ("tail_current", 4.04, "0.1 %"),
+    ],
+)
+async def test_between_two_steps(bench: Bench, key: str, value: float, step: str) -> None:
+    """It is not rounded behind the back of whoever sets it."""
+    with pytest.raises(ServiceValidationError) as raised:
+        await bench.set(key, value)
+    assert raised.value.translation_key == f"invalid_{key}"
+    assert (raised.value.translation_placeholders or {})["step"] == step
+    assert step in str(raised.value)
+    assert not bench.box.reads, "something was sent"
+    assert written(bench) == []
+
+
+async def test_what_is_no_number_at_all(bench: Bench) -> None:
+    with pytest.raises(ServiceValidationError) as raised:
+        await bench.run(bench.pages.async_write(Name.MODE, "sideways"))
+    assert raised.value.translation_key == "invalid_value"
+    assert not bench.box.reads, "something was sent"
+
+
 # Settings that go together
 
 
@@ -193,7 +222,8 @@ async def test_a_refused_write(bench: Bench) -> None:
     bench.service.quirks = Quirks(refused_writes=EVERY_REGISTER, acknowledges_writes=True)
     with pytest.raises(HomeAssistantError) as raised:
         await bench.set("tail_current", 7)
-    assert raised.value.translation_key == "refused"
+    assert raised.value.translation_key == "refused_with_code"
+    assert raised.value.translation_placeholders == {"device": bench.entry.title, "code": "2"}
     assert bench.state("number", "tail_current").state == "4.0"
 
 
@@ -201,7 +231,8 @@ async def test_nothing_is_written_if_one_of_several_makes_no_sense(bench: Bench)
     values = {Name.LOW_SOC_WARNING: 40, Name.TAIL_CURRENT: 11}
     with pytest.raises(ServiceValidationError) as raised:
         await bench.run(bench.pages.async_write_all(values))
-    assert raised.value.translation_key == "invalid_value"
+    assert raised.value.translation_key == "invalid_tail_current"
+    assert raised.value.translation_placeholders == {"low": "0.5 %", "high": "10 %", "step": "0.1 %"}
     assert not bench.box.reads, "something was sent"
     assert written(bench) == []
 

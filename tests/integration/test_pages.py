@@ -7,13 +7,19 @@ from datetime import datetime, timedelta
 from typing import Any, Final
 
 from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY
-from homeassistant.const import EVENT_HOMEASSISTANT_FINAL_WRITE, EVENT_HOMEASSISTANT_STOP, STATE_UNAVAILABLE
-from homeassistant.core import HomeAssistant
+from homeassistant.const import (
+    EVENT_HOMEASSISTANT_FINAL_WRITE,
+    EVENT_HOMEASSISTANT_STOP,
+    EVENT_STATE_CHANGED,
+    STATE_UNAVAILABLE,
+)
+from homeassistant.core import Event, HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
 from homeassistant.util.dt import utcnow
 import pytest
+from pytest_homeassistant_custom_component.common import async_capture_events
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, DOMAIN
@@ -253,11 +259,15 @@ async def test_a_reading_over_a_connection_is_the_one_that_is_sent(bench: Bench)
     """Else every connection would change what is shown, and the next advertisement change it back."""
     bench.bms.step(current=-12.3456, ambient=21.7, seconds=600)
     await bench.load()
-    runtime = bench.entry.runtime_data.instant_readout
-    advertised = runtime.latest
+    coordinator = bench.entry.runtime_data.instant_readout
+    bench.radio.tick(timedelta(seconds=1))
+    bench.radio.scanner.advertise()
+    advertised = coordinator.present
+    assert {advertised.sources[name] for name in ("voltage", "error", "low_soc")} == {"advertised"}
     await bench.press("read_now")
-    assert runtime._newest is not advertised, "nothing was fed"
-    assert runtime._newest == advertised
+    read = coordinator.present
+    assert {read.sources[name] for name in ("voltage", "error", "low_soc")} == {"connection"}
+    assert replace(read, sources={}) == replace(advertised, sources={})
 
 
 async def test_readings_stay_while_the_line_is_held(loaded: Bench) -> None:
@@ -287,7 +297,7 @@ async def test_without_a_key_the_connection_gives_the_readings(hass: HomeAssista
 
 
 async def test_without_a_key_what_was_read_is_kept_when_home_assistant_stops(
-    hass: HomeAssistant, radio: Radio, hass_storage: dict[str, dict[str, dict[str, object]]]
+    hass: HomeAssistant, radio: Radio, hass_storage: dict[str, dict[str, Any]]
 ) -> None:
     """It does not unload entries then: the counted energy would go back to what it was at the last code."""
     bench = Bench(hass, radio)
@@ -296,11 +306,11 @@ async def test_without_a_key_what_was_read_is_kept_when_home_assistant_stops(
     async with a_bench(bench):
         await bench.load()
         await bench.wait(timedelta(minutes=5))
-        heard_at = utcnow().timestamp()
         hass.bus.async_fire(EVENT_HOMEASSISTANT_FINAL_WRITE)
         await bench.settle()
         kept = hass_storage[f"smallbms_ng.{bench.entry.entry_id}"]["data"]
-        assert kept["heard_at"] == pytest.approx(heard_at, abs=60)
+        assert kept["quantities"]["voltage"]["source"] == "connection"
+        assert kept["quantities"]["voltage"]["age"] < 60
 
 
 # No connection
@@ -385,7 +395,8 @@ async def test_without_a_pin_nothing_connects(
     hass.config_entries.async_update_entry(bench.entry, data=data)
     async with a_bench(bench):
         await bench.load()
-        await bench.wait(timedelta(hours=2))
+        for _ in range(40):
+            await bench.wait(timedelta(minutes=3))
         assert bench.entry.runtime_data.pages is None
         assert not bench.box.reads
         domains = {found.domain for found in er.async_get(hass).entities.values()}
@@ -454,7 +465,8 @@ async def test_unloaded_in_the_middle_of_a_read(loaded: Bench) -> None:
 async def test_what_is_read_while_it_is_unloaded_is_kept(
     loaded: Bench, hass_storage: dict[str, dict[str, Any]]
 ) -> None:
-    """It reaches the readings before they are written, and starts nothing that goes on after the end."""
+    """What nobody could be told of any more is told at the next start."""
+    states: list[Event[Any]] = async_capture_events(loaded.hass, EVENT_STATE_CHANGED)
     loaded.service.quirks = Quirks(answer_delay=0.05)
     loaded.bms.faults.hardware_fault = True
     loaded.bms.refresh()
@@ -463,7 +475,12 @@ async def test_what_is_read_while_it_is_unloaded_is_kept(
     await loaded.unload()
     await task
     stored = hass_storage[f"smallbms_ng.{loaded.entry.entry_id}"]["data"]
-    assert stored["codes"] == ["E-B11"]
+    assert stored["codes"] == []
+    assert stored["quantities"]["error"]["value"] == 11
+    await loaded.load()
+    code = entity_id(loaded.hass, "event", "code")
+    news = [state.data["new_state"] for state in states if state.data["entity_id"] == code]
+    assert news[-1].attributes["code"] == "E-B11"
 
 
 async def test_unloaded_in_the_middle_of_a_write(loaded: Bench) -> None:

@@ -3,20 +3,21 @@
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from dataclasses import replace
+from datetime import timedelta
 import logging
 from typing import Final
 from unittest.mock import patch
 
-from homeassistant.config_entries import ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import EVENT_DATA_ENTRY_FLOW_PROGRESSED, FlowResultType
 import pytest
-from pytest_homeassistant_custom_component.common import MockConfigEntry
+from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
-from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
-from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
-from custom_components.smallbms_ng.pairing import pair
+from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON, SHORTEST_PROGRESS
+from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.pairing import is_bonded, pair, remove_bond
 from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.in_process import EmulatedScanner
@@ -31,6 +32,7 @@ PROXY: Final = "02:00:00:00:E5:02"
 WRONG_PIN: Final = "123456"
 NEW_PIN: Final = "271828"
 OTHER_KEY: Final = bytes(reversed(DEFAULT_KEY))
+THIRD_KEY: Final = bytes(byte ^ 0xFF for byte in DEFAULT_KEY)
 
 type Enter = Callable[[ConfigFlowResult, Mapping[str, object]], Awaitable[ConfigFlowResult]]
 
@@ -49,6 +51,12 @@ async def turns_until(condition: Callable[[], object]) -> None:
             return
         await asyncio.sleep(0)
     pytest.fail("it never was so")
+
+
+async def many_turns() -> None:
+    """Let others have more turns than anything here takes."""
+    for _ in range(1000):
+        await asyncio.sleep(0)
 
 
 async def unload(hass: HomeAssistant) -> None:
@@ -196,11 +204,22 @@ async def test_no_pin_at_all(
     assert_added(await enter(flow, {CONF_PIN: PIN}))
 
 
-async def test_what_was_entered_is_there_to_correct(flow: ConfigFlowResult, served: Served, enter: Enter) -> None:
+def fields_of(result: ConfigFlowResult) -> dict[str, object]:
+    """Return the fields of a form, with the kind of those that take text."""
+    schema = result["data_schema"]
+    assert schema
+    assert not any(field.description for field in schema.schema), "what was entered, or is stored, is not shown"
+    return {str(field): selector.config.get("type") for field, selector in schema.schema.items()}
+
+
+async def test_secrets_are_hidden_and_never_shown_again(
+    hass: HomeAssistant, flow: ConfigFlowResult, served: Served, enter: Enter
+) -> None:
+    hidden = {CONF_PIN: "password", CONF_KEY: "password"}
+    assert fields_of(await hass.config_entries.flow.async_configure(flow["flow_id"])) == hidden
     result = await enter(flow, {CONF_PIN: "12345", CONF_KEY: KEY})
-    assert result["data_schema"]
-    suggested = {str(field): field.description["suggested_value"] for field in result["data_schema"].schema}
-    assert suggested == {CONF_PIN: "12345", CONF_KEY: KEY}
+    assert fields_of(result) == hidden
+    assert KEY not in str(result)
 
 
 async def test_no_radio_has_a_bond_nor_can_make_one(
@@ -247,7 +266,7 @@ async def test_nothing_is_answered(
     serve, radio.device.make_ve_smart_server = radio.device.make_ve_smart_server, lambda _link: Mute()
     await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
     for _ in range(500):
-        radio.freezer.tick(0.1)
+        radio.tick(timedelta(seconds=0.1))
         await asyncio.sleep(0)
     await radio.settle()
     assert_error(await hass.config_entries.flow.async_configure(flow["flow_id"]), {CONF_PIN: "no_answer"})
@@ -276,7 +295,7 @@ async def test_without_the_pin_the_key_is_enough(
     result = await task
     assert result["type"] is FlowResultType.CREATE_ENTRY
     assert result["data"] == {CONF_ADDRESS: ADDRESS, CONF_KEY: KEY, CONF_PRODUCT_ID: PRODUCT_ID}
-    await radio.send(current=5.5, error=1)
+    await radio.confirm(current=5.5, error=1)
     assert state_of(hass, "sensor", "current").state == "5.5"
 
 
@@ -286,6 +305,45 @@ async def test_closing_the_flow_ends_the_attempt(hass: HomeAssistant, flow: Conf
     await turns_until(lambda: served.device.connected)
     hass.config_entries.flow.async_abort(flow["flow_id"])
     await turns_until(lambda: served.untouched)
+
+
+async def test_an_attempt_that_fails_at_once_is_shown_for_a_while(
+    hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Or a browser, which takes a while to listen, would never hear of its end."""
+    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", SHORTEST_PROGRESS)
+    radio.scanner.pin = None
+    ended = async_capture_events(hass, EVENT_DATA_ENTRY_FLOW_PROGRESSED)
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    await many_turns()
+    radio.freezer.tick(1.9)
+    await many_turns()
+    assert not ended
+    radio.freezer.tick(0.2)
+    await turns_until(lambda: ended)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"])
+    assert_error(result, {CONF_PIN: "no_adapter"})
+
+
+async def test_closing_the_flow_ends_the_wait(
+    hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", SHORTEST_PROGRESS)
+    await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_PIN: PIN})
+    await many_turns()
+    hass.config_entries.flow.async_abort(flow["flow_id"])
+    await radio.settle()
+
+
+async def test_what_nobody_foresaw_is_an_end_too(
+    flow: ConfigFlowResult, served: Served, enter: Enter, caplog: pytest.LogCaptureFixture
+) -> None:
+    with patch("bleak_retry_connector.establish_connection", side_effect=LookupError("a surprise")):
+        result = await enter(flow, {CONF_PIN: PIN})
+    assert_error(result, {"base": "unknown"})
+    assert "a surprise" in caplog.text
+    caplog.clear()
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
 
 
 # By an adapter of this machine
@@ -422,7 +480,7 @@ async def test_without_the_pin_nobody_offers_to_switch_it_on(
     async def enter_slowly(entered: dict[str, str]) -> ConfigFlowResult:
         task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
         for _ in range(500):
-            radio.freezer.tick(0.1)
+            radio.tick(timedelta(seconds=0.1))
             await asyncio.sleep(0)
         await radio.settle()
         result = await task
@@ -461,15 +519,134 @@ def credentials(entry: MockConfigEntry) -> dict[str, str]:
     return {name: entry.data[name] for name in (CONF_KEY, CONF_PIN) if name in entry.data}
 
 
+async def heard_until(radio: Radio, condition: Callable[[], object]) -> None:
+    """Let the device be heard again and again, until this is so."""
+    for turn in range(2000):
+        if condition():
+            return
+        radio.advertise(current=turn / 10)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    pytest.fail("it never was so")
+
+
+def question(hass: HomeAssistant) -> ConfigFlowResult | None:
+    """Return the flow that asks for a new key, if there is one."""
+    return next((flow for flow in flows(hass) if flow["step_id"] == "reauth_confirm"), None)
+
+
 async def test_a_new_key_is_read_without_a_question(hass: HomeAssistant, radio: Radio, served: Served) -> None:
     entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
     radio.device.key = OTHER_KEY
-    for voltage in range(20):
-        await radio.send(voltage=12 + voltage / 100)
-    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    await heard_until(radio, lambda: credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN})
+    await radio.settle()
     assert not flows(hass)
     await radio.send(voltage=12.77, error=1)
     assert state_of(hass, "sensor", "voltage").state == "12.77"
+
+
+async def with_unread_entry(hass: HomeAssistant, radio: Radio) -> MockConfigEntry:
+    """Return the loaded entry of a device that it does not connect to by itself, so that no radio is known."""
+    entry = make_entry()
+    entry.add_to_hass(hass)
+    hass.config_entries.async_update_entry(entry, data=entry.data | {CONF_PIN: PIN}, options={CONF_PAGES_INTERVAL: 0})
+    await radio.send()
+    assert await hass.config_entries.async_setup(entry.entry_id)
+    await radio.settle()
+    return entry
+
+
+async def test_no_key_is_taken_over_an_unknown_radio(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """Anybody may answer there under the address of the device."""
+    entry = await with_unread_entry(hass, radio)
+    connections = radio.count_connections()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert not connections
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_no_key_is_taken_over_the_radio_beside_the_known_one(
+    hass: HomeAssistant, radio: Radio, served: Served
+) -> None:
+    """The known one has no free connection just now."""
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    other = radio.add(EmulatedScanner(radio.device, source=PROXY))
+    other.pin = PIN
+    other.advertise()
+    slots, radio.scanner.slots = radio.scanner.slots, 0
+    connections = radio.count_connections()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert set(connections) == {PROXY}
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+    radio.scanner.slots = slots
+
+
+async def test_no_key_is_taken_that_reads_nothing(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """The device that is heard is another one than the one that answers, or it lies."""
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = THIRD_KEY
+    flow = asyncio.ensure_future(entry.start_reauth_flow(hass))
+    await turns_until(lambda: served.device.connected)
+    await turns_until(lambda: not served.device.connected)
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, flow.done)
+    assert_error(flow.result(), {}, "reauth_confirm")
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_the_bond_of_an_adapter_gives_the_key(hass: HomeAssistant, radio: Radio, served_locally: Served) -> None:
+    entry = await with_unread_entry(hass, radio)
+    await pair(ADDRESS, PIN)
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN})
+    await radio.settle()
+
+
+async def test_an_adapter_whose_bond_was_removed_gives_no_key(
+    hass: HomeAssistant, radio: Radio, served_locally: Served
+) -> None:
+    """Whoever answers there now, without asking for one, is not known."""
+    await pair(ADDRESS, PIN)
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    await remove_bond(ADDRESS)
+    radio.device.peripheral.bonds.add(DEFAULT_ADAPTER_ADDRESS)
+    connections = radio.count_connections()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert not connections
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+@pytest.mark.parametrize("bond_here", [True, False])
+async def test_nobody_pairs_without_a_person(
+    hass: HomeAssistant, radio: Radio, local: Bluez, served_locally: Served, bond_here: bool
+) -> None:
+    """The device knows no bond, and takes the PIN that is stored. Whoever wants to be told it may pretend that."""
+    entry = await with_unread_entry(hass, radio)
+    if bond_here:
+        await pair(ADDRESS, PIN)
+        served_locally.device.peripheral.bonds.clear()
+    radio.device.key = OTHER_KEY
+    await heard_until(radio, lambda: question(hass))
+    assert not served_locally.device.peripheral.bonds
+    assert await is_bonded(ADDRESS) is bond_here, "a bond that is there is not removed either"
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_a_question_that_was_withdrawn_changes_nothing(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """The old key reads the device again while the new one is being read."""
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    flow = asyncio.ensure_future(entry.start_reauth_flow(hass))
+    await turns_until(lambda: served.device.connected)
+    await turns_until(lambda: not served.device.connected)
+    (started,) = entry.async_get_active_flows(hass, {SOURCE_REAUTH})
+    hass.config_entries.flow.async_abort(started["flow_id"])
+    await heard_until(radio, flow.done)
+    assert (await flow)["reason"] == "over"
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
 
 
 async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
@@ -503,12 +680,11 @@ async def test_after_the_pin_was_changed(
     radio.device.peripheral.pin = NEW_PIN
     radio.device.peripheral.bonds.clear()
     radio.device.key = OTHER_KEY
-    for voltage in range(20):
-        await radio.send(voltage=12 + voltage / 100)
-    (question,) = flows(hass)
-    assert question["step_id"] == "reauth_confirm"
-    assert_error(await enter(question, {CONF_PIN: PIN}), {CONF_PIN: "wrong_pin"}, "reauth_confirm")
-    result = await enter(question, {CONF_PIN: NEW_PIN})
+    await heard_until(radio, lambda: question(hass))
+    asked = question(hass)
+    assert asked
+    assert_error(await enter(asked, {CONF_PIN: PIN}), {CONF_PIN: "wrong_pin"}, "reauth_confirm")
+    result = await enter(asked, {CONF_PIN: NEW_PIN})
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
     assert (entry.data[CONF_KEY], entry.data[CONF_PIN]) == (OTHER_KEY.hex(), NEW_PIN)
     assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
@@ -556,19 +732,88 @@ async def test_the_entry_lets_go_of_the_device_for_a_flow(hass: HomeAssistant, r
         assert not bench.pages.lost
 
 
+async def test_reconfigure_shows_no_secret(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    flow = await entry.start_reconfigure_flow(hass)
+    assert fields_of(flow) == {CONF_PIN: "password", CONF_KEY: "password", CONF_REMOVE_PIN: None}
+
+
+async def test_there_is_no_pin_to_take_away(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+    flow = await entry.start_reconfigure_flow(hass)
+    assert fields_of(flow) == {CONF_PIN: "password", CONF_KEY: "password"}
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
+    assert_error(result, {"base": "nothing_entered"}, "reconfigure")
+
+
 async def test_reconfigure_takes_the_pin_away(hass: HomeAssistant, radio: Radio, served: Served) -> None:
     entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
     flow = await entry.start_reconfigure_flow(hass)
-    assert flow["data_schema"]
-    suggested = {str(field): field.description["suggested_value"] for field in flow["data_schema"].schema}
-    assert suggested == {CONF_PIN: PIN, CONF_KEY: KEY}
-    task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_KEY: KEY}))
-    for current in (1.0, 2.0, 3.0):
-        await asyncio.sleep(0)
-        radio.advertise(current=current)
-    assert (await task)["reason"] == "reconfigure_successful"
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_REMOVE_PIN: True})
+    assert result["reason"] == "reconfigure_successful"
     assert credentials(entry) == {CONF_KEY: KEY}
     await radio.settle()
+
+
+async def test_a_pin_is_not_entered_and_taken_away_at_once(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    flow = await entry.start_reconfigure_flow(hass)
+    entered = {CONF_PIN: NEW_PIN, CONF_REMOVE_PIN: True}
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], entered)
+    assert_error(result, {CONF_REMOVE_PIN: "pin_entered"}, "reconfigure")
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_without_pin_and_key_nothing_would_be_left(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    data = {name: value for name, value in entry.data.items() if name != CONF_KEY}
+    hass.config_entries.async_update_entry(entry, data=data)
+    flow = await entry.start_reconfigure_flow(hass)
+    result = await hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_REMOVE_PIN: True})
+    assert_error(result, {CONF_KEY: "key_needed"}, "reconfigure")
+    task = asyncio.ensure_future(
+        hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_REMOVE_PIN: True, CONF_KEY: KEY})
+    )
+    await heard_until(radio, task.done)
+    assert task.result()["reason"] == "reconfigure_successful"
+    assert credentials(entry) == {CONF_KEY: KEY}
+    await radio.settle()
+
+
+async def test_reconfigure_keeps_what_is_left_empty(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    entry = await with_entry(hass, radio, **{CONF_PIN: PIN})
+    radio.device.key = OTHER_KEY
+    flow = await entry.start_reconfigure_flow(hass)
+    entered = {CONF_KEY: OTHER_KEY.hex()}
+    task = asyncio.ensure_future(hass.config_entries.flow.async_configure(flow["flow_id"], entered))
+    await heard_until(radio, task.done)
+    assert task.result()["reason"] == "reconfigure_successful"
+    assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
+    await radio.settle()
+
+
+async def test_the_key_is_kept_if_the_device_does_not_tell_it(
+    hass: HomeAssistant, radio: Radio, served: Served, enter: Enter
+) -> None:
+    entry = await with_entry(hass, radio)
+    served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
+    flow = await entry.start_reconfigure_flow(hass)
+    assert (await enter(flow, {CONF_PIN: PIN}))["reason"] == "reconfigure_successful"
+    assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
+
+
+async def test_with_nothing_entered_the_stored_pin_pairs_again(
+    hass: HomeAssistant, radio: Radio, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """A person submitted the form, so that this may pair."""
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    radio.device.peripheral.bonds.clear()
+    again = await hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
+    )
+    assert (await enter(again, {}))["reason"] == "reconfigure_successful"
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+    assert (entry.data[CONF_KEY], entry.data[CONF_PIN]) == (KEY, PIN)
 
 
 async def test_the_pin_is_in_no_log(

@@ -78,7 +78,7 @@ async def test_a_bond_that_is_lost(bench: Bench) -> None:
     (issue,) = issues(bench.hass).values()
     assert (issue.translation_key, issue.severity, issue.is_fixable) == ("not_paired", ir.IssueSeverity.ERROR, True)
     bench.device.readout = lambda: bench.radio.snapshot
-    await bench.radio.send(voltage=13.21, error=1)
+    await bench.radio.confirm(voltage=13.21, error=1)
     assert state_of(bench.hass, "sensor", "voltage").state == "13.21", "the readings go on"
 
     bench.radio.scanner.pin = bench.device.pin
@@ -99,7 +99,7 @@ async def test_no_answer_does_not_mean_that_the_bond_is_lost(bench: Bench) -> No
     bench.device.make_ve_smart_server = lambda _link: Mute()
     reading = bench.hass.async_create_task(bench.pages.async_refresh())
     while not reading.done():
-        bench.radio.freezer.tick(0.05)
+        bench.radio.tick(timedelta(seconds=0.05))
         await asyncio.sleep(0)
     assert isinstance(bench.pages.last_error, NoAnswer)
     assert not issues(bench.hass)
@@ -267,11 +267,11 @@ async def test_how_long_the_balance_is_unknown_where_the_device_does_not_tell(
     """Counted from when it was first seen so, over restarts."""
     await bench.load(Quirks(missing={SINCE_FULL_CHARGE}))
     for _ in range(20):
-        bench.radio.freezer.tick(DAY * 1.45)
+        bench.radio.tick(DAY * 1.45)
         await bench.press("read_now")
         assert not issues(bench.hass)
     await bench.reload()
-    bench.radio.freezer.tick(DAY * 1.45)
+    bench.radio.tick(DAY * 1.45)
     await bench.press("read_now")
     assert set(issues(bench.hass)) == {"balancer_unknown"}
 
@@ -295,7 +295,7 @@ async def test_what_was_not_looked_at_was_not_unknown_for_long(bench: Bench, nev
     """After a winter lay-up, what was read before it says nothing, nor does the time between."""
     await bench.load(Quirks(missing={SINCE_FULL_CHARGE}))
     await bench.unload()
-    bench.radio.freezer.tick(DAY * 60)
+    bench.radio.tick(DAY * 60)
     bench.device.faults.refuse_connections = True
     await bench.load(bench.service.quirks)
     assert not issues(bench.hass)

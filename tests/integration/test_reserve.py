@@ -29,7 +29,7 @@ def days(hass: HomeAssistant) -> float:
 async def shut_down(radio: Radio) -> None:
     """Let the BMS say twice that it has switched the loads off."""
     for time_to_go in (1, 2):
-        await radio.send(current=0.0, time_to_go=time_to_go, levels=SHUT_DOWN)
+        await radio.confirm(current=0.0, time_to_go=time_to_go, levels=SHUT_DOWN)
 
 
 @pytest.fixture
@@ -50,8 +50,8 @@ async def test_it_counts_down_and_ends_with_the_alarm(hass: HomeAssistant, radio
     assert state_of(hass, "sensor", "reserve_time").state == STATE_UNKNOWN
     await shut_down(radio)
     assert days(hass) == pytest.approx(200 / 24, abs=0.1)
-    await radio.send(levels=ALL_OK)
-    await radio.send(levels=ALL_OK, time_to_go=3)
+    await radio.confirm(levels=ALL_OK)
+    await radio.confirm(levels=ALL_OK, time_to_go=3)
     assert state_of(hass, "sensor", "reserve_time").state == STATE_UNKNOWN
 
 
@@ -60,7 +60,7 @@ async def test_a_silent_device_draws_on(hass: HomeAssistant, radio: Radio) -> No
     await shut_down(radio)
     await radio.wait(timedelta(hours=1))
     assert state_of(hass, "sensor", "voltage").state == STATE_UNAVAILABLE
-    radio.freezer.tick(timedelta(days=2))
+    radio.tick(timedelta(days=2))
     await radio.wait(RENEWED_EVERY)
     assert days(hass) == pytest.approx(200 / 24 - 2, abs=0.1)
 
@@ -79,7 +79,7 @@ async def test_a_record_that_is_repeated_tells_that_its_current_flows_on(hass: H
 async def test_it_goes_on_over_a_restart(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     await shut_down(radio)
     assert await hass.config_entries.async_unload(entry.entry_id)
-    radio.freezer.tick(timedelta(days=3))
+    radio.tick(timedelta(days=3))
     radio.forget()
     assert await hass.config_entries.async_setup(entry.entry_id)
     await radio.settle()

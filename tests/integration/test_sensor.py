@@ -13,6 +13,7 @@ from syrupy.assertion import SnapshotAssertion
 
 from custom_components.smallbms_ng.const import DOMAIN
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
+from tests.conftest import WITHOUT_STATE_OF_CHARGE
 
 from .conftest import ADDRESS, FIRST_SNAPSHOT, Radio, entity_id, state_of
 
@@ -25,6 +26,7 @@ LEVEL_KEYS = {
 }
 
 
+@pytest.mark.skipif(f"config.getoption('{WITHOUT_STATE_OF_CHARGE}')", reason="another source is shown")
 async def test_entities(hass: HomeAssistant, entry: MockConfigEntry, snapshot: SnapshotAssertion) -> None:
     entities = sorted(
         er.async_entries_for_config_entry(er.async_get(hass), entry.entry_id), key=lambda found: found.entity_id
@@ -46,7 +48,7 @@ async def test_device(hass: HomeAssistant, entry: MockConfigEntry) -> None:
 @pytest.mark.usefixtures("entry")
 async def test_what_the_device_does_not_give_is_unknown(hass: HomeAssistant, radio: Radio) -> None:
     radio.snapshot = Snapshot()
-    await radio.send()
+    await radio.confirm()
     for key in ("battery_level", "voltage", "current", "power", "time_to_go", "temperature", "consumed_amphours"):
         assert state_of(hass, "sensor", key).state == STATE_UNKNOWN
     for key in (*LEVEL_KEYS.values(), "status"):
@@ -88,7 +90,7 @@ async def test_level(hass: HomeAssistant, radio: Radio, field: LevelField, key: 
 async def test_status_and_codes(
     hass: HomeAssistant, radio: Radio, levels: dict[LevelField, Level], error: int, status: str, codes: list[str]
 ) -> None:
-    await radio.send(error=error)
+    await radio.confirm(error=error)
     await radio.send_levels(levels)
     state = state_of(hass, "sensor", "status")
     assert (state.state, state.attributes["codes"]) == (status, codes)
@@ -98,7 +100,7 @@ async def test_status_and_codes(
 @pytest.mark.usefixtures("entry")
 @pytest.mark.parametrize(("error", "state"), [(0, "none"), (1, "e_b01"), (9, "e_b09"), (7, "E-B07"), (255, "E-B255")])
 async def test_error(hass: HomeAssistant, radio: Radio, error: int, state: str) -> None:
-    await radio.send(error=error)
+    await radio.confirm(error=error)
     assert state_of(hass, "sensor", "error").state == state
     assert state in state_of(hass, "sensor", "error").attributes["options"]
 
@@ -114,7 +116,7 @@ async def test_error(hass: HomeAssistant, radio: Radio, error: int, state: str) 
 )
 @pytest.mark.parametrize(("value", "state"), [(True, "on"), (False, "off"), (None, STATE_UNKNOWN)])
 async def test_io(hass: HomeAssistant, radio: Radio, field: IoField, key: str, value: bool | None, state: str) -> None:
-    await radio.send(io={**FIRST_SNAPSHOT.io, field: value})
+    await radio.confirm(io={**FIRST_SNAPSHOT.io, field: value})
     assert state_of(hass, "binary_sensor", key).state == state
 
 
@@ -140,15 +142,29 @@ async def test_pre_alarm_and_battery_low(
 
 
 @pytest.mark.usefixtures("entry")
-@pytest.mark.parametrize(("current", "charging"), [(0.1, "on"), (0.0, "off"), (-0.1, "off")])
+@pytest.mark.parametrize(("current", "charging"), [(0.3, "on"), (0.2, "off"), (0.0, "off"), (-0.3, "off")])
 async def test_charging(hass: HomeAssistant, radio: Radio, current: float, charging: str) -> None:
-    await radio.send(current=current, error=1)
+    await radio.confirm(current=current, error=1)
     assert state_of(hass, "binary_sensor", "charging").state == charging
 
 
 @pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(("first", "charging"), [(0.0, "off"), (5.0, "on")])
+async def test_charging_does_not_flap(hass: HomeAssistant, radio: Radio, first: float, charging: str) -> None:
+    """In the dead band, it stays what it was."""
+    await radio.confirm(current=first, error=1)
+    writes = Writes(hass, entity_id(hass, "binary_sensor", "charging"))
+    for _ in range(5):
+        for current in (0.1, 0.2):
+            await radio.send(current=current)
+            await radio.wait(timedelta(seconds=6))
+    assert state_of(hass, "binary_sensor", "charging").state == charging
+    assert writes.states == []
+
+
+@pytest.mark.usefixtures("entry")
 async def test_power_is_voltage_times_current(hass: HomeAssistant, radio: Radio) -> None:
-    await radio.send(voltage=12.5, current=10.0, error=1)
+    await radio.confirm(voltage=12.5, current=10.0, error=1)
     assert state_of(hass, "sensor", "power").state == "125.0"
 
 
@@ -200,9 +216,9 @@ async def test_measurements_wait_for_the_interval(hass: HomeAssistant, radio: Ra
 async def test_codes_and_permissions_do_not_wait(hass: HomeAssistant, radio: Radio) -> None:
     await radio.send_levels({LevelField.LOW_SOC: Level.WARNING})
     assert state_of(hass, "sensor", "low_soc").state == "warning"
-    await radio.send(io={**FIRST_SNAPSHOT.io, IoField.ALLOWED_TO_DISCHARGE: False})
+    await radio.confirm(io={**FIRST_SNAPSHOT.io, IoField.ALLOWED_TO_DISCHARGE: False})
     assert state_of(hass, "binary_sensor", "allowed_to_discharge").state == "off"
-    await radio.send(error=9)
+    await radio.confirm(error=9)
     assert state_of(hass, "sensor", "error").state == "e_b09"
 
 
@@ -219,7 +235,7 @@ async def test_only_what_changed_is_written(hass: HomeAssistant, radio: Radio) -
 
 @pytest.mark.usefixtures("entry")
 async def test_available_and_unknown_differ(hass: HomeAssistant, radio: Radio) -> None:
-    await radio.send(time_to_go=None, error=1)
+    await radio.confirm(time_to_go=None, error=1)
     assert state_of(hass, "sensor", "time_to_go").state == STATE_UNKNOWN
     assert state_of(hass, "sensor", "voltage").state != STATE_UNAVAILABLE
 

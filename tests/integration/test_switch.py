@@ -2,14 +2,20 @@
 
 from collections.abc import AsyncGenerator
 
+from homeassistant.components.homeassistant.exposed_entities import async_should_expose
+from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import area_registry as ar
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import entity_registry as er
+from homeassistant.setup import async_setup_component
 import pytest
 
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
 
 from .bench import Bench, a_bench
-from .conftest import Radio
+from .conftest import Radio, entity_id
 
 MODE = 0x0200
 STANDBY = bytes((0xFC,))
@@ -59,6 +65,28 @@ async def test_refused(bench: Bench) -> None:
         await bench.call("switch", "turn_off", "system")
     assert raised.value.translation_key == "refused"
     assert bench.state("switch", "system").state == "on"
+
+
+async def test_turning_everything_off_leaves_it_on(hass: HomeAssistant, bench: Bench) -> None:
+    """Who switches an area off, or tells a voice assistant to, does not mean the battery."""
+    entity = entity_id(hass, "switch", "system")
+    found = er.async_get(hass).async_get(entity)
+    assert found
+    assert found.device_id
+    area = ar.async_get(hass).async_create("Cabin")
+    dr.async_get(hass).async_update_device(found.device_id, area_id=area.id)
+    target = {"area_id": area.id}
+    await bench.run(hass.services.async_call("switch", "turn_off", target=target, blocking=True))
+    assert bench.bms.mode_on is True
+    assert await async_setup_component(hass, "homeassistant", {})
+    assert not async_should_expose(hass, "conversation", entity)
+
+
+async def test_a_button_that_changes_something_is_configuration(hass: HomeAssistant, bench: Bench) -> None:
+    for key in ("synchronize", "restore_defaults", "clear_history"):
+        found = er.async_get(hass).async_get(entity_id(hass, "button", key))
+        assert found
+        assert found.entity_category is EntityCategory.CONFIG
 
 
 async def test_not_offered(hass: HomeAssistant, radio: Radio) -> None:

@@ -48,7 +48,7 @@ async def let_it_speak(bench: Bench) -> None:
     """Let the device say what has changed, and Home Assistant show it, over the connection that is held."""
     session = bench.service.session
     bench.box.forget()
-    for _ in range(2):
+    for _ in range(3):
         await bench.wait(2 * SECOND)
     assert bench.device.connected
     assert bench.service.session is session, "another connection was made"

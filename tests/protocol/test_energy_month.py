@@ -11,7 +11,7 @@ from typing import Final
 
 import pytest
 
-from custom_components.smallbms_ng.protocol.energy import EnergyMeter
+from custom_components.smallbms_ng.protocol.energy import EnergyMeter, Sample
 from custom_components.smallbms_ng.protocol.instant_readout import BatteryReading, InstantReadout
 from custom_components.smallbms_ng.protocol.nonces import NonceOrder, Order
 from emulator.instant_readout import encode_record, encrypt_record
@@ -84,6 +84,19 @@ def pauses(random: Random) -> Iterator[float]:
             yield STEP
 
 
+def sample_of(heard: Heard) -> Sample:
+    """Return what the meter takes of a record."""
+    reading = heard.reading
+    assert reading.voltage is not None
+    assert reading.current is not None
+    return Sample(
+        at=heard.at,
+        voltage=reading.voltage,
+        current=reading.current,
+        consumed_amphours=reading.consumed_amphours,
+    )
+
+
 class Counting:
     """Home Assistant, which now and then is stopped or killed, with what it keeps."""
 
@@ -102,11 +115,11 @@ class Counting:
             self._go_down(self._downs.pop(0))
         if heard.at < self._back_at:
             return
-        order = self._order.place(heard.reading.nonce)
+        order = self._order.place(heard.reading.nonce, heard.at)
         self.orders[order] += 1
-        if order is not Order.NEW:
+        if order is Order.BEHIND:
             return
-        self.meter.take(heard.reading, heard.at)
+        self.meter.take(sample_of(heard))
         if heard.at > self._kept_at + KEPT_EVERY:
             self._kept, self._kept_at = deepcopy(self.meter), heard.at
 

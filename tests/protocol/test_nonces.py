@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.nonces import RESTARTED_AFTER, NonceOrder, Order
+from custom_components.smallbms_ng.protocol.nonces import ORDER_HOLDS, RESTARTED_AFTER, NonceOrder, Order
 
 NEW, REPEATED, BEHIND = Order.NEW, Order.REPEATED, Order.BEHIND
 MODULUS: Final = 0x10000
@@ -15,10 +15,10 @@ MODULUS: Final = 0x10000
 MOST_BEHIND: Final = MODULUS // 2
 
 
-def places(nonces: Iterable[int]) -> list[Order]:
-    """Return how each record of a stream stands to those before it."""
+def places(nonces: Iterable[int], pause: float = 1.0) -> list[Order]:
+    """Return how each record of a stream, of one every so many s, stands to those before it."""
     order = NonceOrder()
-    return [order.place(nonce % MODULUS) for nonce in nonces]
+    return [order.place(nonce % MODULUS, step * pause) for step, nonce in enumerate(nonces)]
 
 
 @pytest.mark.parametrize("first", [0, 1, 0x7FFF, 0x8000, 0xFFFF])
@@ -70,6 +70,22 @@ def test_a_repeated_record_does_not_end_it() -> None:
     assert places([1000, 7, 8, 1000, 9]) == [NEW, BEHIND, BEHIND, REPEATED, NEW]
 
 
+@pytest.mark.parametrize("nonces", [(7, 8), (7, 7)], ids=["restarted", "restarted and quiet"])
+def test_after_silence_two_records_begin_a_new_order(nonces: tuple[int, int]) -> None:
+    assert places([1000, *nonces], pause=ORDER_HOLDS + 1) == [NEW, BEHIND, NEW]
+
+
+def test_the_latest_record_keeps_the_order_as_long_as_it_is_heard() -> None:
+    assert places([1000, 1000, 7, 1000, 7, 1000], pause=ORDER_HOLDS - 1) == [
+        NEW,
+        REPEATED,
+        BEHIND,
+        REPEATED,
+        BEHIND,
+        REPEATED,
+    ]
+
+
 def test_a_device_that_starts_again_ahead_is_followed_at_once() -> None:
     assert places([1000, 20000, 20001]) == [NEW] * 3
 
@@ -93,12 +109,12 @@ def test_a_stream_with_repeated_and_late_records_never_goes_back(
     start: int, steps: list[tuple[int, int, list[int]]]
 ) -> None:
     order = NonceOrder()
-    order.place(start)
+    order.place(start, 0.0)
     now = start
     for ahead, times, late in steps:
         now += ahead
-        assert [order.place(now % MODULUS) for _ in range(times)] == [NEW, *[REPEATED] * (times - 1)]
-        assert {order.place((now - distance) % MODULUS) for distance in late} <= {BEHIND}
+        assert [order.place(now % MODULUS, 1.0) for _ in range(times)] == [NEW, *[REPEATED] * (times - 1)]
+        assert {order.place((now - distance) % MODULUS, 1.0) for distance in late} <= {BEHIND}
 
 
 @given(st.integers(0, MODULUS - 1), st.integers(1, MOST_BEHIND - RESTARTED_AFTER))

@@ -39,7 +39,7 @@ RANGES: Final = {
     "state_of_charge": (0, 1000, 0x3FF),
     "consumed_amphours": (0, 150000, 0xFFFFF),
     "time_to_go": (0, 0xFFFE, 0xFFFF),
-    "current": (0, 0xFFFF, 0x7FFF),
+    "current": (0, 10000, 0x7FFF),
     "temperature": (0, 126, 0x7F),
 }
 
@@ -49,6 +49,8 @@ def plausible_raw(random: Random) -> dict[str, int]:
     raw = {name: random.getrandbits(width) for name, width in LAYOUT}
     for name, (low, high, not_available) in RANGES.items():
         raw[name] = not_available if random.random() < 0.1 else random.randint(low, high)
+    if raw["current"] != RANGES["current"][2] and random.random() < 0.5:
+        raw["current"] = (0x10000 - raw["current"]) % 0x10000
     return raw
 
 

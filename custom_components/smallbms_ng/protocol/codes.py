@@ -1,6 +1,6 @@
 """The codes in which the smallBMS NG explains itself: W-B01 … E-B11."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
@@ -105,6 +105,25 @@ _SEVERITY_OF_LEVEL: Final = {Level.WARNING: Severity.WARNING, Level.ALARM: Sever
 _WORST_FIRST: Final = tuple(reversed(Severity))
 
 
+@dataclass(frozen=True, kw_only=True)
+class CodeChanges:
+    """Which codes have begun and which have ended, each the worst last."""
+
+    begun: tuple[Code, ...]
+    ended: tuple[Code, ...]
+
+
+def code_changes(before: Iterable[Code], now: Iterable[Code]) -> CodeChanges:
+    """Return what has become of the codes."""
+    old, new = frozenset(before), frozenset(now)
+    return CodeChanges(begun=worst_first(new - old)[::-1], ended=worst_first(old - new)[::-1])
+
+
+def worst_first(codes: Iterable[Code]) -> tuple[Code, ...]:
+    """Return codes in order."""
+    return tuple(sorted(codes, key=lambda code: code.rank))
+
+
 def error_code(error: int) -> Code | None:
     """Return the code of an error number; None for 0, no error."""
     return Code(severity=Severity.ERROR, number=error) if error else None
@@ -119,4 +138,4 @@ def active_codes(error: int, levels: Mapping[str, Level | None]) -> tuple[Code, 
     ]
     if code := error_code(error):
         codes.append(code)
-    return tuple(sorted(codes, key=lambda code: code.rank))
+    return worst_first(codes)

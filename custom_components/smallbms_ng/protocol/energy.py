@@ -1,39 +1,22 @@
-"""Energy into and out of the battery, from the power of one reading to the next."""
+"""Energy into and out of the battery, from the power of one sample to that of the next."""
 
-from dataclasses import dataclass
-from typing import Final, Protocol
+from dataclasses import dataclass, replace
+from math import isfinite
+from typing import Final
+
+from .quantities import BOUNDS, HIGHEST_CURRENT
 
 SECONDS_PER_HOUR: Final = 3600
 
 # Over a longer time than this, in s, nobody knows what flowed in between.
 LONGEST_STEP: Final = 120.0
-# More than this, in A, is taken to flow into or out of no bank for long (assumed). A greater change of the consumed
-# ampere-hours is then a state of charge that was set anew.
-HIGHEST_MEAN_CURRENT: Final = 1000.0
-
-
-class Measured(Protocol):
-    """What is taken of a reading: V, A (positive = charging), Ah (negative = drawn); None where it is not given."""
-
-    @property
-    def voltage(self) -> float | None:
-        """Volts."""
-        ...
-
-    @property
-    def current(self) -> float | None:
-        """Amperes."""
-        ...
-
-    @property
-    def consumed_amphours(self) -> float | None:
-        """Ampere-hours since the last full charge."""
-        ...
+# What the largest bank holds, in Ah.
+_LARGEST_BANK: Final = BOUNDS["capacity"].high
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """The last that was measured, and when, in s of any clock."""
+    """What was measured, in V, A and Ah, and when, in s of any clock; -inf: nobody knows when."""
 
     at: float
     voltage: float
@@ -51,7 +34,7 @@ class Energy:
     """What was counted, in Wh, none of which ever becomes less.
 
     Of it, what was not measured but bridged, by the ampere-hours, and for how many s. unknown: s of which nothing is
-    known, so that nothing was counted.
+    known, so that nothing was counted, and how many gaps there were of which not even the length is known.
     """
 
     charged: float = 0.0
@@ -60,38 +43,40 @@ class Energy:
     bridged_discharged: float = 0.0
     bridged_time: float = 0.0
     unknown_time: float = 0.0
+    unknown_gaps: int = 0
 
 
 class EnergyMeter:
-    """Counts the energy of one device, reading by reading."""
+    """Counts the energy of one device, sample by sample.
+
+    is_current is whether a sample was taken in this run: what was counted before it lacks all that flowed since.
+    """
 
     def __init__(self, energy: Energy | None = None, last: Sample | None = None) -> None:
         """Go on from what was counted before, and from what was measured last."""
         self.energy = energy or Energy()
         self.last = last
+        self.is_current = False
 
     @property
     def shown(self) -> tuple[int, int]:
         """What was charged and discharged, in whole Wh: what is worth showing."""
         return int(self.energy.charged), int(self.energy.discharged)
 
-    def go_on_from(self, *, charged: float = 0.0, discharged: float = 0.0) -> None:
-        """Go on from Wh that were counted before, unless this meter has counted since."""
-        if self.last is None:
-            self.energy.charged = max(self.energy.charged, charged)
-            self.energy.discharged = max(self.energy.discharged, discharged)
-
-    def take(self, measured: Measured, at: float) -> None:
-        """Count up to a reading that was received at a time, in s. One that comes late counts as if it came now."""
-        if measured.voltage is None or measured.current is None:
+    def go_on_from(self, *, charged: float, discharged: float, last: Sample) -> None:
+        """Go on from what was shown last, in Wh, and measured then, if this meter knows less."""
+        if charged + discharged <= sum(self.shown):
             return
+        self.energy.charged = max(self.energy.charged, charged)
+        self.energy.discharged = max(self.energy.discharged, discharged)
+        self.last = last
+
+    def take(self, now: Sample) -> None:
+        """Count up to a sample. One that comes late counts as if it came now."""
         last = self.last
-        now = self.last = Sample(
-            at=at if last is None else max(at, last.at),
-            voltage=measured.voltage,
-            current=measured.current,
-            consumed_amphours=measured.consumed_amphours,
-        )
+        if last is not None and now.at < last.at:
+            now = replace(now, at=last.at)
+        self.last, self.is_current = now, True
         if last is None:
             return
         count = self._measure if now.at - last.at <= LONGEST_STEP else self._bridge
@@ -108,14 +93,20 @@ class EnergyMeter:
         seconds = now.at - last.at
         moved = _moved(last, now)
         if moved is None:
-            self.energy.unknown_time += seconds
+            self._note_unknown(seconds)
             return
         energy = moved * (last.voltage + now.voltage) / 2
         self.energy.charged += max(energy, 0.0)
         self.energy.bridged_charged += max(energy, 0.0)
         self.energy.discharged += max(-energy, 0.0)
         self.energy.bridged_discharged += max(-energy, 0.0)
-        self.energy.bridged_time += seconds
+        self.energy.bridged_time += seconds if isfinite(seconds) else 0.0
+
+    def _note_unknown(self, seconds: float) -> None:
+        if isfinite(seconds):
+            self.energy.unknown_time += seconds
+        else:
+            self.energy.unknown_gaps += 1
 
 
 def _area(begin: float, end: float) -> float:
@@ -132,6 +123,10 @@ def _moved(last: Sample, now: Sample) -> float | None:
     """Return the Ah that went into the battery between two samples; None if that is not known, or not plausible."""
     if last.consumed_amphours is None or now.consumed_amphours is None:
         return None
+    hours = (now.at - last.at) / SECONDS_PER_HOUR
+    if last.consumed_amphours == now.consumed_amphours == 0 and isfinite(hours):
+        # Of a full battery they tell nothing: they stay at 0 while it is charged on. The lesser current surely flowed.
+        return max(min(last.current, now.current), 0.0) * hours
     moved = now.consumed_amphours - last.consumed_amphours
-    highest = HIGHEST_MEAN_CURRENT * (now.at - last.at) / SECONDS_PER_HOUR
-    return moved if abs(moved) <= highest else None
+    highest = HIGHEST_CURRENT * hours
+    return moved if abs(moved) <= min(highest, _LARGEST_BANK) else None

@@ -6,13 +6,14 @@ this record from it, and the readings of one owner agree.
 
 from dataclasses import dataclass, field, fields
 from functools import lru_cache
-from operator import attrgetter
 from struct import Struct
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from .codes import CONDITIONS, Code, Level, Severity, active_codes
+from .battery import IO_FIELDS, LEVEL_FIELDS, BatteryValues
+from .codes import Level
+from .quantities import BOUNDS
 
 COMPANY_ID: Final = 0x02E1
 PRODUCT_ADVERTISEMENT: Final = 0x10
@@ -57,8 +58,8 @@ class ImplausibleRecord(MalformedRecord):
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Quantity:
-    """A number in the record: value = raw / per_unit - below_zero, plausible from low to high (in the value's unit).
+class _Field:
+    """A number in the record: value = raw / per_unit - below_zero. It is plausible within the bounds of its name.
 
     steady: it seldom changes.
     """
@@ -70,8 +71,6 @@ class _Quantity:
     not_available: int | None = None
     per_unit: int = 1
     below_zero: int = 0
-    low: float
-    high: float
     steady: bool = False
 
     @property
@@ -85,32 +84,28 @@ class _Quantity:
             return None
         signed = raw - (1 << self.width) if self.signed and raw >> self.width - 1 else raw
         value = signed - self.below_zero if self.per_unit == 1 else signed / self.per_unit or 0.0
-        if not self.low <= value <= self.high:
+        if not BOUNDS[self.name].hold(value):
             raise ImplausibleRecord(f"{self.name} is {value}")
         return value
 
 
-# The bounds are wider than any bank that the manual allows: 8 … 70 V supply (M-W1), at most 15 000 Ah (M-B4).
-# Where there are none, every value that fits the field is possible.
-_QUANTITIES: Final = (
-    _Quantity(name="error", start=0, width=8, low=0, high=0xFF, steady=True),
-    _Quantity(name="time_to_go", start=8, width=16, not_available=0xFFFF, low=0, high=0xFFFE),
-    _Quantity(name="voltage", start=24, width=16, signed=True, not_available=0x7FFF, per_unit=100, low=5, high=75),
-    _Quantity(
-        name="current", start=40, width=16, signed=True, not_available=0x7FFF, per_unit=10, low=-3276.8, high=3276.6
-    ),
-    _Quantity(name="state_of_charge", start=90, width=10, not_available=0x3FF, per_unit=10, low=0, high=100),
-    _Quantity(name="consumed_amphours", start=100, width=20, not_available=0xFFFFF, per_unit=-10, low=-15000, high=0),
-    _Quantity(name="temperature", start=120, width=7, not_available=0x7F, below_zero=40, low=-40, high=86, steady=True),
+_RECORD: Final = (
+    _Field(name="error", start=0, width=8, steady=True),
+    _Field(name="time_to_go", start=8, width=16, not_available=0xFFFF),
+    _Field(name="voltage", start=24, width=16, signed=True, not_available=0x7FFF, per_unit=100),
+    _Field(name="current", start=40, width=16, signed=True, not_available=0x7FFF, per_unit=10),
+    _Field(name="state_of_charge", start=90, width=10, not_available=0x3FF, per_unit=10),
+    _Field(name="consumed_amphours", start=100, width=20, not_available=0xFFFFF, per_unit=-10),
+    _Field(name="temperature", start=120, width=7, not_available=0x7F, below_zero=40, steady=True),
 )
 
 
 class _Values(dict[int, float | None]):
     """The values of a quantity by its raw bits. Values repeat: each plausible one is computed once, and kept."""
 
-    def __init__(self, quantity: _Quantity) -> None:
+    def __init__(self, field: _Field) -> None:
         super().__init__()
-        self._value = quantity.value
+        self._value = field.value
 
     def __missing__(self, raw: int) -> float | None:
         value = self[raw] = self._value(raw)
@@ -118,21 +113,11 @@ class _Values(dict[int, float | None]):
 
 
 _NUMBERS: Final = tuple(
-    (quantity.name, quantity.start, quantity.mask, _Values(quantity)) for quantity in _QUANTITIES if not quantity.steady
+    (quantity.name, quantity.start, quantity.mask, _Values(quantity)) for quantity in _RECORD if not quantity.steady
 )
 
-IO_FIELDS: Final = (
-    "contactor_closed",
-    "allowed_to_charge",
-    "allowed_to_discharge",
-    "user_relay",
-    "aux_output",
-    "remote_on",
-    "alternator_allowed_to_charge",
-)
 _IO_STATES: Final = (None, True, False, False)
 
-LEVEL_FIELDS: Final = tuple(condition.name for condition in CONDITIONS)
 _LEVELS: Final = (None, Level.OK, Level.WARNING, Level.ALARM)
 
 # Name, place among the 2-bit fields, and what the four states mean. The eighth place has no meaning.
@@ -144,99 +129,23 @@ _FLAGS: Final = (
 _FLAGS_MASK: Final = (1 << 2 * 17) - 1
 
 # All that seldom changes is decoded at one go, and kept for so many combinations.
-_STEADY: Final = tuple(quantity for quantity in _QUANTITIES if quantity.steady)
+_STEADY: Final = tuple(quantity for quantity in _RECORD if quantity.steady)
 _STEADY_MASK: Final = _FLAGS_MASK << _FLAGS_START | sum(quantity.mask << quantity.start for quantity in _STEADY)
 _STEADY_KEPT: Final = 256
 
-_flags_of = attrgetter("error", *IO_FIELDS, *LEVEL_FIELDS)
-
 
 @dataclass(frozen=True, kw_only=True)
-class BatteryReading:
-    """One decoded record. None means that the device does not give the value.
-
-    Volts, amperes (positive = charging), percent, minutes, ampere-hours (negative = drawn since full), degrees Celsius.
-    Two readings are equal when they show the same, whatever their nonce.
-    """
+class BatteryReading(BatteryValues):
+    """One decoded record. Two are equal when they say the same, whatever their nonce."""
 
     product_id: int
     nonce: int = field(compare=False)
     record: int = field(compare=False, repr=False)
 
-    error: int
-    time_to_go: int | None
-    voltage: float | None
-    current: float | None
-    state_of_charge: float | None
-    consumed_amphours: float | None
-    temperature: int | None
-
-    contactor_closed: bool | None
-    allowed_to_charge: bool | None
-    allowed_to_discharge: bool | None
-    user_relay: bool | None
-    aux_output: bool | None
-    remote_on: bool | None
-    alternator_allowed_to_charge: bool | None
-
-    low_cell_voltage: Level | None
-    high_current: Level | None
-    high_bms_temperature: Level | None
-    contactor: Level | None
-    battery_communication: Level | None
-    load_disconnect: Level | None
-    low_soc: Level | None
-    low_bank_voltage: Level | None
-    high_temperature: Level | None
-
     @property
     def record_bytes(self) -> bytes:
         """The decrypted record."""
         return self.record.to_bytes(RECORD_LENGTH, "little")
-
-    @property
-    def power(self) -> float | None:
-        """Watts into the battery; negative = out of it."""
-        if self.voltage is None or self.current is None:
-            return None
-        return round(self.voltage * self.current, 1)
-
-    @property
-    def codes(self) -> tuple[Code, ...]:
-        """The active codes, the worst first."""
-        return active_codes(self.error, {name: getattr(self, name) for name in LEVEL_FIELDS})
-
-    @property
-    def severity(self) -> Severity | None:
-        """The worst of the active codes; None when there is none, but no condition is supported either."""
-        if codes := self.codes:
-            return codes[0].severity
-        return Severity.OK if any(getattr(self, name) for name in LEVEL_FIELDS) else None
-
-    @property
-    def problem(self) -> bool | None:
-        """Whether any code is active."""
-        return None if self.severity is None else self.severity is not Severity.OK
-
-    @property
-    def pre_alarm(self) -> bool | None:
-        """Whether the loads are about to be switched off, or are already: low cell voltage or low state of charge."""
-        return _any_raised(self.low_cell_voltage, self.low_soc)
-
-    @property
-    def battery_low(self) -> bool | None:
-        """Whether the battery says by any of its conditions that it wants charging."""
-        return _any_raised(self.low_cell_voltage, self.low_soc, self.low_bank_voltage)
-
-    @property
-    def charging(self) -> bool | None:
-        """Whether current flows into the battery."""
-        return None if self.current is None else self.current > 0
-
-    @property
-    def flags(self) -> tuple[object, ...]:
-        """Everything that is no measurement: error, IO fields and levels."""
-        return _flags_of(self)
 
 
 # What every record needs, looked up once.
@@ -244,12 +153,6 @@ _number = int.from_bytes
 _new = object.__new__
 _set = object.__setattr__
 _FIELDS: Final = tuple(row.name for row in fields(BatteryReading))
-
-
-def _any_raised(*levels: Level | None) -> bool | None:
-    """Return whether one of the levels is a warning or an alarm; None when none of them is supported."""
-    supported = [level for level in levels if level is not None]
-    return any(level is not Level.OK for level in supported) if supported else None
 
 
 def is_smallbms_ng(manufacturer_data: bytes) -> bool:

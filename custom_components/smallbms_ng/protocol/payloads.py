@@ -7,10 +7,23 @@ from math import isfinite
 from struct import Struct
 from typing import Final, Protocol
 
+from .quantities import Bounds
+
 type Number = float | None
 """None: not available."""
 type Value = float | str | bytes | Mapping[str, object] | None
 """What a payload says; whole numbers are int. None: the device does not give it, or gives what has no meaning."""
+
+
+# What a text may have besides letters and digits. Anybody may send it, and it is shown where Markdown is understood.
+_PLAIN_MARKS: Final = frozenset(" ._-")
+_LONGEST_PLAIN: Final = 32
+
+
+def plain(text: str) -> str:
+    """Return of a text from a device what can do no harm wherever it is shown."""
+    kept = "".join(character for character in text if character.isalnum() or character in _PLAIN_MARKS)
+    return kept.strip()[:_LONGEST_PLAIN].rstrip()
 
 
 class PayloadError(ValueError):
@@ -31,13 +44,14 @@ class Payload(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class NumberPayload:
-    """A number: value = raw / per_unit - below_zero."""
+    """A number: value = raw / per_unit - below_zero. One that is out of bounds tells nothing."""
 
     size: int
     signed: bool = False
     per_unit: int = 1
     below_zero: float = 0
     not_available: int | None = None
+    bounds: Bounds | None = None
 
     def decode(self, data: bytes) -> Number:
         """Return the number."""
@@ -46,7 +60,8 @@ class NumberPayload:
         if raw == self.not_available:
             return None
         # Rounded for what binary fractions add when 273.15 is taken away.
-        return raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+        value = raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+        return value if self.bounds is None or self.bounds.hold(value) else None
 
     def encode(self, value: Value) -> bytes:
         """Return the bytes of the nearest raw number, which must not be the one for "not available"."""
@@ -91,7 +106,7 @@ class NumbersPayload(_ReadOnly):
 
 @dataclass(frozen=True, kw_only=True)
 class TextPayload(_ReadOnly):
-    """A text, up to the first zero byte; what fills it up behind is 0x00 or 0xFF."""
+    """A text, up to the first zero byte; what fills it up behind is 0x00 or 0xFF. Of the rest, what is plain."""
 
     longest: int
 
@@ -99,7 +114,7 @@ class TextPayload(_ReadOnly):
         """Return the text."""
         if len(data) > self.longest:
             raise PayloadError(f"{len(data)} bytes, more than {self.longest}")
-        return data.partition(b"\0")[0].rstrip(b"\xff").decode(errors="replace").strip()
+        return plain(data.partition(b"\0")[0].rstrip(b"\xff").decode(errors="ignore"))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,13 +4,15 @@ None was confirmed on a smallBMS NG: ask, and take no for an answer.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import IntFlag, StrEnum
 from functools import partial
+from itertools import islice
 from typing import Final
 
+from .battery import IO_FIELDS, LEVEL_FIELDS
 from .codes import Level
-from .instant_readout import IO_FIELDS, KEY_LENGTH, LEVEL_FIELDS
+from .instant_readout import KEY_LENGTH
 from .payloads import (
     BytesPayload,
     ChoicePayload,
@@ -25,12 +27,17 @@ from .payloads import (
     Value,
     VersionPayload,
 )
+from .quantities import BOUNDS, Bounds
 
 # PIN, PUK, Bluetooth off, not connectable, and what else could lock somebody out. The encoder of requests refuses
 # them too.
 NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
 
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
+
+# The largest bank (M-B4), and the cells of a 48 V battery. A peer that tells of more is none of ours, or broken.
+MOST_BATTERIES: Final = 50
+MOST_CELLS: Final = 16
 
 
 class Page(StrEnum):
@@ -212,6 +219,23 @@ class Limits:
         times = system_voltage // SMALLEST_SYSTEM_VOLTAGE
         return Limits(low=self.low * times, high=self.high * times, step=self.step)
 
+    def allow(self, value: Value) -> bool:
+        """Return whether a value is within them, and not between two steps."""
+        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+            return False
+        steps = value / self.step
+        # Binary fractions do not meet a decimal step exactly.
+        return abs(steps - round(steps)) < _SAME_STEP
+
+
+class OutOfLimits(PayloadError):
+    """A value that is not to be written: beyond the limits, or between two steps."""
+
+    def __init__(self, register: Register, limits: Limits, value: Value) -> None:
+        super().__init__(f"{register.name} must be {limits}, not {value!r}")
+        self.register = register
+        self.limits = limits
+
 
 @dataclass(frozen=True, kw_only=True)
 class Register:
@@ -230,6 +254,8 @@ class Register:
     writable: bool = False
     tolerance: float = 0
     key_size: int = 0
+    only_rises: bool = False
+    """It counts for life: one that is less than before is doubted."""
     evidence: Evidence = Evidence.HEADER
 
     def decode(self, data: bytes) -> Value:
@@ -259,23 +285,30 @@ class Register:
             return
         low = self.limits.at(system_voltage or SMALLEST_SYSTEM_VOLTAGE).low
         high = self.limits.at(system_voltage or LARGEST_SYSTEM_VOLTAGE).high
-        if not isinstance(value, int | float) or not low <= value <= high:
-            raise PayloadError(f"{self.name} must be {low} to {high}, not {value!r}")
+        limits = Limits(low=low, high=high, step=self.limits.step)
+        if not limits.allow(value):
+            raise OutOfLimits(self, limits, value)
 
 
 LARGEST_SYSTEM_VOLTAGE: Final = 48
+_SAME_STEP: Final = 1e-6
 _ZERO_CELSIUS: Final = 273.15
 
 _U8: Final = NumberPayload(size=1)
 _U16: Final = NumberPayload(size=2)
-_VOLTAGE: Final = NumberPayload(size=2, signed=True, per_unit=100, not_available=0x7FFF)
-_TEMPERATURE: Final = NumberPayload(size=2, per_unit=100, below_zero=_ZERO_CELSIUS, not_available=0xFFFF)
-_LOW_TEMPERATURE: Final = NumberPayload(size=2, per_unit=100, below_zero=_ZERO_CELSIUS, not_available=0)
+_VOLTAGE: Final = NumberPayload(size=2, signed=True, per_unit=100, not_available=0x7FFF, bounds=BOUNDS["voltage"])
+_TEMPERATURE: Final = NumberPayload(
+    size=2, per_unit=100, below_zero=_ZERO_CELSIUS, not_available=0xFFFF, bounds=BOUNDS["temperature"]
+)
+_LOW_TEMPERATURE: Final = replace(_TEMPERATURE, not_available=0)
 _PERMILLE: Final = NumberPayload(size=2, per_unit=10)
 # Assumed: not available as in other registers of their size.
-_CELL_VOLTAGE: Final = NumberPayload(size=2, per_unit=100, not_available=0xFFFF)
-_TENTHS: Final = NumberPayload(size=4, signed=True, per_unit=10, not_available=0x7FFFFFFF)
-_HUNDREDTHS: Final = NumberPayload(size=4, signed=True, per_unit=100, not_available=0x7FFFFFFF)
+_CELL_VOLTAGE: Final = NumberPayload(size=2, per_unit=100, not_available=0xFFFF, bounds=Bounds(low=0, high=6))
+_AMPHOURS: Final = NumberPayload(size=4, signed=True, per_unit=10, not_available=0x7FFFFFFF)
+# The register of a bank that was found empty once may say 0.
+_EXTREME_VOLTAGE: Final = NumberPayload(
+    size=4, signed=True, per_unit=100, not_available=0x7FFFFFFF, bounds=replace(BOUNDS["voltage"], low=0)
+)
 _WHOLE: Final = NumberPayload(size=4, signed=True, not_available=0x7FFFFFFF)
 _ENERGY: Final = NumberPayload(size=4, per_unit=100, not_available=0xFFFFFFFF)
 _OFF_ON: Final = ChoicePayload(meanings={0: False, 1: True})
@@ -291,6 +324,7 @@ _status = partial(Register, page=Page.STATUS)
 _battery = partial(Register, page=Page.BATTERY)
 _setting = partial(Register, page=Page.SETTINGS, writable=True)
 _history = partial(Register, page=Page.HISTORY)
+_lifetime = partial(_history, only_rises=True)
 _action = partial(Register, page=Page.ACTIONS, payload=NoPayload(), writable=True)
 
 # Assumed throughout: the limits. The manual gives none; these are those of Victron's other battery monitors.
@@ -334,14 +368,14 @@ REGISTERS: Final = (
     _status(
         id=0xED8C,
         name=Name.CURRENT,
-        payload=NumberPayload(size=4, signed=True, per_unit=1000, not_available=0x7FFFFFFF),
+        payload=NumberPayload(size=4, signed=True, per_unit=1000, not_available=0x7FFFFFFF, bounds=BOUNDS["current"]),
         unit="A",
         evidence=Evidence.LIVE,
     ),
     _status(
         id=0xED8F,
         name=Name.CURRENT,
-        payload=NumberPayload(size=2, signed=True, per_unit=10, not_available=0x7FFF),
+        payload=NumberPayload(size=2, signed=True, per_unit=10, not_available=0x7FFF, bounds=BOUNDS["current"]),
         unit="A",
         evidence=Evidence.LIVE,
     ),
@@ -349,7 +383,7 @@ REGISTERS: Final = (
     _status(
         id=0x0FFF,
         name=Name.STATE_OF_CHARGE,
-        payload=NumberPayload(size=2, per_unit=100, not_available=0xFFFF),
+        payload=NumberPayload(size=2, per_unit=100, not_available=0xFFFF, bounds=BOUNDS["state_of_charge"]),
         unit="%",
         writable=True,
         limits=Limits(low=0, high=100, step=1),
@@ -357,14 +391,14 @@ REGISTERS: Final = (
         tolerance=0.5,
     ),
     _status(id=0x0FFE, name=Name.TIME_TO_GO, payload=NumberPayload(size=2, not_available=0xFFFF), unit="min"),
-    _status(id=0xEEFF, name=Name.CONSUMED_AMPHOURS, payload=_TENTHS, unit="Ah"),
+    _status(id=0xEEFF, name=Name.CONSUMED_AMPHOURS, payload=_AMPHOURS, unit="Ah"),
     _status(id=0xEDEC, name=Name.TEMPERATURE, payload=_TEMPERATURE, unit="°C"),
     _battery(
         id=0x0380,
         name=Name.BANK,
         payload=NumbersPayload(parts={"batteries": _U8, "cells": _U8, "parallel": _U8, "series": _U8}),
     ),
-    _battery(id=0x1000, name=Name.CAPACITY, payload=_U16, unit="Ah"),
+    _battery(id=0x1000, name=Name.CAPACITY, payload=NumberPayload(size=2, bounds=BOUNDS["capacity"]), unit="Ah"),
     _battery(
         id=0xEA15,
         name=Name.BALANCER_STATUS,
@@ -408,15 +442,15 @@ REGISTERS: Final = (
         unit="V",
         limits=Limits(low=2.8, high=3.45, step=0.01),
     ),
-    _history(id=0x0300, name=Name.DEEPEST_DISCHARGE, payload=_TENTHS, unit="Ah"),
-    _history(id=0x0305, name=Name.CUMULATIVE_AMPHOURS, payload=_TENTHS, unit="Ah"),
-    _history(id=0x0310, name=Name.DISCHARGED_ENERGY, payload=_ENERGY, unit="kWh"),
-    _history(id=0x0311, name=Name.CHARGED_ENERGY, payload=_ENERGY, unit="kWh"),
-    _history(id=0x0309, name=Name.SYNCHRONIZATIONS, payload=_WHOLE),
-    _history(id=0x0303, name=Name.CYCLES, payload=_WHOLE),
+    _history(id=0x0300, name=Name.DEEPEST_DISCHARGE, payload=_AMPHOURS, unit="Ah"),
+    _lifetime(id=0x0305, name=Name.CUMULATIVE_AMPHOURS, payload=_AMPHOURS, unit="Ah"),
+    _lifetime(id=0x0310, name=Name.DISCHARGED_ENERGY, payload=_ENERGY, unit="kWh"),
+    _lifetime(id=0x0311, name=Name.CHARGED_ENERGY, payload=_ENERGY, unit="kWh"),
+    _lifetime(id=0x0309, name=Name.SYNCHRONIZATIONS, payload=_WHOLE),
+    _lifetime(id=0x0303, name=Name.CYCLES, payload=_WHOLE),
     _history(id=0x0308, name=Name.SINCE_FULL_CHARGE, payload=_WHOLE, unit="s"),
-    _history(id=0x0306, name=Name.LOWEST_VOLTAGE, payload=_HUNDREDTHS, unit="V"),
-    _history(id=0x0307, name=Name.HIGHEST_VOLTAGE, payload=_HUNDREDTHS, unit="V"),
+    _history(id=0x0306, name=Name.LOWEST_VOLTAGE, payload=_EXTREME_VOLTAGE, unit="V"),
+    _history(id=0x0307, name=Name.HIGHEST_VOLTAGE, payload=_EXTREME_VOLTAGE, unit="V"),
     _history(id=0x0384, name=Name.HISTORY_CELL_VOLTAGES, payload=_range(_CELL_VOLTAGE), unit="V"),
     _history(id=0x0313, name=Name.LOWEST_TEMPERATURE, payload=_LOW_TEMPERATURE, unit="°C"),
     _history(id=0x0312, name=Name.HIGHEST_TEMPERATURE, payload=_LOW_TEMPERATURE, unit="°C"),
@@ -438,6 +472,33 @@ _OF_ONE_BATTERY: Final = (
     Name.TEMPERATURE,
     Name.CELL,
 )
+
+
+# What is also known from the advertisement, and the capacity, from which more is calculated.
+OF_BATTERY: Final = (
+    Name.VOLTAGE,
+    Name.CURRENT,
+    Name.STATE_OF_CHARGE,
+    Name.TIME_TO_GO,
+    Name.CONSUMED_AMPHOURS,
+    Name.TEMPERATURE,
+    Name.ERROR,
+    Name.LEVELS,
+    Name.IO,
+    Name.CAPACITY,
+)
+
+
+def battery_values(values: Mapping[Name, Value]) -> dict[str, object]:
+    """Return values of these registers under the names of their quantities."""
+    found: dict[str, object] = {}
+    for name, value in values.items():
+        found |= value if isinstance(value, Mapping) else {name.value: value}
+    consumed = found.get(Name.CONSUMED_AMPHOURS)
+    if isinstance(consumed, int | float):
+        # Whether it is counted below zero, as in the advertisement, is not known.
+        found[Name.CONSUMED_AMPHOURS.value] = -abs(consumed) or 0.0
+    return found
 
 
 def named(name: Name) -> tuple[Register, ...]:
@@ -466,11 +527,11 @@ class BatterySource:
 
 
 def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource, ...]:
-    """Return where each battery is read, given the main instance and all of them.
+    """Return where each battery is read, given the main instance and all of them. More than the most are left out.
 
     Assumed: every other instance is a battery, in the order of the bank. No register of a battery is public.
     """
-    others = (instance for instance in instances if instance != main)
+    others = islice((instance for instance in dict.fromkeys(instances) if instance != main), MOST_BATTERIES)
     registers = tuple(named(name)[0] for name in _OF_ONE_BATTERY)
     return tuple(
         BatterySource(number=number, instance=instance, registers=registers)

@@ -4,17 +4,15 @@ from dataclasses import dataclass
 from typing import Final
 
 from .energy import LONGEST_STEP, SECONDS_PER_HOUR
+from .quantities import DEAD_BAND
 
 # What is left is so much of the capacity: about 1 Ah of 100 Ah (M-D1).
 RESERVE_SHARE: Final = 0.01
-# A current that is measured as no more than this, in A, either way, may be none: the record has steps of 0.1 A, and a
-# residual current is much less. Assumed to be wide enough for the error of the BMS near zero.
-DEAD_BAND: Final = 0.2
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """How many Ah were drawn since the shutdown, up to a time in s since 1970."""
+    """How many Ah were drawn since the shutdown, up to a time in s of any clock."""
 
     amphours: float
     at: float
@@ -35,7 +33,7 @@ class ReserveCountdown:
         self._flow = residual_current
 
     def take(self, *, shut_down: bool, current: float | None, at: float) -> None:
-        """Take whether it is shut down, and a current in A (positive = charging), at a time in s since 1970."""
+        """Take whether it is shut down, and a current in A (positive = charging), at a time in s."""
         if not shut_down:
             self.drawn = None
             return

@@ -1,0 +1,318 @@
+"""Where each value comes from, how old it is, and which one is shown."""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from math import inf, isfinite
+from typing import Final
+
+from .battery import IO_FIELDS, LEVEL_FIELDS, VALUE_FIELDS, BatteryValues
+from .codes import Level
+
+# More than this, in A, flows into or out of no bank for long (assumed: far more than the largest fuse of a bank).
+HIGHEST_CURRENT: Final = 1000.0
+# A bank delivers 1 C, and for 10 s up to 5 C (M-B2). More power than this share of its energy an hour, in 1/h, is none
+# of its own; a small bank may be short-circuited, so that this much, in W, is believed of any.
+_HIGHEST_RATE: Final = 6.0
+_ALWAYS_PLAUSIBLE: Final = 5000.0
+# Current, in A, that may be none: the record has steps of 0.1 A. Assumed to be wide enough for the error of the BMS
+# near zero.
+DEAD_BAND: Final = 0.2
+# Consumed Ah come in steps of 0.1 Ah, so that two of them tell a difference only so well.
+_STEP_OF_AMPHOURS: Final = 0.2
+_SECONDS_PER_HOUR: Final = 3600
+_FULL: Final = 100.0
+
+
+class Source(StrEnum):
+    """Where a value comes from. Of two values of the same moment, that of the source named first is shown."""
+
+    ADVERTISED = "advertised"
+    CONNECTION = "connection"
+    CALCULATED = "calculated"
+    RESTORED = "restored"
+
+
+_PLACE: Final = {source: place for place, source in enumerate(Source)}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """The values that a bank can have; wider than any that the manual allows."""
+
+    low: float
+    high: float
+
+    def hold(self, value: float) -> bool:
+        """Return whether a value is possible. One that is no finite number is not."""
+        return isfinite(value) and self.low <= value <= self.high
+
+
+type Known = float | Level
+"""A number, yes or no, or a level."""
+
+_MEASURED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.RESTORED)
+_ALSO_CALCULATED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.CALCULATED, Source.RESTORED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """Something that is known of a battery.
+
+    Of its sources, the latest that is not too old is shown; what is restored, only while there is nothing else.
+    good_for is in s, where it is not that of the source. decimals are those of the record, to which values from
+    elsewhere are rounded.
+    """
+
+    name: str
+    sources: tuple[Source, ...] = _MEASURED
+    bounds: Bounds | None = None
+    decimals: int | None = None
+    good_for: Mapping[Source, float] = field(default_factory=dict)
+    kind: type[float | int | bool | Level] = float
+
+    def accept(self, value: object) -> Known | None:
+        """Return a value as it is shown; None when it is no possible value of this quantity."""
+        if self.kind in {bool, Level}:
+            return value if isinstance(value, bool | Level) and isinstance(value, self.kind) else None
+        if not isinstance(value, int | float) or isinstance(value, bool):
+            return None
+        if self.bounds and not self.bounds.hold(value):
+            return None
+        return round(value, self.decimals) if isinstance(value, float) else value
+
+    def parse(self, stored: object) -> Known:
+        """Return a value that was stored. Raises ValueError."""
+        value = self.accept(Level(str(stored)) if self.kind is Level else stored)
+        if value is None:
+            raise ValueError(f"{stored!r} is no {self.name}")
+        return value
+
+
+# 8 to 70 V supply (M-W1), and at most 15 000 Ah (M-B4).
+_NUMBERS: Final = (
+    Quantity(name="error", bounds=Bounds(low=0, high=0xFF), kind=int),
+    Quantity(name="time_to_go", bounds=Bounds(low=0, high=0xFFFE), kind=int),
+    Quantity(name="voltage", bounds=Bounds(low=5, high=75), decimals=2),
+    Quantity(name="current", bounds=Bounds(low=-HIGHEST_CURRENT, high=HIGHEST_CURRENT), decimals=1),
+    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, bounds=Bounds(low=0, high=100), decimals=1),
+    Quantity(name="consumed_amphours", bounds=Bounds(low=-15000, high=0), decimals=1),
+    Quantity(name="temperature", bounds=Bounds(low=-40, high=86)),
+    # A bank changes by hand only: what was read last holds until it is read again.
+    Quantity(
+        name="capacity",
+        sources=(Source.CONNECTION, Source.RESTORED),
+        bounds=Bounds(low=1, high=15000),
+        good_for={Source.CONNECTION: inf, Source.RESTORED: inf},
+    ),
+    Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1),
+    Quantity(name="charging", sources=(Source.CALCULATED,), kind=bool),
+)
+QUANTITIES: Final = (
+    *_NUMBERS,
+    *(Quantity(name=name, kind=bool) for name in IO_FIELDS),
+    *(Quantity(name=name, kind=Level) for name in LEVEL_FIELDS),
+)
+BY_NAME: Final = {row.name: row for row in QUANTITIES}
+BOUNDS: Final = {row.name: row.bounds for row in QUANTITIES if row.bounds}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Candidate:
+    """A value, where it comes from, and when it was so, in s of the monotonic clock; -inf: nobody knows when.
+
+    origin: where one that is restored came from.
+    """
+
+    value: Known
+    source: Source
+    at: float
+    origin: Source | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShownValues(BatteryValues):
+    """What is shown of the battery, and the source of each value that is known.
+
+    remaining_amphours are the Ah left in the battery; charging has a dead band.
+    """
+
+    capacity: float | None
+    remaining_amphours: float | None
+    charging: bool | None
+    sources: Mapping[str, Source]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChargeMark:
+    """A state of charge that the device gave, in %, and its consumed Ah at that moment."""
+
+    state_of_charge: float
+    consumed_amphours: float
+
+
+class Quantities:
+    """The candidates for every quantity of one device.
+
+    good_for is for how many s each source is good, where the table does not say. configured_capacity, in Ah, counts
+    while the device tells none. implausible counts, by name, what was out of bounds. Times are in s of the monotonic
+    clock.
+    """
+
+    def __init__(self, good_for: Mapping[Source, float], configured_capacity: float | None = None) -> None:
+        self.good_for = dict(good_for)
+        self.configured_capacity = configured_capacity
+        self.implausible: Counter[str] = Counter()
+        self.mark: ChargeMark | None = None
+        self._charge_is_unknown = False
+        self._candidates: dict[str, dict[Source, Candidate]] = {row.name: {} for row in QUANTITIES}
+        self._charging: bool | None = None
+        self._calculations = {
+            "state_of_charge": self._state_of_charge,
+            "remaining_amphours": self._remaining_amphours,
+            "charging": self._is_charging,
+        }
+
+    def take(self, source: Source, values: Mapping[str, object], at: float) -> None:
+        """Take what a source gives at a time. None is the end of what it gave before; what is missing is not."""
+        accepted = {name: self._accept(name, value) for name, value in values.items() if name in BY_NAME}
+        self._doubt_mark(accepted.get("consumed_amphours"), at)
+        for name, value in accepted.items():
+            self._put(name, source, value, at)
+        if source is Source.CONNECTION and "state_of_charge" in accepted:
+            self._charge_is_unknown = accepted["state_of_charge"] is None
+        self._set_mark(accepted.get("state_of_charge"), at)
+        self._follow_current(accepted.get("current"))
+
+    def restore(self, values: Mapping[str, Candidate]) -> None:
+        """Take what an earlier run knew."""
+        for name, candidate in values.items():
+            self._candidates[name][Source.RESTORED] = candidate
+        current = values.get("current")
+        self._follow_current(current.value if current else None)
+
+    def forget(self, source: Source) -> None:
+        """Forget what a source gave, but for what lasts."""
+        for name, candidates in self._candidates.items():
+            if BY_NAME[name].good_for.get(source) != inf:
+                candidates.pop(source, None)
+
+    def best(self, name: str, now: float) -> Candidate | None:
+        """Return what is shown of a quantity; None when nothing is known, or all of it is too old."""
+        row = BY_NAME[name]
+        stored = self._candidates[name]
+        found = [one for source in row.sources if (one := stored.get(source)) and self._is_good(row, one, now)]
+        if Source.CALCULATED in row.sources and (calculated := self._calculations[name](now)):
+            found.append(calculated)
+        of_now = [one for one in found if one.source is not Source.RESTORED] or found
+        return max(of_now, key=lambda one: (one.at, -_PLACE[one.source]), default=None)
+
+    def all(self, now: float) -> Mapping[str, Candidate]:
+        """Return everything that is shown, by name."""
+        return {row.name: found for row in QUANTITIES if (found := self.best(row.name, now))}
+
+    def shown(self, now: float) -> ShownValues:
+        """Return everything that is shown."""
+        found = self.all(now)
+        values = {row.name: found[row.name].value if row.name in found else None for row in QUANTITIES}
+        return ShownValues(sources={name: one.source for name, one in found.items()}, **values)  # type: ignore[arg-type]  # the table has the names and types of the fields
+
+    def heard(self, now: float) -> bool:
+        """Return whether anything is known of the battery that is not too old."""
+        return any(self._is_good(BY_NAME[name], one, now) for name in VALUE_FIELDS for one in self._of(name))
+
+    def capacity(self, now: float) -> float | None:
+        """Return the Ah of the whole bank."""
+        told = self.best("capacity", now)
+        return float(told.value) if told else self.configured_capacity
+
+    def is_plausible(self, values: BatteryValues, now: float) -> bool:
+        """Return whether a bank of this capacity may have this power. Only what the device itself told counts."""
+        told = self.best("capacity", now)
+        if told is None or values.power is None or values.voltage is None:
+            return True
+        return abs(values.power) <= max(_ALWAYS_PLAUSIBLE, _HIGHEST_RATE * float(told.value) * values.voltage)
+
+    def to_keep(self) -> Iterator[tuple[str, Candidate]]:
+        """Yield what a later run may show, by name: the latest of each quantity, whatever its source."""
+        for name in self._candidates:
+            if kept := max(self._of(name), key=lambda one: one.at, default=None):
+                yield name, kept
+
+    def _of(self, name: str) -> Iterable[Candidate]:
+        return self._candidates[name].values()
+
+    def _accept(self, name: str, value: object) -> Known | None:
+        accepted = None if value is None else BY_NAME[name].accept(value)
+        if accepted is None and value is not None:
+            self.implausible[name] += 1
+        return accepted
+
+    def _put(self, name: str, source: Source, value: Known | None, at: float) -> None:
+        candidates = self._candidates[name]
+        before = candidates.pop(source, None)
+        restored = candidates.get(Source.RESTORED)
+        if value is None and restored and restored.origin is source:
+            del candidates[Source.RESTORED]
+        if value is not None:
+            candidates[source] = Candidate(value=value, source=source, at=max(at, before.at) if before else at)
+
+    def _is_good(self, row: Quantity, candidate: Candidate, now: float) -> bool:
+        source = candidate.source
+        return now - candidate.at <= row.good_for.get(source, self.good_for.get(source, inf))
+
+    def _state_of_charge(self, now: float) -> Candidate | None:
+        """Return the last that the device gave, moved on by the Ah that have flowed since; else by all since full.
+
+        A device that says over a connection that it does not know its state of charge is believed.
+        """
+        consumed, capacity = self.best("consumed_amphours", now), self.capacity(now)
+        if consumed is None or capacity is None or self._charge_is_unknown:
+            return None
+        begin, before = (self.mark.state_of_charge, self.mark.consumed_amphours) if self.mark else (_FULL, 0.0)
+        percent = begin + (float(consumed.value) - before) / capacity * _FULL
+        return _calculated(round(min(max(percent, 0.0), _FULL), 1), consumed)
+
+    def _remaining_amphours(self, now: float) -> Candidate | None:
+        state_of_charge, capacity = self.best("state_of_charge", now), self.capacity(now)
+        if state_of_charge is None or capacity is None:
+            return None
+        return _calculated(round(float(state_of_charge.value) * capacity / _FULL, 1), state_of_charge)
+
+    def _is_charging(self, now: float) -> Candidate | None:
+        current = self.best("current", now)
+        return None if current is None or self._charging is None else _calculated(self._charging, current)
+
+    def _follow_current(self, current: Known | None) -> None:
+        """Begin above the dead band, and end at zero: in between it stays as it was."""
+        if current is None:
+            return
+        in_band = 0 < float(current) <= DEAD_BAND
+        self._charging = bool(self._charging) if in_band else float(current) > 0
+
+    def _set_mark(self, state_of_charge: Known | None, at: float) -> None:
+        if state_of_charge is None:
+            return
+        self._charge_is_unknown = False
+        consumed = self.best("consumed_amphours", at)
+        if consumed and consumed.source is not Source.RESTORED:
+            self.mark = ChargeMark(state_of_charge=float(state_of_charge), consumed_amphours=float(consumed.value))
+
+    def _doubt_mark(self, consumed: Known | None, at: float) -> None:
+        """Forget the mark when the device has set its charge anew: it is full, or no current explains the change."""
+        last = max(self._of("consumed_amphours"), key=lambda one: one.at, default=None)
+        if consumed is None or last is None:
+            return
+        if not consumed:
+            self.mark = None
+            return
+        most = HIGHEST_CURRENT * max(at - last.at, 0.0) / _SECONDS_PER_HOUR + _STEP_OF_AMPHOURS
+        if abs(float(consumed) - float(last.value)) > most:
+            self.mark = None
+
+
+def _calculated(value: Known, of: Candidate) -> Candidate:
+    """Return a value that is as old as what it was calculated from, and no better than that if that is restored."""
+    source = Source.RESTORED if of.source is Source.RESTORED else Source.CALCULATED
+    return Candidate(value=value, source=source, at=of.at)
