@@ -13,7 +13,7 @@ type Sample = tuple[float, float | None, float | None, float | None]
 
 
 class Recorder:
-    """Samples of one device: s since the start, A, W and %; None = not known. Those that are equal in time count once."""
+    """Samples of one device: s since the start, A, W and %; None = not known. Each moment counts once."""
 
     def __init__(self, station: Station) -> None:
         self._station = station
