@@ -283,10 +283,13 @@ async def _change_radio(call: Call) -> JsonValue:
     device, bms = call.station.device, call.station.bms
     on = call.body.truth("instant_readout_on") if "instant_readout_on" in call.body else device.instant_readout_on
     enabled = call.body.truth("bluetooth_enabled") if "bluetooth_enabled" in call.body else bms.bluetooth_enabled
+    advertised = device.advertises_state_of_charge
+    if "advertises_state_of_charge" in call.body:
+        advertised = call.body.truth("advertises_state_of_charge")
     if "temperature" in call.body:
         bms.shown_temperature = ShownTemperature(_word("temperature", ShownTemperature, call.body.value("temperature")))
     bms.bluetooth_enabled = enabled
-    device.instant_readout_on = on
+    device.instant_readout_on, device.advertises_state_of_charge = on, advertised
     device.follow_supply()
     return radio(call.station)
 
@@ -416,7 +419,7 @@ ROUTES: Final = (
         method="POST",
         path="/radio",
         answer=_change_radio,
-        fields=("instant_readout_on", "bluetooth_enabled", "temperature"),
+        fields=("instant_readout_on", "bluetooth_enabled", "temperature", "advertises_state_of_charge"),
     ),
     Route(method="POST", path="/radio/drop-link", answer=_drop_link),
     Route(method="POST", path="/radio/forget-bonds", answer=_forget_bonds),

@@ -124,6 +124,7 @@ def radio(station: Station) -> JsonObject:
         "instant_readout_on": device.instant_readout_on,
         "bluetooth_enabled": station.bms.bluetooth_enabled,
         "temperature": station.bms.shown_temperature,
+        "advertises_state_of_charge": device.advertises_state_of_charge,
         "connected": device.connected,
         "bonds": sorted(device.peripheral.bonds),
         "chunks_without_credit": 0 if session is None else session.server.chunks_without_credit,
