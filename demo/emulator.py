@@ -11,7 +11,7 @@ from .children import Children
 from .errors import DemoError
 
 _ROOT: Final = Path(__file__).parent.parent
-_COMMAND: Final = (sys.executable, "-m", "emulator", "--json")
+_COMMAND: Final = (sys.executable, "-m", "emulator", "--json", "--panel")
 _LIMIT: Final = 20.0
 
 
@@ -33,7 +33,10 @@ class Device:
 
 @dataclass(frozen=True, kw_only=True)
 class Emulator:
-    """Where the emulated Bluetooth proxy listens, where it is controlled, and the devices in its reach."""
+    """Where the emulated Bluetooth proxy listens, where it is controlled, and the devices in its reach.
+
+    The front panel is where it is controlled.
+    """
 
     host: str
     port: int

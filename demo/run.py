@@ -91,6 +91,8 @@ async def demo(run: Run, *, keep: bool) -> None:
         await children.watch(_set_up(run, emulator) if emulator_port is None else _go_on(run))
         say(f"Ready after {time.monotonic() - started:.0f} s. Ctrl-C ends it. The battery is at")
         print(f"\n    {address_of(run.port)}\n", flush=True)
+        say("Its front panel, where you make it cold or low, is at")
+        print(f"\n    {emulator.control}/\n", flush=True)
         await _stay(children, run, home_assistant)
 
 

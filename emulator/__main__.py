@@ -1,12 +1,19 @@
 """Command line: emulated smallBMS NGs behind Bluetooth proxies that any Home Assistant adds."""
 
+import signal
+
+if __name__ == "__main__":
+    # Until somebody listens to it, an interrupt ends the process at once, without a traceback of half an import.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import asyncio
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 import json
 import logging
-import signal
+import os
+from pathlib import Path
 import sys
 from typing import Final
 
@@ -19,21 +26,26 @@ from emulator.report import speed
 from emulator.rig import HOST, CannotStartError, ProxyPlan, Rig
 from emulator.simulation.faults import FAULTS, Fault, FaultError
 from emulator.simulation.scenario import load, names
-from emulator.simulation.state_file import StateFileError
+from emulator.simulation.state_file import StateFile, StateFileError
 from emulator.simulation.yaml_reader import ScenarioError
 
 SAVE_PERIOD: Final = 30.0  # s of real time
 
-END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+END_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 EXIT_OK: Final = 0
 EXIT_NOT_SAVED: Final = 1
 EXIT_USAGE: Final = 2
+EXIT_INTERRUPTED: Final = 130  # as shells have it
 
 _LOGGER: Final = logging.getLogger(__name__)
 
 # Shows what goes on until it is cancelled; the text is the address of the control channel.
 type Show = Callable[[Rig, str], Coroutine[None, None, None]]
+
+
+class OutputLostError(Exception):
+    """The standard output takes no more; the text says why, in one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +54,7 @@ class Ready:
 
     rig: Rig
     control: str
+    panel: bool = False
 
     @property
     def host(self) -> str:
@@ -82,7 +95,10 @@ class Ready:
             lines += [f"{device.name} at {device.address}", f"  key {device.key.hex()}, PIN {device.pin}"]
         for proxy, port in self.rig.listening:
             lines.append(f"{proxy.friendly_name}: add it to Home Assistant as an ESPHome device, {HOST}, port {port}.")
-        return "\n".join((*lines, f"Control channel: {self.control}", "Ctrl-C ends it."))
+        lines.append(f"Control channel: {self.control}")
+        if self.panel:
+            lines.append(f"Front panel: {self.control}/")
+        return "\n".join((*lines, "Ctrl-C ends it."))
 
 
 def make_proxy(plan: ProxyPlan) -> EsphomeProxy:
@@ -98,7 +114,7 @@ def make_proxy(plan: ProxyPlan) -> EsphomeProxy:
     )
 
 
-def _make_rig(options: Options) -> Rig:
+def _make_rig(options: Options, state_file: StateFile | None) -> Rig:
     """Return what the command line asks for, nothing of it started."""
     try:
         rig = Rig(
@@ -106,7 +122,7 @@ def _make_rig(options: Options) -> Rig:
             make_proxy=make_proxy,
             seed=options.seed,
             speed=options.speed,
-            state_file=options.save,
+            state_file=state_file,
             with_pin=options.with_pin,
         )
         for name, argument in options.faults:
@@ -117,20 +133,51 @@ def _make_rig(options: Options) -> Rig:
 
 
 async def run(options: Options, announce: Callable[[Ready], None], show: Show) -> None:
-    """Run until a signal ends it; CannotStartError if it cannot, StateFileError if it cannot save in the end."""
-    rig = _make_rig(options)
-    control = Control(rig)
-    with _signals() as ended:
+    """Run until a signal ends it.
+
+    Raises CannotStartError if it cannot, OutputLostError if nobody takes what it tells, and StateFileError if it cannot
+    save in the end.
+    """
+    with _signals() as ended, _claimed(options.save) as state_file:
+        rig = _make_rig(options, state_file)
+        control = Control(rig, panel=options.panel)
         await rig.start(options.port)
         try:
             await control.start(options.control_port)
             _save_first(rig)
-            announce(Ready(rig=rig, control=control.address))
-            await _until_ended(ended, (rig.drive.until_broken(), _save_now_and_then(rig), show(rig, control.address)))
-            rig.save()
+            await _live(Ready(rig=rig, control=control.address, panel=options.panel), ended, announce, show)
         finally:
             await control.stop()
             await rig.stop()
+
+
+async def _live(ready: Ready, ended: asyncio.Event, announce: Callable[[Ready], None], show: Show) -> None:
+    """Tell that all is ready, and go on until the end, however it comes; then save."""
+    rig = ready.rig
+    try:
+        announce(ready)
+        await _until_ended(ended, (rig.drive.until_broken(), _save_now_and_then(rig), show(rig, ready.control)))
+    except* OutputLostError as lost:
+        rig.save()
+        raise lost.exceptions[0] from None
+    rig.save()
+
+
+@contextmanager
+def _claimed(path: Path | None) -> Iterator[StateFile | None]:
+    """Give the state file, which others are kept away from meanwhile. Raises CannotStartError."""
+    if path is None:
+        yield None
+        return
+    file = StateFile(path)
+    try:
+        file.claim()
+    except StateFileError as error:
+        raise CannotStartError(str(error)) from error
+    try:
+        yield file
+    finally:
+        file.release()
 
 
 def _save_first(rig: Rig) -> None:
@@ -174,7 +221,21 @@ def _signals() -> Iterator[asyncio.Event]:
 
 
 def _print_line(line: str) -> None:
-    print(line, flush=True)
+    """Write a line. Raises OutputLostError."""
+    with _telling():
+        print(line, flush=True)
+
+
+@contextmanager
+def _telling() -> Iterator[None]:
+    """Raise OutputLostError when the standard output takes no more."""
+    try:
+        yield
+    except OSError as error:
+        # Or Python would try again at the end, and complain.
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputLostError(f"The standard output takes no more: {error.strerror}.") from error
 
 
 async def _show_nothing(_rig: Rig, _control: str) -> None:
@@ -185,11 +246,16 @@ async def _show_lines(rig: Rig, _control: str) -> None:
     await write_lines(rig, _print_line)
 
 
+async def _show_screen(rig: Rig, control: str) -> None:
+    with _telling():
+        await show_live(rig, control)
+
+
 def _output(options: Options) -> tuple[Callable[[Ready], None], Show]:
     """Return what tells that all is ready, and what goes on telling."""
     if options.json:
         return lambda ready: _print_line(ready.as_json()), _show_nothing
-    return lambda ready: _print_line(ready.as_text()), show_live if sys.stdout.isatty() else _show_lines
+    return lambda ready: _print_line(ready.as_text()), _show_screen if sys.stdout.isatty() else _show_lines
 
 
 def catalog() -> str:
@@ -220,9 +286,12 @@ def main(arguments: list[str]) -> int:
     except CannotStartError as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
-    except StateFileError as error:
+    except (StateFileError, OutputLostError) as error:
         print(error, file=sys.stderr)
         return EXIT_NOT_SAVED
+    except KeyboardInterrupt:
+        # Before anything had begun.
+        return EXIT_INTERRUPTED
     return EXIT_OK
 
 

@@ -19,13 +19,14 @@ from emulator.bms.remote import Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
 from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
-from emulator.report import EVERYTHING, faults, flows, fuse, health, proxy_state, quirks, radio, speed, state
+from emulator.panel.panel import Panel
+from emulator.report import EVERYTHING, faults, flows, fuse, health, proxy_state, quirks, radio, speed, state, world
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
 from emulator.simulation.faults import FAULTS, FaultError
 from emulator.simulation.state_file import StateFileError
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
-from emulator.world.world import CannotForceError, UnknownItemError
+from emulator.world.world import ByHand, CannotForceError, UnknownItemError
 
 _LOGGER: Final = logging.getLogger(__name__)
 
@@ -248,6 +249,28 @@ async def _force(call: Call) -> JsonValue:
     return flows(call.station)
 
 
+_BY_HAND_LIMITS: Final = {
+    "additional_load": (0.0, 100_000.0),  # W
+    "sunshine": (0.0, 1500.0),  # W/m²
+    "temperature": (-40.0, 80.0),  # °C
+}
+
+
+async def _set_world(call: Call) -> JsonValue:
+    running, body = call.station.simulation.world, call.body
+    values = {name: _by_hand(body, name) for name in body.names()}
+    make: Callable[..., ByHand] = ByHand
+    running.by_hand = make(**{**vars(running.by_hand), **values})
+    return world(call.station)
+
+
+def _by_hand(body: Body, name: str) -> float | None:
+    """Return what is set by hand; nothing means as the scenario has it, and no additional load."""
+    if body.value(name) is None:
+        return 0.0 if name == "additional_load" else None
+    return body.number(name, *_BY_HAND_LIMITS[name])
+
+
 async def _replace_fuse(call: Call) -> JsonValue:
     call.station.simulation.world.fuse.replace()
     return fuse(call.station)
@@ -260,10 +283,13 @@ async def _change_radio(call: Call) -> JsonValue:
     device, bms = call.station.device, call.station.bms
     on = call.body.truth("instant_readout_on") if "instant_readout_on" in call.body else device.instant_readout_on
     enabled = call.body.truth("bluetooth_enabled") if "bluetooth_enabled" in call.body else bms.bluetooth_enabled
+    advertised = device.advertises_state_of_charge
+    if "advertises_state_of_charge" in call.body:
+        advertised = call.body.truth("advertises_state_of_charge")
     if "temperature" in call.body:
         bms.shown_temperature = ShownTemperature(_word("temperature", ShownTemperature, call.body.value("temperature")))
     bms.bluetooth_enabled = enabled
-    device.instant_readout_on = on
+    device.instant_readout_on, device.advertises_state_of_charge = on, advertised
     device.follow_supply()
     return radio(call.station)
 
@@ -365,6 +391,12 @@ ROUTES: Final = (
     Route(method="GET", path="/flows", answer=_list_flows),
     Route(method="POST", path="/flows", answer=_force, fields=("name", "on")),
     Route(method="POST", path="/fuse/replace", answer=_replace_fuse),
+    Route(
+        method="POST",
+        path="/world",
+        answer=_set_world,
+        fields=tuple(field.name for field in fields(ByHand)),
+    ),
     Route(method="POST", path="/settings", answer=_change_settings, fields=tuple(SettingKey)),
     Route(method="POST", path="/settings/restore-defaults", answer=_restore_defaults),
     Route(method="POST", path="/mode", answer=_set_mode, fields=("on",)),
@@ -387,7 +419,7 @@ ROUTES: Final = (
         method="POST",
         path="/radio",
         answer=_change_radio,
-        fields=("instant_readout_on", "bluetooth_enabled", "temperature"),
+        fields=("instant_readout_on", "bluetooth_enabled", "temperature", "advertises_state_of_charge"),
     ),
     Route(method="POST", path="/radio/drop-link", answer=_drop_link),
     Route(method="POST", path="/radio/forget-bonds", answer=_forget_bonds),
@@ -402,14 +434,16 @@ ROUTES: Final = (
 
 
 class Control:
-    """The control channel of a rig, on loopback only."""
+    """The control channel of a rig, on loopback only. panel: whether it serves the front panel, too."""
 
-    def __init__(self, rig: Rig) -> None:
+    def __init__(self, rig: Rig, *, panel: bool = False) -> None:
         self._rig = rig
         self._port = 0
         app = web.Application(middlewares=[self._guard], client_max_size=_LARGEST_REQUEST)
         for route in ROUTES:
             app.router.add_route(route.method, route.path.replace("*", "{rest}"), self._handler(route))
+        if panel:
+            Panel(rig, lambda request: _station(rig, _device(request))).add_to(app)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=_SHUTDOWN_LIMIT)
 
     @property
@@ -437,7 +471,7 @@ class Control:
             body.check_names(route.fields)
             call = Call(
                 rig=self._rig,
-                station=_station(self._rig, request.query.get("device", "1")),
+                station=_station(self._rig, _device(request)),
                 body=body,
                 rest=request.match_info.get("rest", ""),
             )
@@ -479,6 +513,10 @@ async def _body(request: web.Request) -> Body:
         return Body(json.loads(content))
     except (ValueError, RecursionError) as error:
         raise RequestError("The request is no JSON.") from error
+
+
+def _device(request: web.Request) -> str:
+    return request.query.get("device", "1")
 
 
 def _station(rig: Rig, number: str) -> Station:

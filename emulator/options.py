@@ -99,6 +99,7 @@ def _parser() -> ArgumentParser:
     )
     add("--port", type=_port, default=DEFAULT_PORT, help="TCP port of the first proxy; 0 takes any free one")
     add("--control-port", type=_port, default=0, help="TCP port of the control channel (default: any free one)")
+    add("--panel", action="store_true", help="serve a front panel for the browser at the control channel")
     add("--no-pin", action="store_false", dest="with_pin", help="do not tell the proxies the PIN")
     add("--json", action="store_true", help="print one line of JSON when ready, and nothing else")
     add("--address", type=_address, help="the first device's Bluetooth address")
@@ -127,6 +128,7 @@ class Options:
     faults: list[tuple[str, str]]
     port: int
     control_port: int
+    panel: bool
     with_pin: bool
     json: bool
     address: str | None

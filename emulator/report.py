@@ -68,6 +68,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
         "history": {name: value(bms.history) for name, value in HISTORY.items()},
         "firmware": bms.firmware_state,
         "fuse": fuse(station),
+        "world": world(station),
         "waiting": {reason.value: seconds for reason, seconds in bms.waiting.items()},
         "radio": radio(station),
         "proxies": [proxy_state(proxy, port, station) for proxy, port in rig.listening],
@@ -94,6 +95,16 @@ def fuse(station: Station) -> JsonObject:
     return {"rating": main.rating, "melted": main.state.melted, "blown": main.blown}
 
 
+def world(station: Station) -> JsonObject:
+    """Return sun and temperature, and what of them and of the loads is set by hand."""
+    simulation = station.simulation
+    return {
+        "temperature": simulation.world.ambient(simulation.elapsed),
+        "sunshine": simulation.world.sunshine(simulation.elapsed),
+        "by_hand": simulation.world.by_hand.save(),
+    }
+
+
 def speed(value: float) -> JsonValue:
     """Return a speed, for which JSON has no infinity."""
     return AS_FAST_AS_POSSIBLE if isinf(value) else value
@@ -113,6 +124,7 @@ def radio(station: Station) -> JsonObject:
         "instant_readout_on": device.instant_readout_on,
         "bluetooth_enabled": station.bms.bluetooth_enabled,
         "temperature": station.bms.shown_temperature,
+        "advertises_state_of_charge": device.advertises_state_of_charge,
         "connected": device.connected,
         "bonds": sorted(device.peripheral.bonds),
         "chunks_without_credit": 0 if session is None else session.server.chunks_without_credit,

@@ -23,7 +23,7 @@ from emulator.instant_readout import KEY_LENGTH
 from emulator.simulation.faults import FaultBoard, SharedSlots
 from emulator.simulation.scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
 from emulator.simulation.simulation import Simulation
-from emulator.simulation.state_file import StateFileError, read_state, write_state
+from emulator.simulation.state_file import StateFile, StateFileError, read_state
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
 
@@ -104,8 +104,8 @@ class Station:
 class Rig:
     """Everything of a scenario. make_proxy makes its proxies, which know the PIN only if with_pin allows it.
 
-    state_file is where the simulations come from, if it exists, and where save puts them. Raises CannotStartError.
-    Make it inside a running event loop.
+    state_file is where the simulations come from, if it exists, and where save puts them; claimed, if others should be
+    kept away from it. Raises CannotStartError. Make it inside a running event loop.
     """
 
     def __init__(
@@ -115,13 +115,13 @@ class Rig:
         make_proxy: MakeProxy,
         seed: int | None = None,
         speed: float = 1.0,
-        state_file: Path | None = None,
+        state_file: Path | StateFile | None = None,
         with_pin: bool = True,
     ) -> None:
         self.scenario = scenario
-        self.state_file = state_file
+        self._file = StateFile(state_file) if isinstance(state_file, Path) else state_file
         self.ports: tuple[int, ...] = ()
-        saved = None if state_file is None else _read(state_file, scenario, seed)
+        saved = None if self._file is None else _read(self._file, scenario, seed)
         simulations = _new_simulations(scenario, seed) if saved is None else saved.simulations
         devices = tuple(map(_make_device, scenario.devices, simulations, strict=True))
         _check_addresses(device.address for device in devices)
@@ -138,6 +138,15 @@ class Rig:
         for proxy in self.proxies:
             self.give_pin(proxy, proxy.pin)
         self.drive = Drive(Clockwork(simulations, after=self._follow), speed)
+
+    @property
+    def state_file(self) -> Path | None:
+        """Where the state is saved to."""
+        return None if self._file is None else self._file.path
+
+    @state_file.setter
+    def state_file(self, path: Path | None) -> None:
+        self._file = None if path is None else StateFile(path)
 
     @property
     def listening(self) -> tuple[tuple[Proxy, int], ...]:
@@ -173,8 +182,8 @@ class Rig:
 
     def save(self) -> None:
         """Save to the state file, if there is one. Raises StateFileError; what was there then still is."""
-        if self.state_file is not None:
-            write_state(self.state_file, {"devices": [_save(station) for station in self.stations]})
+        if self._file is not None:
+            self._file.write({"devices": [_save(station) for station in self.stations]})
 
     def _follow(self) -> None:
         for station in self.stations:
@@ -291,18 +300,14 @@ class _Saved:
             device.peripheral.bonds.update(bonds)
 
 
-def _read(path: Path, scenario: Scenario, seed: int | None) -> _Saved | None:
+def _read(file: StateFile, scenario: Scenario, seed: int | None) -> _Saved | None:
     """Return what is in a state file; None if there is none."""
-    if not path.parent.is_dir():
-        raise CannotStartError(f"The state cannot be saved to {path}: there is no folder {path.parent}.")
-    if not path.exists():
-        return None
     try:
-        return _load(read_state(path), scenario, seed)
+        return _load(read_state(file.path), scenario, seed) if file.exists() else None
     except StateFileError as error:
         raise CannotStartError(str(error)) from error
     except StateError as error:
-        raise CannotStartError(f"The state file {path} cannot be used: {error}") from error
+        raise CannotStartError(f"The state file {file.path} cannot be used: {error}") from error
 
 
 def _load(data: JsonObject, scenario: Scenario, seed: int | None) -> _Saved:

@@ -35,44 +35,64 @@ class Code(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class CodeDescription:
-    """What one code says; level is the field of the record that carries it, None for errors."""
+    """What one code says, and what to do; level is the field of the record that carries it, None for errors."""
 
     code: Code
     severity: Severity
     number: int
     meaning: str
+    advice: str
     level: LevelField | None = None
 
 
-def _warning(code: Code, level: LevelField, meaning: str) -> CodeDescription:
-    return CodeDescription(code=code, severity=Severity.WARNING, number=_number(code), meaning=meaning, level=level)
+def _warning(code: Code, level: LevelField, meaning: str, advice: str) -> CodeDescription:
+    return _description(code, Severity.WARNING, meaning, advice, level)
 
 
-def _alarm(code: Code, level: LevelField, meaning: str) -> CodeDescription:
-    return CodeDescription(code=code, severity=Severity.ALARM, number=_number(code), meaning=meaning, level=level)
+def _alarm(code: Code, level: LevelField, meaning: str, advice: str) -> CodeDescription:
+    return _description(code, Severity.ALARM, meaning, advice, level)
 
 
-def _error(code: Code, meaning: str) -> CodeDescription:
-    return CodeDescription(code=code, severity=Severity.ERROR, number=_number(code), meaning=meaning)
+def _error(code: Code, meaning: str, advice: str) -> CodeDescription:
+    return _description(code, Severity.ERROR, meaning, advice, None)
+
+
+def _description(
+    code: Code, severity: Severity, meaning: str, advice: str, level: LevelField | None
+) -> CodeDescription:
+    return CodeDescription(
+        code=code, severity=severity, number=_number(code), meaning=meaning, advice=advice, level=level
+    )
 
 
 def _number(code: Code) -> int:
     return int(code[-2:])
 
 
+_CHARGE_IN_TIME: Final = "Charge, or reduce the load, before the loads are switched off."
+_CHARGE: Final = "Charge. The loads come back once the battery is charged enough."
+_CABLES: Final = "Check the cables between the BMS and the batteries."
+_TOO_HOT: Final = "Too hot to charge: bring the ambient temperature down."
+_ARRANGEMENT: Final = "Look at the battery page, and check that all BMS cables are connected."
+
 _ALL: Final = (
-    _warning(Code.W_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage"),  # M-C1
-    _warning(Code.W_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost"),  # M-C2
-    _warning(Code.W_B07, LevelField.LOW_SOC, "low state of charge"),  # M-C3
-    _alarm(Code.A_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage"),  # M-C4
-    _alarm(Code.A_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost"),  # M-C5
-    _alarm(Code.A_B07, LevelField.LOW_SOC, "low state of charge"),  # M-C6
-    _alarm(Code.A_B08, LevelField.LOW_BANK_VOLTAGE, "low bank voltage"),  # M-C7
-    _alarm(Code.A_B09, LevelField.HIGH_BATTERY_TEMPERATURE, "high battery temperature"),  # M-C8
-    _error(Code.E_B01, "battery configuration invalid"),  # M-C9
-    _error(Code.E_B05, "battery configuration invalid"),  # M-C10
-    _error(Code.E_B09, "battery voltage not allowed"),  # M-C11
-    _error(Code.E_B11, "hardware fault"),  # M-C12
+    _warning(Code.W_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage", _CHARGE_IN_TIME),  # M-C1
+    _warning(Code.W_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost", _CABLES),  # M-C2
+    _warning(Code.W_B07, LevelField.LOW_SOC, "low state of charge", _CHARGE_IN_TIME),  # M-C3
+    _alarm(Code.A_B01, LevelField.LOW_CELL_VOLTAGE, "low cell voltage", _CHARGE),  # M-C4
+    _alarm(Code.A_B05, LevelField.BATTERY_COMMUNICATION, "communication with a battery lost", _CABLES),  # M-C5
+    _alarm(Code.A_B07, LevelField.LOW_SOC, "low state of charge", _CHARGE),  # M-C6
+    _alarm(Code.A_B08, LevelField.LOW_BANK_VOLTAGE, "low bank voltage", _CHARGE),  # M-C7
+    _alarm(
+        Code.A_B09,
+        LevelField.HIGH_BATTERY_TEMPERATURE,
+        "high battery temperature",
+        "Too hot to charge: bring the ambient temperature down.",
+    ),  # M-C8
+    _error(Code.E_B01, "battery configuration invalid", _ARRANGEMENT),  # M-C9
+    _error(Code.E_B05, "battery configuration invalid", _ARRANGEMENT),  # M-C10
+    _error(Code.E_B09, "battery voltage not allowed", "Check the battery voltage and the battery settings."),  # M-C11
+    _error(Code.E_B11, "hardware fault", "Contact the dealer."),  # M-C12
 )
 
 # Every code, in the order in which the app lists them.

@@ -13,6 +13,10 @@ LOWEST_VOLTAGE: Final = 6.0
 RESTART_VOLTAGE: Final = 10.0
 
 
+# The name of the load that can be added by hand.
+ADDITIONAL_LOAD: Final = "Additional load"
+
+
 class Draw(StrEnum):
     """What of a load is given, and stays the same when the voltage changes."""
 

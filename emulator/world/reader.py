@@ -26,7 +26,7 @@ from emulator.world.chargers import (
     ChargerKind,
     ChargerSpec,
 )
-from emulator.world.loads import Draw, LoadSpec
+from emulator.world.loads import ADDITIONAL_LOAD, Draw, LoadSpec
 from emulator.world.schedule import EVERY_DAY, DailyCurve, Timetable, Window
 from emulator.world.spec import (
     INVERTER_EFFICIENCY,
@@ -72,7 +72,7 @@ class _Names:
     """Names that are taken; everything in a world is found by its name."""
 
     def __init__(self) -> None:
-        self._taken = set(WIRINGS)
+        self._taken = {*WIRINGS, ADDITIONAL_LOAD}
 
     def take(self, node: Node) -> str:
         """Return the name in a node. Raises ScenarioError if it is taken."""

@@ -1,21 +1,31 @@
 """What is around the bank: loads and chargers that obey the outputs of the BMS (M-O5), sun, clouds and temperature."""
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from math import floor, sqrt
 from random import Random
-from typing import Final
+from typing import Final, Self
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_list, get_object, get_strs
+from emulator.bms.state import (
+    JsonObject,
+    JsonValue,
+    get_bool,
+    get_float,
+    get_list,
+    get_object,
+    get_optional_float,
+    get_strs,
+)
 from emulator.world.chargers import Charger, ChargerState, Stage
 from emulator.world.circuit import Balance, Line, Source, balance
 from emulator.world.fuse import Fuse, FuseState
-from emulator.world.loads import NO_DEMAND, Demand, Load, LoadSpec, total
+from emulator.world.loads import ADDITIONAL_LOAD, NO_DEMAND, Demand, Draw, Load, LoadSpec, total
+from emulator.world.schedule import Timetable
 from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec, build_switch
 from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery
-from emulator.world.sun import Clouds, Panel, Sky
+from emulator.world.sun import PANEL_YIELD, STANDARD_IRRADIANCE, Clouds, Panel, Sky
 from emulator.world.switches import (
     PROTECT_SHORT_CIRCUIT,
     WIRINGS,
@@ -36,6 +46,10 @@ VOLTAGE_TOLERANCE: Final = 1e-5
 MOST_ROUNDS: Final = 200
 # What counts as long enough to say that a battery carries a load, in s.
 LONG: Final = 300.0
+
+
+LOAD_OUTPUT: Final = "load-output"
+FLAT: Final = Panel(peak_power=1.0, tilt=0.0, azimuth=180.0)
 
 
 class UnknownItemError(ValueError):
@@ -70,6 +84,32 @@ class WorldCheckpoint:
     starters: tuple[tuple[float, float, float], ...]
     tripped: tuple[bool, ...]
     fuse: FuseState
+
+
+@dataclass(kw_only=True)
+class ByHand:
+    """What of the world is set by hand; None = as the scenario has it.
+
+    additional_load: W of a load on the load output, which the scenario does not know. sunshine: W/m² on every panel.
+    temperature: °C around the batteries.
+    """
+
+    additional_load: float = 0.0
+    sunshine: float | None = None
+    temperature: float | None = None
+
+    def save(self) -> dict[str, JsonValue]:
+        """Return it as JSON."""
+        return dict(vars(self))
+
+    @classmethod
+    def load(cls, data: JsonObject) -> Self:
+        """Return what was saved. Raises StateError."""
+        return cls(
+            additional_load=get_float(data, "additional_load", lowest=0.0),
+            sunshine=get_optional_float(data, "sunshine"),
+            temperature=get_optional_float(data, "temperature"),
+        )
 
 
 class StarterSide:
@@ -109,7 +149,9 @@ class World:
         self._solar: dict[Panel, tuple[int, float]] = {}
         self._monday = (spec.start - _monday(spec.start)).total_seconds()
         self.switches = self._build_switches()
-        self.loads = tuple(self._build_load(load, seed) for load in spec.all_loads)
+        self._by_hand = ByHand()
+        self._own_loads = tuple(self._build_load(load, seed) for load in spec.all_loads)
+        self.loads = self._own_loads
         self.chargers = tuple(Charger(charger, factor=self._factor) for charger in spec.chargers)
         self._protects = [switch for switch in self.switches.values() if isinstance(switch, BatteryProtect)]
         self._starters = tuple(self._starter_sides())
@@ -143,6 +185,8 @@ class World:
 
     def ambient(self, elapsed: float) -> float:
         """Return the temperature in °C around the batteries."""
+        if self._by_hand.temperature is not None:
+            return self._by_hand.temperature
         return self.spec.temperature.value(self._moment(elapsed))
 
     def conditions(self) -> Hashable:
@@ -208,6 +252,27 @@ class World:
             )
 
     # What can be done to it
+
+    @property
+    def by_hand(self) -> ByHand:
+        """What is set by hand. Set it as a whole."""
+        return replace(self._by_hand)
+
+    @by_hand.setter
+    def by_hand(self, by_hand: ByHand) -> None:
+        self._by_hand = replace(by_hand)
+        self.loads = self._own_loads
+        if by_hand.additional_load > 0:
+            amount = Timetable.constant(by_hand.additional_load)
+            spec = LoadSpec(name=ADDITIONAL_LOAD, follows=LOAD_OUTPUT, draw=Draw.POWER, amount=amount)
+            self.loads = (*self._own_loads, Load(spec, factor=self._factor))
+            self.switches.setdefault(LOAD_OUTPUT, Direct(WIRINGS[LOAD_OUTPUT]))
+        self._load_currents = [0.0] * len(self.loads)
+        self._giving_up = ()
+
+    def sunshine(self, elapsed: float) -> float:
+        """Return the sunshine in W/m² on a panel that lies flat."""
+        return self._panel_power(FLAT, elapsed) * STANDARD_IRRADIANCE / PANEL_YIELD
 
     @property
     def forceable(self) -> tuple[str, ...]:
@@ -415,8 +480,12 @@ class World:
     def _solar_power(self, charger: Charger, elapsed: float) -> float:
         """Return the power in W of a charger's panel. The sun moves once a minute: often enough, and cheap."""
         panel = charger.spec.panel
-        if panel is None:
-            return 0.0
+        return 0.0 if panel is None else self._panel_power(panel, elapsed)
+
+    def _panel_power(self, panel: Panel, elapsed: float) -> float:
+        """Return the power in W of a panel, by the sun or by hand."""
+        if self._by_hand.sunshine is not None:
+            return panel.peak_power * PANEL_YIELD * self._by_hand.sunshine / STANDARD_IRRADIANCE
         minute = floor(elapsed / SUN_STEP + TOLERANCE)
         known = self._solar.get(panel)
         if known is None or known[0] != minute:
@@ -460,6 +529,7 @@ class World:
             "forced": dict(self.forced),
             "tripped": [load.name for load in self.loads if load.tripped],
             "fuse": self.fuse.save(),
+            "by_hand": self._by_hand.save(),
         }
 
     def load(self, data: JsonObject) -> None:
@@ -470,7 +540,9 @@ class World:
         _load_items(get_object(data, "starter_batteries"), batteries)
         forced, names = get_object(data, "forced"), self.forceable
         self.forced = {name: get_bool(forced, name) for name in forced if name in names}
-        # Neither was there in an earlier version.
+        # None of these was there in an earlier version.
+        if "by_hand" in data:
+            self.by_hand = ByHand.load(get_object(data, "by_hand"))
         tripped = get_strs(data, "tripped", len(get_list(data, "tripped"))) if "tripped" in data else ()
         for load in self.loads:
             load.tripped = load.name in tripped

@@ -4,6 +4,7 @@ import asyncio
 from asyncio.subprocess import PIPE, Process
 from collections.abc import AsyncGenerator, Callable, Coroutine
 import json
+import os
 from pathlib import Path
 import signal
 import socket
@@ -258,6 +259,92 @@ async def test_a_port_that_is_taken(option: str, start: Start, tmp_path: Path) -
     assert out == ""
     assert err == f"Port {port} cannot be used: Address already in use.\n"
     assert not await asyncio.to_thread(lambda: list(tmp_path.iterdir()))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_saves(number: signal.Signals, start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    process = await start("--port", "0", "--json", "--speed", "0.001", "--save", str(file))
+    control = json.loads(await line(process))["control"]
+    async with ClientSession() as session:
+        async with session.post(f"{control}/state-of-charge", json={"percent": 12.5}) as response:
+            assert response.ok
+        # Its connection stays open meanwhile.
+        await end(process, number)
+    assert f'"counted": {round(400e9 * 0.125)}' in await asyncio.to_thread(file.read_text)
+
+
+async def test_a_second_emulator_with_the_same_state(start: Start, tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    first = await start("--port", "0", "--json", "--save", str(file))
+    await line(first)
+    second = await start("--port", "0", "--json", "--save", str(file))
+    assert await rest(second) == ("", f"The state file {file} is in use by another emulator.\n")
+    assert second.returncode == 2
+    await end(first)
+    third = await start("--port", "0", "--json", "--save", str(file))
+    await line(third)
+    await end(third)
+    assert await asyncio.to_thread(lambda: list(tmp_path.iterdir())) == [file]
+
+
+async def test_a_pipe_as_state_file(start: Start, tmp_path: Path) -> None:
+    pipe = tmp_path / "state.json"
+    os.mkfifo(pipe)
+    process = await start("--port", "0", "--json", "--save", str(pipe))
+    assert await rest(process) == ("", f"The state cannot be saved to {pipe}: it is no ordinary file.\n")
+    assert process.returncode == 2
+
+
+@pytest.mark.parametrize("options", [(), ("--json",)])
+async def test_a_standard_output_that_nobody_reads(options: tuple[str, ...], tmp_path: Path) -> None:
+    """It saves, and says so in one sentence."""
+    file = tmp_path / "state.json"
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = (sys.executable, "-m", "emulator", "--port", "0", "--save", str(file), *options)
+    process = await asyncio.create_subprocess_exec(*command, stdout=writing, stderr=PIPE)
+    os.close(writing)
+    _, err = await asyncio.wait_for(process.communicate(), LIMIT)
+    assert err.decode() == "The standard output takes no more: Broken pipe.\n"
+    assert process.returncode == 1
+    assert await asyncio.to_thread(file.exists)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="This system has no device that is always full.")
+async def test_a_full_disk_behind_the_standard_output(tmp_path: Path) -> None:
+    file = tmp_path / "state.json"
+    with Path("/dev/full").open("wb") as full:  # noqa: ASYNC230 - a device
+        command = (sys.executable, "-m", "emulator", "--port", "0", "--save", str(file))
+        process = await asyncio.create_subprocess_exec(*command, stdout=full, stderr=PIPE)
+    _, err = await asyncio.wait_for(process.communicate(), LIMIT)
+    assert err.decode() == "The standard output takes no more: No space left on device.\n"
+    assert process.returncode == 1
+    assert await asyncio.to_thread(file.exists)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+async def test_a_signal_during_the_start(number: signal.Signals, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything is put away again."""
+    started = Rig.start
+
+    async def interrupted(rig: Rig, port: int) -> None:
+        signal.raise_signal(number)
+        await started(rig, port)
+
+    monkeypatch.setattr(Rig, "start", interrupted)
+    announced: list[Ready] = []
+    await asyncio.wait_for(run(Options.parse(["--port", "0"]), announced.append, show_nothing), LIMIT)
+    with pytest.raises(OSError, match="Connect call failed"):
+        await asyncio.open_connection(announced[0].host, announced[0].port)
+
+
+def test_an_interrupt_before_anything_has_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(_arguments: list[str]) -> Options:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Options, "parse", interrupted)
+    assert main([]) == 130
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
