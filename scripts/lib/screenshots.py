@@ -34,7 +34,10 @@ type Visit = Callable[[Page], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A page, at the size of a screen in CSS pixels. What was done to the device is undone after the picture."""
+    """A page, at the size of a screen in CSS pixels. What was done to the device is undone after the picture.
+
+    advertises_state_of_charge: as one owner's device does not.
+    """
 
     name: str
     path: str
@@ -42,6 +45,7 @@ class Picture:
     height: int
     prepare: Preparation | None = None
     visit: Visit | None = None
+    advertises_state_of_charge: bool = True
 
 
 def fault(name: str, argument: float | str | None = None) -> Preparation:
@@ -103,6 +107,7 @@ SUBMIT: Final = click("ha-button:has-text('Submit')")
 PICTURES: Final = (
     Picture(name="dashboard", path="/", width=1640, height=930),
     Picture(name="phone", path="/", width=390, height=844),
+    Picture(name="no-state-of-charge", path="/", width=1280, height=930, advertises_state_of_charge=False),
     Picture(name="cells", path="/small-bms/1", width=1640, height=680),
     # Yesterday is a full day.
     Picture(
@@ -221,15 +226,22 @@ def options() -> argparse.Namespace:
     return chosen
 
 
+def _photograph(pictures: list[Picture], speed: float, after: float, *, advertises_state_of_charge: bool) -> None:
+    """Photograph a demo of its own."""
+    with temporary_folder() as folder:
+        run = Run(folder=folder, port=free_port(), speed=speed, advertises_state_of_charge=advertises_state_of_charge)
+        asyncio.run(visit(run, lambda base, control: photograph_all(base, control, pictures, after)))
+
+
 def main() -> int:
     """Take the pictures and return the exit code."""
     chosen = options()
     pictures = [picture for picture in PICTURES if not chosen.names or picture.name in chosen.names]
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
-        with temporary_folder() as folder:
-            run = Run(folder=folder, port=free_port(), speed=chosen.speed)
-            asyncio.run(visit(run, lambda base, control: photograph_all(base, control, pictures, chosen.after)))
+        for advertises in (True, False):
+            if some := [picture for picture in pictures if picture.advertises_state_of_charge is advertises]:
+                _photograph(some, chosen.speed, chosen.after, advertises_state_of_charge=advertises)
     except DemoError as error:
         fail(str(error))
         return 1
