@@ -150,6 +150,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._last_info: BluetoothServiceInfoBleak | None = None
         self._last_data: bytes | None = None
         self._heard_at = clock.now()
+        self._known_at: float | None = None
         self._return_listeners: list[CALLBACK_TYPE] = []
         self._available = self._was_available = False
         self._lost = False
@@ -166,6 +167,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def capacity(self) -> float | None:
         """The Ah of the whole bank: what the device told, else what was entered."""
         return self.quantities.capacity(clock.now())
+
+    @property
+    def silent_for(self) -> float | None:
+        """For how many s nothing was advertised or read; None when nothing was in this run."""
+        return None if self._known_at is None else clock.now() - self._known_at
 
     @property
     def energy_shown(self) -> tuple[int, int] | None:
@@ -224,6 +230,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def async_feed(self, values: Mapping[Name, Value]) -> None:
         """Take what was answered over a connection, during which the device sends nothing."""
         found, at = battery_values(values), clock.now()
+        self._known_at = at
         flags = {name: value for name, value in found.items() if name in FLAG_FIELDS}
         self._confirmation.take_sure(flags, at)  # type: ignore[arg-type]  # as registers decode them
         self.quantities.take(Source.CONNECTION, found, at)
@@ -342,6 +349,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Take what a record says that was heard now, for the first time or again."""
         was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
         self._heard_at = max(at, self._heard_at)
+        self._known_at = at if self._known_at is None else max(at, self._known_at)
         measured = {name: getattr(reading, name) for name in MEASURED_FIELDS}
         self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
         self._async_measure(measured, at)

@@ -36,6 +36,7 @@ from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
 from .protocol.payloads import Value
 from .protocol.quantities import ShownValues
 from .protocol.registers import BalancerStatus, Name, NotAllowedReason
+from .radio_sensor import RADIO_SENSORS, SmallBmsRadioSensor
 from .reserve_sensor import RESERVE_TIME, SmallBmsReserveSensor, async_remove_reserve
 
 PARALLEL_UPDATES: Final = 0
@@ -120,6 +121,10 @@ SENSORS: Final = (
         _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_go")),
         suggested_unit_of_measurement=UnitOfTime.HOURS,
     ),
+    replace(
+        _measurement("time_to_full", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_full")),
+        suggested_unit_of_measurement=UnitOfTime.HOURS,
+    ),
     _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),
     _measurement("consumed_amphours", None, AMPERE_HOURS, 1, attrgetter("consumed_amphours")),
     _measurement("remaining_amphours", None, AMPERE_HOURS, 1, attrgetter("remaining_amphours")),
@@ -154,6 +159,20 @@ def _part(name: str) -> Callable[[Value], StateType]:
         return number if isinstance(number, int | float) else None
 
     return take
+
+
+def _difference(value: Value) -> StateType:
+    """Return how far the highest is above the lowest, rounded for what binary fractions add."""
+    lowest, highest = _part("minimum")(value), _part("maximum")(value)
+    if not isinstance(lowest, int | float) or not isinstance(highest, int | float):
+        return None
+    return round(highest - lowest, 3)
+
+
+def _all_cells(value: Value) -> StateType:
+    """Return how many cells all batteries have together."""
+    batteries, cells = _part("batteries")(value), _part("cells")(value)
+    return batteries * cells if isinstance(batteries, int) and isinstance(cells, int) else None
 
 
 def _drawn(value: Value) -> StateType:
@@ -241,10 +260,17 @@ PAGE_SENSORS: Final = (
     ),
     _voltage(key="cell_voltage_min", source=Name.CELL_VOLTAGES, value_fn=_part("minimum")),
     _voltage(key="cell_voltage_max", source=Name.CELL_VOLTAGES, value_fn=_part("maximum")),
+    _voltage(
+        key="cell_voltage_difference",
+        source=Name.CELL_VOLTAGES,
+        value_fn=_difference,
+        suggested_display_precision=3,
+    ),
     _temperature(key="cell_temperature_min", source=Name.CELL_TEMPERATURES, value_fn=_part("minimum")),
     _temperature(key="cell_temperature_max", source=Name.CELL_TEMPERATURES, value_fn=_part("maximum")),
     _fact(key="batteries", source=Name.BANK, value_fn=_part("batteries")),
     _fact(key="cells", source=Name.BANK, value_fn=_part("cells")),
+    _fact(key="battery_cells", source=Name.BANK, value_fn=_all_cells),
     _fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
     _fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
     _amphours(key="capacity", source=Name.CAPACITY, state_class=None, entity_category=EntityCategory.DIAGNOSTIC),
@@ -306,6 +332,7 @@ async def async_setup_entry(
     coordinator = entry.runtime_data.instant_readout
     async_add_entities(SmallBmsSensor(coordinator, description) for description in SENSORS)
     async_add_entities(SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
+    async_add_entities(SmallBmsRadioSensor(coordinator, description) for description in RADIO_SENSORS)
     if CONF_RESIDUAL_CURRENT in entry.options:
         async_add_entities([SmallBmsReserveSensor(coordinator, RESERVE_TIME)])
     else:

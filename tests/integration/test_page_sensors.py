@@ -20,14 +20,23 @@ CHARGE_OFF_REASON: Final = 0xEC47
 BALANCER_STATUS: Final = 0xEA15
 LOWEST_TEMPERATURE: Final = 0x0313
 
+
 # What each shows, of a bank that has been used, and within what: the resolution of its register.
+def difference(bms: SmallBms) -> float | None:
+    """Return how far the highest cell is above the lowest."""
+    page = bms.bank_page()
+    return None if page.highest_cell is None or page.lowest_cell is None else page.highest_cell - page.lowest_cell
+
+
 SHOWN: Final[dict[str, tuple[Callable[[SmallBms], float | None], float]]] = {
     "cell_voltage_min": (lambda bms: bms.bank_page().lowest_cell, 0.01),
     "cell_voltage_max": (lambda bms: bms.bank_page().highest_cell, 0.01),
+    "cell_voltage_difference": (difference, 0.011),
     "cell_temperature_min": (lambda bms: bms.bank_page().lowest_temperature, 0.01),
     "cell_temperature_max": (lambda bms: bms.bank_page().highest_temperature, 0.01),
     "batteries": (lambda _: 4, 0),
     "cells": (lambda _: 4, 0),
+    "battery_cells": (lambda _: 16, 0),
     "batteries_series": (lambda _: 2, 0),
     "batteries_parallel": (lambda _: 2, 0),
     "capacity": (lambda bms: bms.detected.capacity_ah, 0),

@@ -1,6 +1,6 @@
 """The sensors and binary sensors of one device."""
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from homeassistant.const import EVENT_STATE_REPORTED, STATE_UNAVAILABLE, STATE_UNKNOWN, EntityCategory
 from homeassistant.core import Event, EventStateChangedData, EventStateReportedData, HomeAssistant, callback
@@ -11,7 +11,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.smallbms_ng.const import DOMAIN
+from custom_components.smallbms_ng.const import CONF_CAPACITY, DOMAIN
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
 from tests.options import WITHOUT_STATE_OF_CHARGE
 
@@ -252,3 +252,35 @@ async def test_an_automation_on_the_pre_alarm_finds_the_codes(hass: HomeAssistan
     async_track_state_change_event(hass, entity_id(hass, "binary_sensor", "pre_alarm"), pre_alarm_changed)
     await radio.send_levels({LevelField.LOW_CELL_VOLTAGE: Level.WARNING})
     assert found == [["W-B01"]]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_last_heard_is_written_once_a_minute(hass: HomeAssistant, radio: Radio) -> None:
+    entity = entity_id(hass, "sensor", "last_heard")
+    writes = Writes(hass, entity)
+    for second in range(120):
+        radio.advertise(current=second / 10)
+        await radio.jump(timedelta(seconds=1))
+    assert len(writes.states) == 2
+    heard = datetime.fromisoformat(state_of(hass, "sensor", "last_heard").state)
+    assert abs(heard - radio.later(0)) < timedelta(seconds=2)
+
+
+@pytest.mark.usefixtures("entry")
+async def test_last_heard_stays_while_the_device_is_silent(hass: HomeAssistant, radio: Radio) -> None:
+    await radio.wait(timedelta(minutes=2))
+    before = state_of(hass, "sensor", "last_heard").state
+    await radio.wait(timedelta(minutes=20))
+    assert state_of(hass, "sensor", "voltage").state == STATE_UNAVAILABLE
+    assert state_of(hass, "sensor", "last_heard").state == before
+
+
+@pytest.mark.usefixtures("entry")
+async def test_time_to_full(hass: HomeAssistant, radio: Radio) -> None:
+    (entry,) = hass.config_entries.async_entries(DOMAIN)
+    hass.config_entries.async_update_entry(entry, options={CONF_CAPACITY: 200.0})
+    assert await hass.config_entries.async_reload(entry.entry_id)
+    await radio.confirm(state_of_charge=50.0, drawn_amphours=100.0, current=20.0, error=1)
+    assert float(state_of(hass, "sensor", "time_to_full").state) == pytest.approx(5.0)
+    await radio.confirm(current=-20.0, error=0)
+    assert state_of(hass, "sensor", "time_to_full").state == STATE_UNKNOWN

@@ -22,6 +22,7 @@ DEAD_BAND: Final = 0.2
 # Consumed Ah come in steps of 0.1 Ah, so that two of them tell a difference only so well.
 _STEP_OF_AMPHOURS: Final = 0.2
 _SECONDS_PER_HOUR: Final = 3600
+_MINUTES_PER_HOUR: Final = 60
 _FULL: Final = 100.0
 
 
@@ -107,6 +108,7 @@ _NUMBERS: Final = (
         good_for={Source.CONNECTION: inf, Source.RESTORED: inf},
     ),
     Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1),
+    Quantity(name="time_to_full", sources=(Source.CALCULATED,), kind=int),
     Quantity(name="charging", sources=(Source.CALCULATED,), kind=bool),
 )
 QUANTITIES: Final = (
@@ -135,11 +137,13 @@ class Candidate:
 class ShownValues(BatteryValues):
     """What is shown of the battery, and the source of each value that is known.
 
-    remaining_amphours are the Ah left in the battery; charging has a dead band.
+    remaining_amphours are the Ah left in the battery; time_to_full are the minutes that charging at the present current
+    takes, None while it does not charge; charging has a dead band.
     """
 
     capacity: float | None
     remaining_amphours: float | None
+    time_to_full: int | None
     charging: bool | None
     sources: Mapping[str, Source]
 
@@ -171,6 +175,7 @@ class Quantities:
         self._calculations = {
             "state_of_charge": self._state_of_charge,
             "remaining_amphours": self._remaining_amphours,
+            "time_to_full": self._time_to_full,
             "charging": self._is_charging,
         }
 
@@ -279,6 +284,14 @@ class Quantities:
         if state_of_charge is None or capacity is None:
             return None
         return _calculated(round(float(state_of_charge.value) * capacity / _FULL, 1), state_of_charge)
+
+    def _time_to_full(self, now: float) -> Candidate | None:
+        current, state_of_charge = self.best("current", now), self.best("state_of_charge", now)
+        capacity = self.capacity(now)
+        if current is None or state_of_charge is None or capacity is None or float(current.value) <= DEAD_BAND:
+            return None
+        hours = (_FULL - float(state_of_charge.value)) / _FULL * capacity / float(current.value)
+        return _calculated(round(hours * _MINUTES_PER_HOUR), min(current, state_of_charge, key=lambda one: one.at))
 
     def _is_charging(self, now: float) -> Candidate | None:
         current = self.best("current", now)
