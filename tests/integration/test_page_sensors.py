@@ -21,13 +21,13 @@ BALANCER_STATUS: Final = 0xEA15
 LOWEST_TEMPERATURE: Final = 0x0313
 
 
-# What each shows, of a bank that has been used, and within what: the resolution of its register.
 def difference(bms: SmallBms) -> float | None:
     """Return how far the highest cell is above the lowest."""
     page = bms.bank_page()
     return None if page.highest_cell is None or page.lowest_cell is None else page.highest_cell - page.lowest_cell
 
 
+# What each shows, of a bank that has been used, and within what: the resolution of its register.
 SHOWN: Final[dict[str, tuple[Callable[[SmallBms], float | None], float]]] = {
     "cell_voltage_min": (lambda bms: bms.bank_page().lowest_cell, 0.01),
     "cell_voltage_max": (lambda bms: bms.bank_page().highest_cell, 0.01),
