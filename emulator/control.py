@@ -7,6 +7,7 @@ from http import HTTPStatus
 import json
 import logging
 from math import inf
+import re
 from typing import Final
 
 from aiohttp import web
@@ -37,6 +38,7 @@ MOST_SLOTS: Final = 20
 WEAKEST_RSSI: Final = -127  # dBm
 STRONGEST_RSSI: Final = 20
 
+_PIN: Final = re.compile(r"[0-9]{6}")
 _LARGEST_REQUEST: Final = 64 * 1024
 _SHUTDOWN_LIMIT: Final = 1.0  # s
 _OWN_NAMES: Final = (HOST, "localhost")
@@ -318,10 +320,22 @@ async def _change_proxy(call: Call) -> JsonValue:
     slots = body.whole("slots", 0, MOST_SLOTS) if "slots" in body else proxy.slots
     address = call.station.device.address
     rssi = body.whole("rssi", WEAKEST_RSSI, STRONGEST_RSSI) if "rssi" in body else proxy.rssi[address]
-    knows_pin = body.truth("knows_pin") if "knows_pin" in body else proxy.pin is not None
+    pin = _proxy_pin(call, proxy)
     proxy.slots, proxy.rssi[address] = slots, rssi
-    call.rig.give_pin(proxy, call.station.device.pin if knows_pin else None)
+    call.rig.give_pin(proxy, pin)
     return proxy_state(proxy, port, call.station)
+
+
+def _proxy_pin(call: Call, proxy: Proxy) -> str | None:
+    """Return the PIN that a proxy is to hold: the one given, right or wrong, that of the device, or none."""
+    if "pin" in call.body:
+        pin = call.body.text("pin")
+        if not _PIN.fullmatch(pin):
+            raise RequestError("pin should be six digits.")
+        return pin
+    if "knows_pin" in call.body:
+        return call.station.device.pin if call.body.truth("knows_pin") else None
+    return proxy.pin
 
 
 def _find_proxy(rig: Rig, name: str) -> tuple[Proxy, int]:
@@ -429,7 +443,7 @@ ROUTES: Final = (
         answer=_change_quirks,
         fields=tuple(field.name for field in fields(Quirks)),
     ),
-    Route(method="POST", path="/proxies", answer=_change_proxy, fields=("name", "slots", "rssi", "knows_pin")),
+    Route(method="POST", path="/proxies", answer=_change_proxy, fields=("name", "slots", "rssi", "knows_pin", "pin")),
 )
 
 

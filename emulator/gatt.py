@@ -178,6 +178,14 @@ class Link:
         self.has_key = True
         self.peripheral.bonds.add(self.central)
 
+    async def encrypt(self, passkey: str | None) -> None:
+        """Encrypt the link by the bond that both sides have, or by a new one, made with the passkey."""
+        if self.central in self.peripheral.bonds:
+            await self._begin()
+            self.has_key = True
+        else:
+            await self.pair(passkey)
+
     async def pair_if_accepted(self, passkey: str) -> None:
         """Try to make a bond, and go on without one if the passkey is refused."""
         with suppress(AttError):

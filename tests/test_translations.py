@@ -22,6 +22,7 @@ import yaml
 
 from custom_components.smallbms_ng import PLATFORMS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.pin_check import Proof
 
 from .sources import (
     ENGLISH,
@@ -419,10 +420,15 @@ def _aborts_in(tree: ast.Module) -> Iterator[str]:
 
 
 def test_every_reason_to_abort_has_words() -> None:
-    assert set(_aborts_in(syntax_of("config_flow"))) == {
+    assert {*_aborts_in(syntax_of("config_flow")), *set(Proof) - {Proof.PIN}} == {
         *part(WORDS, "config", "abort"),
         *part(WORDS, "options", "abort"),
     }
+
+
+def test_every_proof_has_words() -> None:
+    """How a device was connected to, once it is added; that its PIN was checked needs none."""
+    assert set(part(WORDS, "config", "create_entry")) == set(Proof) - {Proof.PIN}
 
 
 def test_title_of_a_flow_is_filled_in() -> None:

@@ -4,12 +4,13 @@ from typing import Final
 
 from homeassistant.components.bluetooth import async_rediscover_address
 from homeassistant.config_entries import ConfigEntryState
-from homeassistant.const import CONF_ADDRESS, CONF_PIN, Platform
+from homeassistant.const import CONF_ADDRESS, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEntry
 from homeassistant.helpers.typing import ConfigType
 
+from .access import connects
 from .actions import async_setup_actions
 from .charge_issue import async_watch_charge
 from .code_issues import async_watch_codes
@@ -43,7 +44,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     """Listen to one device. It need not be in range: its entities are then unavailable until it is."""
     coordinator = InstantReadoutCoordinator(hass, entry)
     await coordinator.async_restore()
-    pages = PagesCoordinator(hass, entry, coordinator.async_feed) if entry.data.get(CONF_PIN) else None
+    pages = PagesCoordinator(hass, entry, coordinator.async_feed) if connects(entry.data) else None
     if pages:
         await pages.async_restore()
         entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))

@@ -17,11 +17,16 @@ from .errors import (
     NoAnswer,
     NoSlot,
     NotPaired,
+    NotPairedByProxy,
     NotReachable,
+    ProxyHasNoPin,
+    ProxyPinOutdated,
+    ProxyPinRefused,
     Refused,
     ServicesMoved,
     VeSmartError,
     WrongPin,
+    asking_proxy,
     connected,
     connecting,
 )
@@ -49,7 +54,11 @@ __all__ = [
     "NoAnswer",
     "NoSlot",
     "NotPaired",
+    "NotPairedByProxy",
     "NotReachable",
+    "ProxyHasNoPin",
+    "ProxyPinOutdated",
+    "ProxyPinRefused",
     "Reading",
     "Refusal",
     "Refused",
@@ -232,7 +241,8 @@ class VeSmartClient:
         if isinstance(last, NotReachable) and self._radios.knows_bond:
             return last
         # A radio that was answered nothing may have a bond, so that this says less.
-        unpaired = sorted((error for error in errors if isinstance(error, NotPaired)), key=_is_sure)
+        # A proxy that was asked says more than a radio that just has no bond.
+        unpaired = sorted((error for error in errors if isinstance(error, NotPaired)), key=_vagueness)
         told = next(iter(unpaired), last)
         if isinstance(told, NotPaired) and _is_sure(told) and self._radios.misses_bond():
             return NotReachable("the radio that has a bond does not hear the device")
@@ -240,6 +250,8 @@ class VeSmartClient:
 
     async def _explained(self, error: VeSmartError) -> VeSmartError:
         """Return what an error means where BlueZ knows more: it tells whether the adapter in use has a bond."""
+        if self._radios.asks and type(error) is NotPaired:
+            return ProxyHasNoPin("the link is encrypted, but not by the PIN", self._radios.proxy or "")
         adapter = self._radios.adapter
         if adapter is None or isinstance(error, WrongPin | NoSlot):
             return error
@@ -302,11 +314,27 @@ class VeSmartClient:
 
     async def _open(self, client: BleakClient) -> None:
         self._link = link = Link(client, self._timing, self._received)
-        await link.open()
+        await self._open_link(link, client)
         self.instances = await self._check(link)
         await self._subscribe(link, self.main_instance)
         await link.renew()
         self._renewal = asyncio.create_task(self._keep_alive(link), name=f"keep-alive of {self._name}")
+
+    async def _open_link(self, link: Link, client: BleakClient) -> None:
+        """Open the link. A proxy that holds the PIN encrypts it only when it is asked, on each connection."""
+        if not self._radios.asks:
+            try:
+                with connected():
+                    await link.open()
+            except NotPaired:
+                if not self._radios.ask():
+                    raise
+            else:
+                return
+        with asking_proxy(self._radios.proxy or "", worked_before=self._radios.was_asked_before):
+            async with asyncio.timeout(self._timing.pairing):
+                await client.pair()
+        await link.open()
 
     async def _subscribe(self, link: Link, instance: int) -> None:
         """Begin with an instance. If it does not work out, the first read will tell."""
@@ -425,6 +453,10 @@ def _proves(answer: Answer, register: Register, wanted: bytes) -> TypeGuard[Read
     if isinstance(answer, Refusal) and not answer.transient:
         raise Refused(register.id, answer.code)
     return isinstance(answer, Reading) and any(register.confirms(wanted, found) for found in answer.payloads)
+
+
+def _vagueness(error: NotPaired) -> int:
+    return 2 if type(error) is NotPaired else int(_is_sure(error))
 
 
 def _is_sure(error: NotPaired) -> bool:

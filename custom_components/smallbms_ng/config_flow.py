@@ -37,7 +37,21 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .client import BadAnswer, Lost, NoAnswer, NoSlot, NotPaired, NotReachable, Refused, VeSmartError, WrongPin
+from .access import CONF_PAIRED_BY_PROXY, connects
+from .client import (
+    BadAnswer,
+    Lost,
+    NoAnswer,
+    NoSlot,
+    NotPaired,
+    NotReachable,
+    ProxyHasNoPin,
+    ProxyPinOutdated,
+    ProxyPinRefused,
+    Refused,
+    VeSmartError,
+    WrongPin,
+)
 from .const import (
     AMPERE_HOURS,
     CONF_CAPACITY,
@@ -62,14 +76,18 @@ from .const import (
 )
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key, data_of
+from .messages import proxy_in
 from .pages import PagesCoordinator
 from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut, PinNotAsked
 from .pin_check import (
+    NoAdapterAtAll,
     NoPath,
     NotBluez,
+    Proof,
     async_learn,
     async_learn_by_bond,
     async_switch_instant_readout_on,
+    is_near_proxy,
     parse_pin,
 )
 from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
@@ -80,6 +98,8 @@ _LOGGER = logging.getLogger(__name__)
 # Seconds. A browser begins to listen for the end of a progress step only once it shows it. It would wait for ever for
 # one that ended before, such as that of a machine without an adapter.
 SHORTEST_PROGRESS: Final = 2.0
+
+PROXY_URL: Final = "https://github.com/smallbms-ng/smallbms_ng/blob/main/docs/proxy.md"
 
 type UserInput = Mapping[str, str | bool]
 type Errors = dict[str, str]
@@ -133,6 +153,7 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
     ImplausibleRecord: "implausible",
     WrongPin: "wrong_pin",
     NotBluez: "not_bluez",
+    NoAdapterAtAll: "no_adapter_at_all",
     NoLocalAdapter: "no_adapter",
     DeviceNotVisible: "adapter_too_far",
     PairingRefused: "pairing_refused",
@@ -142,6 +163,9 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
     NoSlot: "no_slot",
     NotReachable: "not_reachable",
     NoAnswer: "no_answer",
+    ProxyHasNoPin: "proxy_has_no_pin",
+    ProxyPinOutdated: "proxy_pin_outdated",
+    ProxyPinRefused: "proxy_pin_refused",
     NotPaired: "other_way",
     Lost: "lost",
     BadAnswer: "bad_answer",
@@ -157,7 +181,7 @@ def _error_key(error: Exception) -> str:
 def _adapters_in(error: Exception | None) -> str:
     """Return the names of the adapters that an error speaks of."""
     names = error.adapters if isinstance(error, NoLocalAdapter | DeviceNotVisible) else ()
-    return ", ".join(names) or "-"
+    return ", ".join(names)
 
 
 def _text(entered: UserInput, field: str) -> str:
@@ -196,7 +220,9 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._entered: UserInput = {}
         self._errors: Errors = {}
         self._adapters = ""
-        self._accepted: dict[str, str] | None = None
+        self._proxy = ""
+        self._proof = Proof.PIN
+        self._accepted: dict[str, str | bool] | None = None
         self._instant_readout_on: bool | None = None
         self._task: asyncio.Task[Errors] | None = None
         self._is_over = False
@@ -262,7 +288,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_reauth(self, _entry_data: Mapping[str, object]) -> ConfigFlowResult:
         """Get a new key: the device made one when its PIN was changed. Nobody is asked for it if a bond tells it."""
-        if self._get_reauth_entry().data.get(CONF_PIN) and await self._async_renew_by_bond():
+        if connects(self._get_reauth_entry().data) and await self._async_renew_by_bond():
             return self._finish()
         return await self.async_step_reauth_confirm()
 
@@ -322,7 +348,12 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     @property
     def _placeholders(self) -> dict[str, str]:
-        return {"name": self._name, "adapters": self._adapters}
+        return {
+            "name": self._name,
+            "adapters": self._adapters,
+            "proxy": self._proxy,
+            "proxy_url": PROXY_URL,
+        }
 
     @property
     def _pages(self) -> PagesCoordinator | None:
@@ -345,6 +376,11 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return stored
 
     @property
+    def _tries_proxy(self) -> bool:
+        """Whether to see if a proxy holds the PIN, as nothing was entered."""
+        return not (self._removes_pin or _text(self._entered, CONF_KEY)) and is_near_proxy(self.hass, self._address)
+
+    @property
     def _removes_pin(self) -> bool:
         return self._entered.get(CONF_REMOVE_PIN, False) is True
 
@@ -354,7 +390,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         if user_input is not None:
             self._entered, self._instant_readout_on = user_input, None
             self._errors = self._malformed()
-            if not self._errors and (pin := self._pin):
+            if not self._errors and ((pin := self._pin) or self._tries_proxy):
                 self._errand = partial(self._async_learn, pin)
                 return await self.async_step_connect()
             self._errors = self._errors or await self._async_check_key(None)
@@ -376,7 +412,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     def _show_credentials_form(self, step_id: str) -> ConfigFlowResult:
         """Show a form for PIN and key, and for taking the PIN away where there is one to keep."""
-        has_pin = self.source == SOURCE_RECONFIGURE and CONF_PIN in self._get_reconfigure_entry().data
+        has_pin = self.source == SOURCE_RECONFIGURE and connects(self._get_reconfigure_entry().data)
         return self.async_show_form(
             step_id=step_id,
             data_schema=WITH_REMOVAL_SCHEMA if has_pin else CREDENTIALS_SCHEMA,
@@ -397,19 +433,27 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             _LOGGER.exception("Unforeseen error while connecting to %s", self._name)
             return {CONF_BASE: "unknown"}
 
-    async def _async_learn(self, pin: str) -> Errors:
-        """Connect with the PIN, and return what is wrong if so. The key that the device tells is the right one."""
+    async def _async_learn(self, pin: str | None) -> Errors:
+        """Connect with the PIN, or by a proxy that holds it, and return what is wrong if so.
+
+        The key that the device tells is the right one.
+        """
         try:
             async with self._only_connection():
                 learned = await async_learn(self.hass, self._address, pin)
         except VeSmartError as error:
-            self._adapters = _adapters_in(error)
+            self._adapters, self._proxy = _adapters_in(error), proxy_in(error)
             return {CONF_PIN: _error_key(error)}
+        self._proof, self._proxy = learned.proof, learned.proxy
         self._instant_readout_on = learned.instant_readout_on
         if learned.key is None and _text(self._entered, CONF_KEY):
             return await self._async_check_key(pin)
-        self._accepted = {CONF_PIN: pin} | ({CONF_KEY: learned.key.hex()} if learned.key else {})
+        self._accepted = self._way_in(pin) | ({CONF_KEY: learned.key.hex()} if learned.key else {})
         return {}
+
+    def _way_in(self, pin: str | None) -> dict[str, str | bool]:
+        """Return what to store so that the entry connects."""
+        return {CONF_PIN: pin} if pin else {CONF_PAIRED_BY_PROXY: True}
 
     async def _async_renew_by_bond(self) -> bool:
         """Read the key over a bond that there is; return whether it is a new one that reads the device.
@@ -433,9 +477,9 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """Switch Instant Readout on, and return what is wrong if so."""
         try:
             async with self._only_connection():
-                await async_switch_instant_readout_on(self.hass, self._address, (self._accepted or {})[CONF_PIN])
+                await async_switch_instant_readout_on(self.hass, self._address, self._accepted_pin)
         except VeSmartError as error:
-            self._adapters = _adapters_in(error)
+            self._adapters, self._proxy = _adapters_in(error), proxy_in(error)
             return {CONF_SWITCH_ON: _error_key(error)}
         self._instant_readout_on = True
         return {}
@@ -449,8 +493,13 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             await async_check_key(self.hass, self._address, key)
         except (NotHeard, WrongKey, ImplausibleRecord) as error:
             return {CONF_KEY: _error_key(error)}
-        self._accepted = {CONF_KEY: key.hex()} | ({CONF_PIN: pin} if pin else {})
+        self._accepted = {CONF_KEY: key.hex(), **({CONF_PIN: pin} if pin else {})}
         return {}
+
+    @property
+    def _accepted_pin(self) -> str | None:
+        pin = (self._accepted or {}).get(CONF_PIN)
+        return pin if isinstance(pin, str) else None
 
     def _take_nothing(self) -> Errors:
         """Return what is wrong when neither PIN nor key is there: nothing if the PIN is to go, and the key stays."""
@@ -468,9 +517,24 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         accepted = self._accepted or {}
         if self._entry is None:
             data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(data_of(self._device))}
-            return self.async_create_entry(title=self._name, data=data | accepted)
-        kept = {name: value for name, value in self._entry.data.items() if name != CONF_PIN or not self._removes_pin}
-        return self.async_update_reload_and_abort(self._entry, data=kept | accepted)
+            return self.async_create_entry(
+                title=self._name,
+                data=data | accepted,
+                description=None if self._proof is Proof.PIN else self._proof,
+                description_placeholders=self._placeholders,
+            )
+        left_out = {CONF_PIN, CONF_PAIRED_BY_PROXY} if self._removes_pin else self._outdated(accepted)
+        kept = {name: value for name, value in self._entry.data.items() if name not in left_out}
+        reason = "reauth_successful" if self.source == SOURCE_REAUTH else "reconfigure_successful"
+        result = self.async_update_reload_and_abort(
+            self._entry, data=kept | accepted, reason=reason if self._proof is Proof.PIN else self._proof
+        )
+        result["description_placeholders"] = self._placeholders
+        return result
+
+    def _outdated(self, accepted: Mapping[str, object]) -> set[str]:
+        """Return what is not stored any more, as there is another way to connect now."""
+        return {CONF_PAIRED_BY_PROXY} if CONF_PIN in accepted else set()
 
 
 class SmallBmsOptionsFlow(OptionsFlowWithReload):

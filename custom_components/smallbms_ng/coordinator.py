@@ -17,11 +17,12 @@ from homeassistant.components.bluetooth import (
 )
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothDataUpdateCoordinator
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
-from homeassistant.const import CONF_ADDRESS, CONF_PIN
+from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later, async_track_time_interval
 
 from . import clock
+from .access import connects
 from .code_events import CodeEvents
 from .const import (
     CONF_CAPACITY,
@@ -194,7 +195,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     def _may_restore(self, name: str, kept: KeptReadings) -> bool:
         """Return whether a value may be shown again: not of a silent device, but for what only a connection tells."""
-        return CONF_PIN in self.entry.data if name == "capacity" else not kept.lost
+        return connects(self.entry.data) if name == "capacity" else not kept.lost
 
     @callback
     def async_freeze(self) -> None:

@@ -38,6 +38,26 @@ class BondRefused(NotPaired):
         self.adapter = adapter
 
 
+class NotPairedByProxy(NotPaired):
+    """A proxy was asked to encrypt its link, and could not. proxy is its name."""
+
+    def __init__(self, message: str, proxy: str) -> None:
+        super().__init__(message)
+        self.proxy = proxy
+
+
+class ProxyHasNoPin(NotPairedByProxy):
+    """The proxy cannot pair, or pairs without a PIN, which the device does not take for a bond."""
+
+
+class ProxyPinRefused(NotPairedByProxy):
+    """The device refuses the PIN that the proxy holds."""
+
+
+class ProxyPinOutdated(ProxyPinRefused):
+    """The proxy got through once; now the device refuses its bond and its PIN."""
+
+
 class WrongPin(NotPaired):
     """Pairing was tried and refused."""
 
@@ -80,8 +100,29 @@ _NO_OBJECT: Final = ("org.freedesktop.DBus.Error.UnknownObject",)
 _PAIRING_FAILED: Final = ("AuthenticationFailed", "AuthenticationRejected", "Pairing failed")
 _NO_SLOT: Final = ("connection slot", "available connection")
 
+# How a proxy says that pairing failed, with the number that the ESP32's Bluetooth stack gives it.
+_PROXY_ERROR: Final = re.compile(r"Pairing failed due to error: (\d+)")
+# Passkey entry failed, confirm value failed, repeated attempts, check of the DH key failed, encryption failed. The last
+# is what a bond gives that the device does not know any more. Read in the stack's header, not seen. Another number
+# means that there is no PIN.
+_PIN_REFUSED: Final = frozenset({78, 81, 86, 88, 97})
+
 # TimeoutError is an OSError; EOFError and BrokenPipeError come from D-Bus.
 _FAILURES: Final = (BleakError, EOFError, OSError)
+
+
+@contextmanager
+def asking_proxy(proxy: str, *, worked_before: bool) -> Iterator[None]:
+    """Raise our own error for what goes wrong while a proxy encrypts its link."""
+    try:
+        yield
+    except (NotImplementedError, TimeoutError) as error:
+        raise ProxyHasNoPin(_text(error), proxy) from error
+    except BleakError as error:
+        if (match := _PROXY_ERROR.search(str(error))) is None:
+            raise Lost(_text(error)) from error
+        refused = ProxyPinOutdated if worked_before else ProxyPinRefused
+        raise (refused if int(match[1]) in _PIN_REFUSED else ProxyHasNoPin)(_text(error), proxy) from error
 
 
 @contextmanager

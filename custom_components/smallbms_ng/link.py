@@ -30,7 +30,8 @@ _MOST_EVENTS: Final = 32 * 1024
 class Timing:
     """How long to wait, in seconds.
 
-    For the connection, for its opening, and where the radio is known to have no bond; for one operation, for the end;
+    For the connection, for a proxy to encrypt it, for its opening, and where the radio is known to have no bond; for
+    one operation, for the end;
     for the first answer to a request, between its values, for more
     values of a register whose number nobody knows; for the device's credit, for the acknowledgment of an action; for
     what is under way over a connection when nobody is to connect any more.
@@ -38,6 +39,7 @@ class Timing:
     """
 
     connect: float = 30
+    pairing: float = 15
     opening: float = 20
     opening_without_bond: float = 8
     operation: float = 60
@@ -67,6 +69,7 @@ class Link:
         self._writing = asyncio.Lock()
         self._broken = False
         self._characteristics: dict[Channel, BleakGATTCharacteristic] = {}
+        self._heard: set[Channel] = set()
 
     @property
     def alive(self) -> bool:
@@ -79,7 +82,10 @@ class Link:
         self._arrived.set()
 
     async def open(self) -> Self:
-        """Get to where requests can be made. After ServicesMoved, the next connection looks for them anew."""
+        """Get to where requests can be made; again, once the link is encrypted, if that was missing.
+
+        After ServicesMoved, the next connection looks for them anew.
+        """
         try:
             with opening():
                 value = await self._listen()
@@ -148,7 +154,9 @@ class Link:
                 raise ServicesMoved(f"there is no characteristic {channel}")
             self._characteristics[channel] = characteristic
         for channel, characteristic in self._characteristics.items():
-            await self._client.start_notify(characteristic, partial(self._notified, channel))
+            if channel not in self._heard:
+                await self._client.start_notify(characteristic, partial(self._notified, channel))
+                self._heard.add(channel)
         return bytes(await self._client.read_gatt_char(self._characteristics[Channel.CONTROL]))
 
     async def _forget_services(self) -> None:

@@ -12,7 +12,11 @@ from .client import (
     NoAnswer,
     NoSlot,
     NotPaired,
+    NotPairedByProxy,
     NotReachable,
+    ProxyHasNoPin,
+    ProxyPinOutdated,
+    ProxyPinRefused,
     Refused,
     VeSmartError,
     WrongPin,
@@ -29,6 +33,9 @@ _KEYS: Final[Mapping[type[VeSmartError], str]] = {
     NotReachable: "not_reachable",
     WrongPin: "wrong_pin",
     NoAnswer: "no_answer",
+    ProxyHasNoPin: "proxy_has_no_pin",
+    ProxyPinOutdated: "proxy_pin_outdated",
+    ProxyPinRefused: "proxy_pin_refused",
     NotPaired: "not_paired",
     Lost: "connection_lost",
     BadAnswer: "bad_answer",
@@ -58,8 +65,13 @@ def failure(error: VeSmartError, device: str) -> HomeAssistantError:
     return HomeAssistantError(
         translation_domain=DOMAIN,
         translation_key=next(_KEYS[kind] for kind in type(error).mro() if kind in _KEYS),
-        translation_placeholders={"device": device},
+        translation_placeholders={"device": device, "proxy": proxy_in(error)},
     )
+
+
+def proxy_in(error: BaseException | None) -> str:
+    """Return the name of the proxy that an error speaks of."""
+    return error.proxy if isinstance(error, NotPairedByProxy) else ""
 
 
 def invalid_value(error: PayloadError) -> ServiceValidationError:

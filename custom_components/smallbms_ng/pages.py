@@ -96,7 +96,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     @property
     def paired_radios(self) -> frozenset[str]:
-        """The sources of the radios that are known to have a bond."""
+        """The sources of the radios that are known to have a bond.
+
+        A proxy that has to be asked is not among them: it may have paired with whoever answered.
+        """
         return frozenset(self._radios.paired)
 
     @property
@@ -137,10 +140,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.values.restore(stored)
         self._radios.unpaired.update(stored.get("unpaired", ()))
         self._radios.paired.update(stored.get("paired", ()))
+        self._radios.asked.update(stored.get("asked", ()))
 
     def _to_store(self) -> StoredPages:
         return StoredPages(
-            **self.values.to_store(), unpaired=sorted(self._radios.unpaired), paired=sorted(self._radios.paired)
+            **self.values.to_store(),
+            unpaired=sorted(self._radios.unpaired),
+            paired=sorted(self._radios.paired),
+            asked=sorted(self._radios.asked),
         )
 
     @callback

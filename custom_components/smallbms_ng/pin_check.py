@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from enum import StrEnum
 from functools import partial
 import re
 from typing import Final
@@ -20,7 +21,18 @@ from homeassistant.components.bluetooth import (
 )
 from homeassistant.core import HomeAssistant
 
-from .client import Answer, BondRefused, NoAnswer, NotPaired, NotReachable, Reading, VeSmartClient
+from .client import (
+    Answer,
+    BondRefused,
+    NoAnswer,
+    NotPaired,
+    NotReachable,
+    ProxyHasNoPin,
+    ProxyPinRefused,
+    Reading,
+    VeSmartClient,
+    VeSmartError,
+)
 from .pairing import (
     DeviceNotVisible,
     NoLocalAdapter,
@@ -45,16 +57,30 @@ class NoPath(NotReachable):
     """No radio that can connect hears the device."""
 
 
+class NoAdapterAtAll(NoLocalAdapter):
+    """This machine has no adapter that BlueZ knows, on or off."""
+
+
 class NotBluez(NoLocalAdapter):
     """No adapter of this machine that hears the device is BlueZ's, which alone can enter a PIN. adapters names them."""
 
 
+class Proof(StrEnum):
+    """What let us connect, and with that whether the PIN was checked."""
+
+    PIN = "pin"
+    BOND = "already_paired"
+    PROXY = "paired_by_proxy"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Learned:
-    """What a device told of its Instant Readout. None: it does not give it."""
+    """What a device told of its Instant Readout, None: it does not give it; by which proof, and over which proxy."""
 
     key: bytes | None
     instant_readout_on: bool | None
+    proof: Proof
+    proxy: str
 
 
 def parse_pin(text: str) -> str:
@@ -65,13 +91,21 @@ def parse_pin(text: str) -> str:
     return digits
 
 
-async def async_learn(hass: HomeAssistant, address: str, pin: str) -> Learned:
-    """Connect to the device at this address with a PIN, and return what it tells.
+async def async_learn(hass: HomeAssistant, address: str, pin: str | None) -> Learned:
+    """Connect to the device at this address with a PIN, or without one by a proxy that holds it; return what it tells.
 
     Raises a VeSmartError when the PIN is wrong or there is no connection.
     """
-    async with _connection_with_pin(hass, address, pin) as client:
-        return await _learn(client)
+    radios = Radios()
+    async with _client(hass, address, radios) as client:
+        checked = await _connect(hass, client, address, pin)
+        return await _learn(client, _proof(radios, checked=checked), radios.proxy or "")
+
+
+def is_near_proxy(hass: HomeAssistant, address: str) -> bool:
+    """Return whether a proxy that can connect hears the device."""
+    paths = async_scanner_devices_by_address(hass, address, connectable=True)
+    return any(isinstance(path.scanner, BaseHaRemoteScanner) for path in paths)
 
 
 async def async_learn_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> Learned:
@@ -81,29 +115,31 @@ async def async_learn_by_bond(hass: HomeAssistant, address: str, paired: Abstrac
     answer by another one. Raises a VeSmartError when there is no such connection.
     """
     async with _connection_by_bond(hass, address, paired) as client:
-        return await _learn(client)
+        return await _learn(client, Proof.BOND)
 
 
-async def async_switch_instant_readout_on(hass: HomeAssistant, address: str, pin: str) -> None:
+async def async_switch_instant_readout_on(hass: HomeAssistant, address: str, pin: str | None) -> None:
     """Let the device advertise its readings. Raises as async_learn does, and Refused."""
-    async with _connection_with_pin(hass, address, pin) as client:
+    async with _client(hass, address, Radios()) as client:
+        await _connect(hass, client, address, pin)
         await client.write(client.main_instance, _ON, value=True)
 
 
-async def _learn(client: VeSmartClient) -> Learned:
+def _proof(radios: Radios, *, checked: bool) -> Proof:
+    if checked:
+        return Proof.PIN
+    return Proof.PROXY if radios.asks else Proof.BOND
+
+
+async def _learn(client: VeSmartClient, proof: Proof, proxy: str = "") -> Learned:
     answers = await client.read(client.main_instance, (_KEY.id, _ON.id))
     key, instant_readout_on = _value(answers, _KEY.id), _value(answers, _ON.id)
     return Learned(
         key=key if isinstance(key, bytes) else None,
         instant_readout_on=instant_readout_on if isinstance(instant_readout_on, bool) else None,
+        proof=proof,
+        proxy=proxy,
     )
-
-
-@asynccontextmanager
-async def _connection_with_pin(hass: HomeAssistant, address: str, pin: str) -> AsyncGenerator[VeSmartClient]:
-    async with _client(hass, address, Radios()) as client:
-        await _connect(hass, client, address, pin)
-        yield client
 
 
 @asynccontextmanager
@@ -116,7 +152,7 @@ async def _connection_by_bond(
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
         raise NotPaired("no radio that is known to have a bond hears the device")
-    radios = Radios(unpaired=heard - trusted)
+    radios = Radios(unpaired=heard - trusted, may_ask=False)
     async with _client(hass, address, radios) as client:
         await client.connect()
         if radios.paired.isdisjoint(trusted):
@@ -137,10 +173,13 @@ async def _client(hass: HomeAssistant, address: str, radios: Radios) -> AsyncGen
         await client.disconnect()
 
 
-async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin: str) -> None:
-    """Connect by a bond, which is made first if an adapter of this machine can."""
+async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin: str | None) -> bool:
+    """Connect by a bond, which is made first if an adapter of this machine can; return whether the PIN was checked."""
+    if pin is None:
+        await client.connect()
+        return False
     bonded = await bonded_adapters(address)
-    await _renew_refused_bonds(address, pin, bonded)
+    renewed = await _renew_refused_bonds(address, pin, bonded)
     obstacle = None if bonded else await _bond(hass, address, pin)
     try:
         await client.connect()
@@ -149,11 +188,21 @@ async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin
     except BondRefused as error:
         await _bond_anew(address, pin, error.adapter)
         await client.connect()
+        return True
     except NotPaired as error:
-        # Without a bond of this machine, that of a proxy would have done.
-        if obstacle:
-            raise obstacle from error
-        raise
+        raise _most_useful(error, obstacle) from error
+    return renewed or not (bonded or obstacle)
+
+
+def _most_useful(error: NotPaired, obstacle: NoLocalAdapter | DeviceNotVisible | None) -> VeSmartError:
+    """Return what helps most to hear: why no adapter of this machine paired, or what a proxy lacks."""
+    if isinstance(error, ProxyPinRefused):
+        return error
+    if isinstance(error, ProxyHasNoPin) and not obstacle:
+        return NotPaired(str(error))
+    if obstacle and (obstacle.adapters or not isinstance(error, ProxyHasNoPin)):
+        return obstacle
+    return error
 
 
 async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
@@ -163,7 +212,8 @@ async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter |
     except DeviceNotVisible as error:
         return error
     except NoLocalAdapter as error:
-        return _closer_obstacle(hass, address) or error
+        none = None if error.adapters else NoAdapterAtAll(str(error))
+        return _closer_obstacle(hass, address) or none or error
     return None
 
 
@@ -184,14 +234,15 @@ def _bypasses_bluez(path: BluetoothScannerDevice) -> bool:
     return not isinstance(path.scanner, BaseHaRemoteScanner) and bluez_adapter(path.ble_device) is None
 
 
-async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> None:
-    """Replace the bonds of these adapters that the device refuses.
+async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> bool:
+    """Replace the bonds of these adapters that the device refuses; return whether there was one.
 
     A person has just entered the PIN, so what looks like it is enough.
     """
-    for adapter in adapters:
-        if await bond_is_refused(address, adapter) is not False:
-            await _bond_anew(address, pin, adapter)
+    refused = [adapter for adapter in adapters if await bond_is_refused(address, adapter) is not False]
+    for adapter in refused:
+        await _bond_anew(address, pin, adapter)
+    return bool(refused)
 
 
 async def _bond_anew(address: str, pin: str, adapter: str) -> None:

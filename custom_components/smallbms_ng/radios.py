@@ -38,13 +38,18 @@ class _Manager(Protocol):
 class Radios:
     """Has connections to one device made by another radio, once one turned out to have no bond with it.
 
-    unpaired holds the sources of those, paired of those that have one. The unpaired come last, but are still tried if
-    no other will do: a bond may be made at any time.
+    unpaired holds the sources of those, paired of those that have one, and asked of the proxies that got through once
+    they were asked to encrypt the link, which they have to be on each connection. The unpaired come last, but are still
+    tried if no other will do: a bond may be made at any time. Without may_ask, no proxy is asked.
     """
 
-    def __init__(self, unpaired: Iterable[str] = ()) -> None:
+    def __init__(self, unpaired: Iterable[str] = (), *, may_ask: bool = True) -> None:
         self.unpaired = set(unpaired)
         self.paired: set[str] = set()
+        self.asked: set[str] = set()
+        self._may_ask = may_ask
+        self._to_ask: set[str] = set()
+        self._proxies: dict[str, str] = {}
         self._tried: set[str] = set()
         self._misses = 0
         self._heard: frozenset[str] = frozenset()
@@ -58,13 +63,39 @@ class Radios:
         return bluez_adapter(self._way)
 
     @property
+    def proxy(self) -> str | None:
+        """The name of the proxy in use, if it is one."""
+        return self._proxies.get(self._used or "")
+
+    @property
+    def asks(self) -> bool:
+        """Whether the radio in use has to be asked to encrypt the link."""
+        return self._may_ask and self._used is not None and self._used in self.asked | self._to_ask
+
+    @property
+    def was_asked_before(self) -> bool:
+        """Whether the radio in use got through once, when it was asked."""
+        return self._used in self.asked
+
+    @property
     def knows_bond(self) -> bool:
         """Whether one of those that hear the device is known to have a bond."""
-        return not self.paired.isdisjoint(self._heard)
+        return not self._bonded.isdisjoint(self._heard)
+
+    @property
+    def _bonded(self) -> set[str]:
+        return self.paired | (self.asked - self.unpaired)
+
+    def ask(self) -> bool:
+        """Hear that the link of the radio in use is not encrypted; return whether to ask for that, once."""
+        if self.proxy is None or self._used is None or not self._may_ask or self.asks:
+            return False
+        self._to_ask.add(self._used)
+        return True
 
     def misses_bond(self) -> bool:
         """Hear that no radio in reach has a bond; return whether one that has may be back before long."""
-        if not self.paired or not self._heard or self.knows_bond:
+        if not self._bonded or not self._heard or self.knows_bond:
             return False
         self._misses += 1
         return self._misses <= _MOST_MISSES
@@ -72,6 +103,7 @@ class Radios:
     def begin(self) -> None:
         """Begin with a new connection, which every radio may be tried for."""
         self._tried.clear()
+        self._to_ask.clear()
         self._heard = self._offered = frozenset()
         self._used = None
 
@@ -80,7 +112,9 @@ class Radios:
         self._misses = 0
         if self._used:
             self.unpaired.discard(self._used)
-            self.paired.add(self._used)
+            now, otherwise = (self.asked, self.paired) if self.asks else (self.paired, self.asked)
+            now.add(self._used)
+            otherwise.discard(self._used)
 
     def has_no_bond(self) -> bool:
         """Hear that the radio in use has no bond; return whether there is another one to try."""
@@ -92,7 +126,7 @@ class Radios:
 
     def has_no_answer(self) -> bool:
         """Hear that the radio in use may have no bond; return whether there is another one to try."""
-        if self._used is None or self._used in self.paired:
+        if self._used is None or self._used in self._bonded:
             return False
         return self._has_more(self._used)
 
@@ -115,8 +149,12 @@ class Radios:
 
         def choose_here(client: BleakClient, manager: _Manager, *more: object) -> object:
             chosen = choose(client, _Selection(manager, self._select), *more)
-            self._used = getattr(getattr(chosen, "scanner", None), "source", None)
+            scanner = getattr(chosen, "scanner", None)
+            self._used = getattr(scanner, "source", None)
             self._way = getattr(chosen, "device", None)
+            # Only what is not driven from here has a connector.
+            if self._used and self.adapter is None and getattr(scanner, "connector", None) is not None:
+                self._proxies[self._used] = str(getattr(scanner, "name", self._used))
             return chosen
 
         return type(client_class.__name__, (client_class,), {_CHOICE: choose_here})

@@ -166,6 +166,7 @@ class StoredPages(TypedDict, total=False):
     batteries: list[StoredBattery]
     unpaired: list[str]
     paired: list[str]
+    asked: list[str]
 
 
 class SeldomStore[Content: Mapping[str, object]]:

@@ -133,9 +133,9 @@ class Connection:
         self._jobs: asyncio.Queue[tuple[int, Job]] = asyncio.Queue(LARGEST_BACKLOG)
         self._worker: asyncio.Task[None] | None = None
 
-    def start(self, peripheral: Peripheral | None, pin: str | None) -> None:
-        """Begin to connect, to nothing in reach if peripheral is None; with a PIN, make a bond."""
-        self._worker = asyncio.create_task(self._work(peripheral, pin))
+    def start(self, peripheral: Peripheral | None) -> None:
+        """Begin to connect, to nothing in reach if peripheral is None."""
+        self._worker = asyncio.create_task(self._work(peripheral))
 
     def enqueue(self, operation: Operation, request: Request) -> None:
         """Run an operation after those before it."""
@@ -160,14 +160,12 @@ class Connection:
             self._link.close()
         self._end(reason)
 
-    async def _work(self, peripheral: Peripheral | None, pin: str | None) -> None:
+    async def _work(self, peripheral: Peripheral | None) -> None:
         link = self._connect(peripheral)
         if link is None:
             self._end(Reason.FAILED_TO_ESTABLISH)
             return
         try:
-            if pin is not None:
-                await link.pair_if_accepted(pin)
             self._report(connected=True, mtu=link.mtu)
             await self._serve(link)
         except LinkLostError:
@@ -179,7 +177,8 @@ class Connection:
         if peripheral is None:
             return None
         try:
-            self._link = peripheral.connect(self._central, on_notify=self._notified, on_lost=self._lost)
+            # Whether there is a bond or not: nobody has asked for encryption yet.
+            self._link = peripheral.connect(self._central, on_notify=self._notified, on_lost=self._lost, has_key=False)
         except ConnectionRefusedByPeripheralError:
             return None
         return self._link

@@ -37,9 +37,9 @@ class EsphomeProxy:
     """A Bluetooth proxy near some emulated devices.
 
     rssi holds the signal strength in dBm by address; devices that it does not name arrive with DEFAULT_RSSI. key is
-    32 bytes in base64, as in ESPHome's configuration, and encrypts the clients' connections. pin makes every
-    connection to a device a bonded one, if it is the device's PIN. period is the time between a device's
-    advertisements in seconds. devices, rssi, pin and slots may be changed while it runs.
+    32 bytes in base64, as in ESPHome's configuration, and encrypts the clients' connections. pin is what the proxy
+    enters when a client asks it to encrypt a link; it encrypts none unasked, whether there is a bond or not. period is
+    the time between a device's advertisements in seconds. devices, rssi, pin and slots may be changed while it runs.
     """
 
     def __init__(

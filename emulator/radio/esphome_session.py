@@ -26,8 +26,9 @@ LEGACY_PROXY_VERSION: Final = 5
 _CONFIGURED_MODE: Final = BluetoothScannerMode.ACTIVE
 # Bytes that wait for a client which does not read; it is let go when there are more.
 LARGEST_BACKLOG: Final = 1 << 20
-# What the ESP32 reports when the passkeys of the two sides differ.
-PAIRING_FAILED: Final = 0x51
+# What the ESP32 reports when the device wants a passkey and there is none, and when those of the two sides differ.
+NO_PASSKEY: Final = 0x50
+WRONG_PASSKEY: Final = 0x51
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -246,7 +247,7 @@ class Session:
             connection = Connection(address, central=self.proxy.source, send=self.send, ended=self._ended)
             self.connections[address] = connection
             self.proxy.slots_changed()
-            connection.start(self.proxy.peripheral(address), self.proxy.pin)
+            connection.start(self.proxy.peripheral(address))
 
     def disconnect_device(self, request: Request) -> None:
         """End a connection."""
@@ -256,7 +257,7 @@ class Session:
             self._report_no_connection(request)
 
     def pair(self, request: Request) -> None:
-        """Make a bond with the PIN that the proxy has; the client has no way to tell one."""
+        """Encrypt the link, by a bond or with the PIN that the proxy has; the client has no way to tell one."""
 
         async def job(link: Link) -> list[Message]:
             error = await self._pairing_error(link)
@@ -266,9 +267,9 @@ class Session:
 
     async def _pairing_error(self, link: Link) -> int:
         try:
-            await link.pair(self.proxy.pin)
+            await link.encrypt(self.proxy.pin)
         except AttError:
-            return PAIRING_FAILED
+            return NO_PASSKEY if self.proxy.pin is None else WRONG_PASSKEY
         return 0
 
     def unpair(self, request: Request) -> None:

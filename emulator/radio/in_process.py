@@ -46,6 +46,9 @@ ADAPTER: Final = "smallbms-emulator"
 _REFUSED: Final = "Error ESP_GATT_CONN_FAIL_ESTABLISH while connecting: Connection failed to establish"
 _NO_SLOT: Final = "No free connection slot"
 _GONE: Final = "Not connected"
+# Reasons of the ESP32 for a pairing that failed: the device wants a passkey and there is none, or another one.
+_NO_PASSKEY: Final = 80
+_WRONG_PASSKEY: Final = 81
 
 _PROPERTY_NAMES: Final[Mapping[Property, CharacteristicPropertyName]] = {
     Property.READ: "read",
@@ -139,7 +142,7 @@ class EmulatedClient(BaseBleakClient):
         with _bleak_errors():
             if pair:
                 await link.pair(self.scanner.pin)
-            elif self.scanner.pin is not None:
+            elif self.scanner.pin is not None and not self.scanner.waits_to_be_asked:
                 await link.pair_if_accepted(self.scanner.pin)
             self.services = _service_collection(await link.discover(), link.mtu)
 
@@ -151,8 +154,12 @@ class EmulatedClient(BaseBleakClient):
 
     @override
     async def pair(self, *_args: object, **_kwargs: object) -> None:
-        with _bleak_errors():
-            await self._connected_link().pair(self.scanner.pin)
+        try:
+            with _bleak_errors():
+                await self._connected_link().encrypt(self.scanner.pin)
+        except BleakGATTProtocolError as error:
+            reason = _NO_PASSKEY if self.scanner.pin is None else _WRONG_PASSKEY
+            raise BleakError(f"Pairing failed due to error: {reason}") from error
 
     @override
     async def unpair(self) -> None:
@@ -230,7 +237,8 @@ class EmulatedScanner(BaseHaRemoteScanner):
     """One radio near some emulated devices. Make it after Home Assistant's bluetooth was set up.
 
     rssi holds the signal strength in dBm by address; devices that it does not name arrive with DEFAULT_RSSI. Without
-    connectable it only listens. pin makes every connection a bonded one, if it is the device's PIN. With a bluez_name,
+    connectable it only listens. pin makes every connection a bonded one, if it is the device's PIN. One that waits to
+    be asked, as proxies do, encrypts no link before a client pairs, whether there is a bond or not. With a bluez_name,
     such as hci0, it passes for an adapter that BlueZ knows by that name. rssi, slots, pin and devices may be changed
     while it runs.
     """
@@ -243,6 +251,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
         connectable: bool = True,
         slots: int = DEFAULT_SLOTS,
         pin: str | None = None,
+        waits_to_be_asked: bool = False,
         bluez_name: str | None = None,
     ) -> None:
         class Client(EmulatedClient):
@@ -261,6 +270,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
         self.rssi = dict(rssi or {})
         self._slots = slots
         self.pin = pin
+        self.waits_to_be_asked = waits_to_be_asked
         self.bluez_name = bluez_name
         self._links: dict[str, Link] = {}
 
@@ -310,7 +320,9 @@ class EmulatedScanner(BaseHaRemoteScanner):
         if (device := self.devices.get(address)) is None:
             raise BleakError(_REFUSED)
         try:
-            link = device.peripheral.connect(self.source, on_notify=on_notify, on_lost=on_lost)
+            link = device.peripheral.connect(
+                self.source, on_notify=on_notify, on_lost=on_lost, has_key=not self.waits_to_be_asked
+            )
         except ConnectionRefusedByPeripheralError as error:
             raise BleakError(_REFUSED) from error
         self._links[address] = link

@@ -82,6 +82,7 @@ async def test_hears_and_connects(hass: HomeAssistant, device: EmulatedDevice, k
         bleak_retry_connector.BleakClientWithServiceCache, info.device, device.name
     )
     assert await client.read_gatt_char(MODEL_NUMBER) == b"smallBMS NG"
+    await client.pair()
     assert await client.read_gatt_char(CONTROL) == b""
     notified: asyncio.Queue[bytes] = asyncio.Queue()
     await client.start_notify(CONTROL, lambda _, data: notified.put_nowait(bytes(data)))

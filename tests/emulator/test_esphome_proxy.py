@@ -142,6 +142,10 @@ class Connected:
     async def state(self) -> tuple[bool, int]:
         return await asyncio.wait_for(self.states.get(), LIMIT)
 
+    async def pair(self) -> bool:
+        """Ask the proxy to encrypt the link, and return whether it did."""
+        return bool((await self.client.bluetooth_device_pair(self.address, LIMIT)).paired)
+
     async def close(self) -> None:
         await self.client.bluetooth_device_disconnect(self.address, timeout=LIMIT)
 
@@ -171,10 +175,11 @@ class Connected:
 
 @pytest.fixture
 async def bonded(lab: Lab, device: EmulatedDevice) -> Connected:
-    """A connection through a proxy that has the PIN."""
+    """A connection through a proxy that has the PIN, and was asked to encrypt it."""
     proxy = await lab.start(EsphomeProxy(device, pin=DEFAULT_PIN, period=NEVER))
     connected = Connected(await lab.client(proxy), device)
     assert await connected.open() == (True, 0)
+    assert await connected.pair()
     return connected
 
 
@@ -309,12 +314,27 @@ async def test_read(bonded: Connected) -> None:
     assert await bonded.read(MODEL_NUMBER) == b"smallBMS NG"
 
 
-async def test_with_the_pin_connections_are_bonded(bonded: Connected) -> None:
+async def test_with_the_pin_a_link_is_encrypted_once_the_client_asks(bonded: Connected) -> None:
     assert await bonded.read(CONTROL) == b""
 
 
-@pytest.mark.parametrize("pin", [None, "999999"])
-async def test_without_the_pin_ve_smart_is_refused(lab: Lab, device: EmulatedDevice, pin: str | None) -> None:
+async def test_each_connection_is_asked_for_anew(bonded: Connected) -> None:
+    """The bond that there is serves then, whatever PIN the proxy has by now."""
+    await bonded.close()
+    assert await bonded.state() == (False, 0x16)
+    await bonded.open()
+    with pytest.raises(BluetoothGATTAPIError) as refusal:
+        await bonded.read(CONTROL)
+    assert refusal.value.error.error == 5
+    bonded.device.peripheral.pin = "271828"
+    assert await bonded.pair()
+    assert await bonded.read(CONTROL) == b""
+
+
+@pytest.mark.parametrize(("pin", "reason"), [(None, 80), ("999999", 81)])
+async def test_without_the_pin_ve_smart_is_refused(
+    lab: Lab, device: EmulatedDevice, pin: str | None, reason: int
+) -> None:
     proxy = await lab.start(EsphomeProxy(device, pin=pin))
     connected = Connected(await lab.client(proxy), device)
     await connected.open()
@@ -323,7 +343,8 @@ async def test_without_the_pin_ve_smart_is_refused(lab: Lab, device: EmulatedDev
         with pytest.raises(BluetoothGATTAPIError) as refusal:
             await refused
         assert refusal.value.error.error == 5
-    assert not (await connected.client.bluetooth_device_pair(connected.address, LIMIT)).paired
+    pairing = await connected.client.bluetooth_device_pair(connected.address, LIMIT)
+    assert (pairing.paired, pairing.error) == (False, reason)
 
 
 async def test_pairing_on_request(lab: Lab, device: EmulatedDevice) -> None:
@@ -372,6 +393,7 @@ async def test_writes_reach_the_ve_smart_server_in_order(lab: Lab, device: Emula
     proxy = await lab.start(EsphomeProxy(device, pin=DEFAULT_PIN))
     connected = Connected(await lab.client(proxy), device)
     await connected.open()
+    assert await connected.pair()
     for place in range(20):
         await connected.write(LAST_DATA, bytes((place,)), response=False)
     assert await connected.read(CONTROL) == b"20"
@@ -414,11 +436,14 @@ async def test_link_lost_in_the_middle(bonded: Connected) -> None:
     assert await bonded.state() == (False, 0x13)
 
 
-async def test_link_lost_while_connecting(lab: Lab, device: EmulatedDevice) -> None:
+async def test_link_lost_while_pairing(lab: Lab, device: EmulatedDevice) -> None:
     device.faults.lose_link_after = 0
     proxy = await lab.start(EsphomeProxy(device, pin=DEFAULT_PIN))
     connected = Connected(await lab.client(proxy), device)
-    assert await connected.open() == (False, 0x13)
+    await connected.open()
+    with pytest.raises(BluetoothConnectionDroppedError):
+        await connected.pair()
+    assert await connected.state() == (False, 0x13)
     assert proxy.free_slots == proxy.slots
 
 
@@ -492,6 +517,7 @@ async def test_a_server_that_breaks_ends_the_connection(lab: Lab, device: Emulat
     proxy = await lab.start(EsphomeProxy(device, pin=DEFAULT_PIN))
     connected = Connected(await lab.client(proxy), device)
     await connected.open()
+    assert await connected.pair()
     with pytest.raises(BluetoothConnectionDroppedError):
         await connected.read(CONTROL)
     assert device.advertises

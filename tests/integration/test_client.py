@@ -22,6 +22,7 @@ from custom_components.smallbms_ng.client import (
     NoSlot,
     NotPaired,
     NotReachable,
+    ProxyHasNoPin,
     Reading,
     Refusal,
     Refused,
@@ -471,7 +472,10 @@ async def test_control_without_meaning(bench: Bench) -> None:
 @pytest.mark.parametrize(
     ("text", "error"),
     [
-        ("Bluetooth GATT Error address=C0:3A:5E:00:00:01 handle=18 error=5 description=Insufficient auth", NotPaired),
+        (
+            "Bluetooth GATT Error address=C0:3A:5E:00:00:01 handle=18 error=5 description=Insufficient auth",
+            ProxyHasNoPin,
+        ),
         ("Bluetooth GATT Error address=C0:3A:5E:00:00:01 handle=18 error=133 description=Error", Lost),
         ("Disconnected", Lost),
         ("", Lost),
@@ -480,7 +484,7 @@ async def test_control_without_meaning(bench: Bench) -> None:
 async def test_refused_through_a_proxy(bench: Bench, text: str, error: type[VeSmartError]) -> None:
     with (
         patch.object(EmulatedClient, "read_gatt_char", side_effect=BleakError(text)),
-        pytest.raises(error, match=text or "BleakError") as refused,
+        pytest.raises(error) as refused,
     ):
         await bench.client().connect()
     assert type(refused.value) is error

@@ -30,6 +30,7 @@ from custom_components.smallbms_ng.const import (
 )
 from custom_components.smallbms_ng.key_check import WAIT_FOR_RECORDS
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME
+from emulator.radio.in_process import EmulatedScanner
 
 from .conftest import ADDRESS, KEY, PRODUCT_ID, EnteredOptions, Radio, flows, make_entry, state_of
 
@@ -262,6 +263,9 @@ async def test_no_key_at_all(hass: HomeAssistant, radio: Radio, answer: Answer, 
 
 @pytest.mark.parametrize("text", ["", " ", "\t\n"])
 async def test_nothing_entered(hass: HomeAssistant, radio: Radio, answer: Answer, text: str) -> None:
+    """And nothing that connects is near, which could hold the PIN."""
+    radio.undo.pop()()
+    radio.scanner = radio.add(EmulatedScanner(radio.device, connectable=False))
     flow = await discovered(hass, radio)
     result = await answer(flow, text)
     assert (result["type"], result["errors"]) == (FlowResultType.FORM, {"base": "nothing_entered"})

@@ -234,8 +234,8 @@ async def test_no_radio_has_a_bond_nor_can_make_one(
 ) -> None:
     radio.scanner.pin = None
     result = await enter(flow, {CONF_PIN: PIN})
-    assert_error(result, {CONF_PIN: "no_adapter"})
-    assert adapters_in(result) == "-"
+    assert_error(result, {CONF_PIN: "proxy_has_no_pin"})
+    assert adapters_in(result) == ""
     radio.scanner.pin = PIN
     assert_added(await enter(flow, {CONF_PIN: PIN}))
 
@@ -294,7 +294,7 @@ async def test_without_the_pin_the_key_is_enough(
 ) -> None:
     """No adapter can pair; the readings come all the same."""
     Served(radio.device)
-    assert_error(await enter(flow, {CONF_PIN: PIN, CONF_KEY: KEY}), {CONF_PIN: "no_adapter"})
+    assert_error(await enter(flow, {CONF_PIN: PIN, CONF_KEY: KEY}), {CONF_PIN: "proxy_has_no_pin"})
     task = asyncio.create_task(hass.config_entries.flow.async_configure(flow["flow_id"], {CONF_KEY: KEY}))
     for current in (1.0, 2.0, 3.0):
         await asyncio.sleep(0)
@@ -329,7 +329,7 @@ async def test_an_attempt_that_fails_at_once_is_shown_for_a_while(
     radio.freezer.tick(0.2)
     await turns_until(lambda: ended)
     result = await hass.config_entries.flow.async_configure(flow["flow_id"])
-    assert_error(result, {CONF_PIN: "no_adapter"})
+    assert_error(result, {CONF_PIN: "proxy_has_no_pin"})
 
 
 async def test_closing_the_flow_ends_the_wait(
@@ -357,7 +357,9 @@ async def test_what_nobody_foresaw_is_an_end_too(
 
 
 async def test_an_adapter_pairs(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
-    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert_added(result)
+    assert result["description"] is None
     assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
 
 
@@ -391,9 +393,11 @@ async def test_closing_the_flow_ends_the_pairing(
 
 
 async def test_a_bond_that_is_there_is_used(served_locally: Served, flow: ConfigFlowResult, enter: Enter) -> None:
+    """And it is said that the PIN was not checked."""
     await pair(ADDRESS, PIN)
-    served_locally.device.faults.wrong_pin = True
-    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    result = await enter(flow, {CONF_PIN: WRONG_PIN})
+    assert_added(result, pin=WRONG_PIN)
+    assert result["description"] == "already_paired"
 
 
 async def test_a_bond_that_the_device_forgot_is_made_anew(
@@ -401,7 +405,9 @@ async def test_a_bond_that_the_device_forgot_is_made_anew(
 ) -> None:
     await pair(ADDRESS, PIN)
     served_locally.device.peripheral.bonds.clear()
-    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    result = await enter(flow, {CONF_PIN: PIN})
+    assert_added(result)
+    assert result["description"] is None, "the PIN was checked"
     assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
 
 
@@ -666,7 +672,7 @@ async def test_a_new_key_is_asked_for_when_it_cannot_be_read(
     assert_error(flow, {}, "reauth_confirm")
     radio.device.faults.refuse_connections = False
     result = await enter(flow, {CONF_PIN: PIN})
-    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reauth_successful")
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "already_paired")
     assert credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN}
 
 
@@ -724,7 +730,7 @@ async def test_reconfigure_adds_the_pin(hass: HomeAssistant, radio: Radio, serve
     assert_error(flow, {}, "reconfigure")
     assert_error(await enter(flow, {CONF_PIN: "12"}), {CONF_PIN: "invalid_pin"}, "reconfigure")
     result = await enter(flow, {CONF_PIN: PIN})
-    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+    assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "already_paired")
     assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
 
 
@@ -735,7 +741,7 @@ async def test_the_entry_lets_go_of_the_device_for_a_flow(hass: HomeAssistant, r
         assert bench.device.connected, "it is held for the next change"
         flow = await bench.entry.start_reconfigure_flow(hass)
         result = await enter(flow, {CONF_PIN: PIN})
-        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
+        assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "already_paired")
         assert not bench.pages.lost
 
 
@@ -745,9 +751,13 @@ async def test_reconfigure_shows_no_secret(hass: HomeAssistant, radio: Radio, se
     assert fields_of(flow) == {CONF_PIN: "password", CONF_KEY: "password", CONF_REMOVE_PIN: None}
 
 
-async def test_there_is_no_pin_to_take_away(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
+async def test_there_is_no_pin_to_take_away(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry, enter: Enter
+) -> None:
     flow = await entry.start_reconfigure_flow(hass)
     assert fields_of(flow) == {CONF_PIN: "password", CONF_KEY: "password"}
+    assert_error(await enter(flow, {}), {CONF_PIN: "proxy_has_no_pin"}, "reconfigure")
+    radio.undo.pop()()
     result = await hass.config_entries.flow.async_configure(flow["flow_id"], {})
     assert_error(result, {"base": "nothing_entered"}, "reconfigure")
 
@@ -804,7 +814,7 @@ async def test_the_key_is_kept_if_the_device_does_not_tell_it(
     entry = await with_entry(hass, radio)
     served.service.quirks = replace(served.service.quirks, missing={INSTANT_READOUT_KEY})
     flow = await entry.start_reconfigure_flow(hass)
-    assert (await enter(flow, {CONF_PIN: PIN}))["reason"] == "reconfigure_successful"
+    assert (await enter(flow, {CONF_PIN: PIN}))["reason"] == "already_paired"
     assert credentials(entry) == {CONF_KEY: KEY, CONF_PIN: PIN}
 
 

@@ -75,12 +75,14 @@ class TwoRadios:
     def idle(self) -> bool:
         return self.bench.idle and self.near.free_slots == self.near.slots
 
-    def _connected(self, central: str, *, on_notify: Callable[[int, bytes], None], on_lost: Callable[[], None]) -> Link:
+    def _connected(
+        self, central: str, *, on_notify: Callable[[int, bytes], None], on_lost: Callable[[], None], has_key: bool
+    ) -> Link:
         self.connections[central] += 1
         then, self._on_next = self._on_next, None
         if then:
             then()
-        return self._connect(central, on_notify=on_notify, on_lost=on_lost)
+        return self._connect(central, on_notify=on_notify, on_lost=on_lost, has_key=has_key)
 
 
 @pytest.fixture
@@ -149,7 +151,7 @@ async def test_none_has_a_bond(radios: TwoRadios) -> None:
     for _ in range(2):
         with pytest.raises(HomeAssistantError) as raised:
             await radios.read()
-        assert raised.value.translation_key == "not_paired"
+        assert raised.value.translation_key == "proxy_has_no_pin"
         assert radios.connections == {NEAR: 1, FAR: 1}
         assert radios.idle
     radios.far.pin = radios.bench.device.pin
@@ -176,7 +178,7 @@ async def test_the_one_with_the_bond_is_gone_for_good(radios: TwoRadios) -> None
         assert await radios.fail() == "not_reachable"
         assert not issues(radios.bench.hass)
     for _ in range(2):
-        assert await radios.fail() == "not_paired"
+        assert await radios.fail() == "proxy_has_no_pin"
         assert set(issues(radios.bench.hass)) == {"not_paired"}
     radios.bench.radio.undo[0] = radios.far.register(radios.bench.hass)
     assert await radios.read() == {FAR: 1}
@@ -245,7 +247,7 @@ async def test_a_bond_is_missing_and_the_other_radio_is_out_of_reach(
         assert isinstance(two.bench.pages.last_error, NotPaired)
         assert set(issues(hass)) == {"not_paired"}
         assert set(two.connections) == {NEAR}
-        assert await two.fail() == "not_paired"
+        assert await two.fail() == "proxy_has_no_pin"
     await two.bench.reload()
     assert set(issues(hass)) == {"not_paired"}
 
@@ -254,7 +256,7 @@ async def test_no_radio_has_a_bond_and_somebody_holds_the_device(radios: TwoRadi
     """What is known of a bond does not make it seem lost."""
     radios.far.pin = None
     radios.bench.device.peripheral.bonds.clear()
-    assert await radios.fail() == "not_paired"
+    assert await radios.fail() == "proxy_has_no_pin"
     radios.bench.device.faults.refuse_connections = True
     assert await radios.fail() == "not_reachable"
 
