@@ -33,6 +33,15 @@ async def open_chromium() -> AsyncIterator[Browser]:
             await browser.close()
 
 
+async def open_panel(browser: Browser, address: str, *, width: int, height: int) -> Page:
+    """Return the front panel of an emulated device, once it shows it; its LEDs do not blink."""
+    page = await browser.new_page(viewport={"width": width, "height": height}, reduced_motion="reduce")
+    page.set_default_timeout(PATIENCE)
+    await page.goto(address, wait_until="load")
+    await page.wait_for_selector(".bars li")
+    return page
+
+
 async def open_page(browser: Browser, address: str, *, width: int, height: int) -> Page:
     """Return a page of a Home Assistant that lets everybody in, once it is drawn; its size in CSS pixels."""
     page = await browser.new_page(viewport={"width": width, "height": height})

@@ -13,9 +13,10 @@ _LIMIT: Final = ClientTimeout(total=60)
 
 
 class Control:
-    """The open control channel."""
+    """The open control channel; its address is where the front panel is, too."""
 
-    def __init__(self, session: ClientSession) -> None:
+    def __init__(self, session: ClientSession, address: str) -> None:
+        self.address = address
         self._session = session
 
     async def state(self, device: int) -> JsonObject:
@@ -62,4 +63,4 @@ class Control:
 async def open_control(address: str) -> AsyncIterator[Control]:
     """Yield the control channel at this address."""
     async with ClientSession(address, timeout=_LIMIT) as session:
-        yield Control(session)
+        yield Control(session, address)

@@ -67,7 +67,7 @@ class Panel:
     async def _record(self) -> None:
         while True:
             for recorder in self._recorders.values():
-                recorder.record()
+                recorder.record(self._rig.drive.speed)
             await asyncio.sleep(PERIOD)
 
     async def _page(self, _request: web.Request) -> web.StreamResponse:
@@ -93,17 +93,20 @@ class Panel:
         recorder = self._recorders[station.number]
         await _send(response, "catalog", catalog(self._rig))
         await _send(response, "history", recorder.all())
-        before, sample, quiet = "", recorder.latest(), 0
+        before, sample, quiet, begun = "", recorder.latest(), 0, recorder.beginnings
         while True:
             now = json.dumps(state(self._rig, station))
             if now != before:
                 await _send_text(response, "state", now)
-            if (latest := recorder.latest()) != sample:
+            latest = recorder.latest()
+            if recorder.beginnings != begun:
+                await _send(response, "history", recorder.all())
+            elif latest != sample:
                 await _send(response, "sample", latest)
             quiet = 0 if now != before else quiet + 1
             if quiet and quiet % QUIET_PERIOD == 0:
                 await response.write(b": all is well\n\n")
-            before, sample = now, latest
+            before, sample, begun = now, latest, recorder.beginnings
             await asyncio.sleep(LOOK_PERIOD)
 
 

@@ -12,7 +12,7 @@ from typing import Final
 from PIL import Image
 from playwright.async_api import Browser, Page
 
-from demo.browser import open_chromium, open_page
+from demo.browser import open_chromium, open_page, open_panel
 from demo.control import Control
 from demo.errors import DemoError
 from demo.folder import temporary_folder
@@ -34,7 +34,10 @@ type Visit = Callable[[Page], Coroutine[None, None, None]]
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """A page, at the size of a screen in CSS pixels. What was done to the device is undone after the picture."""
+    """A page, at the size of a screen in CSS pixels. What was done to the device is undone after the picture.
+
+    of_panel: whether it is the front panel of the device, instead of a page of Home Assistant.
+    """
 
     name: str
     path: str
@@ -42,6 +45,7 @@ class Picture:
     height: int
     prepare: Preparation | None = None
     visit: Visit | None = None
+    of_panel: bool = False
 
 
 def fault(name: str, argument: float | str | None = None) -> Preparation:
@@ -128,6 +132,7 @@ PICTURES: Final = (
         prepare=fault("cell-low", 2.85),
         visit=click("ha-sidebar >> text=Notifications"),
     ),
+    Picture(name="panel", path="/", width=1360, height=1010, prepare=fault("cell-low", 2.85), of_panel=True),
     Picture(name="cold", path="/", width=1640, height=930, prepare=fault("frozen")),
     Picture(
         name="repairs",
@@ -172,7 +177,8 @@ def shrink(file: Path) -> None:
 
 async def photograph(browser: Browser, base: str, picture: Picture) -> None:
     """Save one picture, once the page shows what it has to show."""
-    page = await open_page(browser, base + picture.path, width=picture.width, height=picture.height)
+    open_it = open_panel if picture.of_panel else open_page
+    page = await open_it(browser, base + picture.path, width=picture.width, height=picture.height)
     if picture.visit:
         await picture.visit(page)
     await asyncio.sleep(SETTLED)
@@ -206,7 +212,7 @@ async def photograph_all(base: str, control: Control, pictures: Sequence[Picture
     async with open_chromium() as browser:
         for picture in pictures:
             async with prepared(control, picture):
-                await photograph(browser, base, picture)
+                await photograph(browser, control.address if picture.of_panel else base, picture)
 
 
 def options() -> argparse.Namespace:

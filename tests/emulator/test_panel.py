@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 import json
+from math import inf
 import re
 
 from aiohttp import ClientResponse, ClientSession
@@ -126,9 +127,21 @@ async def test_each_browser_sees_the_device_that_it_asks_for(control: Control, r
 async def test_samples_follow_the_time_of_the_battery(control: Control, rig: Rig) -> None:
     async with events(control) as response:
         await following(response, "history")
-        await post(control, "/advance", {"seconds": 60})
-        assert (await following(response, "sample"))["elapsed"] == [60.0]
-    assert rig.stations[0].simulation.elapsed == 60
+        await post(control, "/advance", {"seconds": 5})
+        assert (await following(response, "sample"))["elapsed"] == [5.0]
+        await post(control, "/advance", {"seconds": 3600})
+        # What was before a leap is not of the last minutes.
+        assert (await following(response, "history"))["elapsed"] == [3605.0]
+    assert rig.stations[0].simulation.elapsed == 3605
+
+
+async def test_a_change_of_speed_is_no_leap() -> None:
+    (station, _) = rig_of(two()).stations
+    recorder = Recorder(station)
+    for speed in (60.0, 60.0, 1.0, 1.0, 300.0, inf, inf):
+        recorder.record(speed)
+        station.simulation.elapsed += min(speed, 1e6)
+    assert recorder.beginnings == 0
 
 
 async def test_open_browsers_do_not_keep_it_from_ending(rig: Rig) -> None:
@@ -152,8 +165,8 @@ async def test_a_recorder_keeps_the_last_minutes_and_no_moment_twice() -> None:
     recorder = Recorder(station)
     for _ in range(MOST_SAMPLES + 10):
         station.simulation.elapsed += 1
-        recorder.record()
-        recorder.record()
+        recorder.record(1.0)
+        recorder.record(1.0)
     elapsed = recorder.all()["elapsed"]
     assert elapsed == [float(number) for number in range(11, MOST_SAMPLES + 11)]
     assert recorder.latest()["elapsed"] == [MOST_SAMPLES + 10.0]
