@@ -21,7 +21,17 @@ from emulator.bms.state import (
 from emulator.world.chargers import Charger, ChargerState, Stage
 from emulator.world.circuit import Balance, Line, Source, balance
 from emulator.world.fuse import Fuse, FuseState
-from emulator.world.loads import ADDITIONAL_LOAD, NO_DEMAND, Demand, Draw, Load, LoadSpec, total
+from emulator.world.loads import (
+    ADDITIONAL_LOAD,
+    LOWEST_VOLTAGE,
+    NO_DEMAND,
+    RESTART_VOLTAGE,
+    Demand,
+    Draw,
+    Load,
+    LoadSpec,
+    total,
+)
 from emulator.world.schedule import Timetable
 from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec, build_switch
 from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery
@@ -345,6 +355,9 @@ class World:
 
         Where there is none, converters give up, the largest first.
         """
+        if voltage < LOWEST_VOLTAGE * self._factor:
+            # Of a bank that is as good as empty: chargers may hold it far above.
+            voltage = max((charger.setpoint for charger in chargers), default=RESTART_VOLTAGE * self._factor)
         moment = self._moment(elapsed)
         demands = [load.demand(moment) if self._runs(load, moment) else NO_DEMAND for load in self.loads]
         given_up: list[Load] = []

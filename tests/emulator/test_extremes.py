@@ -4,6 +4,7 @@ import json
 
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+import numpy as np
 import pytest
 
 from emulator.battery.bank import DESTROYING_TEMPERATURE
@@ -251,3 +252,23 @@ def test_a_load_gives_up_at_its_lowest_voltage() -> None:
     (load,) = running.world.loads
     assert load.current(0.0, LOWEST_VOLTAGE) == pytest.approx(500 / LOWEST_VOLTAGE)
     assert load.current(0.0, LOWEST_VOLTAGE - 0.01) == 0
+
+
+def test_a_bank_at_0_v_is_charged_again_although_loads_wait_for_it() -> None:
+    running = simulation(
+        """
+        loads: [{name: Heater, follows: nothing, power: 100}, {name: Clock, follows: nothing, current: 1}]
+        chargers: [{name: Charger, kind: shore, follows: nothing, current: 90, mains: no}]
+        """
+    )
+    cells = running.bms.bank.cells
+    cells.charge = (cells.capacity * -0.03).astype(np.int64)
+    running.bms.bank.restore(running.bms.bank.copy())
+    assert running.bms.bank.voltage == 0
+    running.advance(60)
+    assert not running.bms.powered
+    assert (current(running, "Heater"), current(running, "Clock")) == (0, 0)
+    running.world.force("Charger", on=True)
+    running.advance(3600)
+    assert running.bms.bank.voltage > 12
+    assert current(running, "Heater") < -5
