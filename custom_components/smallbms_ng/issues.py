@@ -9,9 +9,10 @@ from homeassistant.components.bluetooth import async_ble_device_from_address, as
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
-from .client import NoAnswer, NotPaired, NotReachable
+from .client import NoAnswer, NotPaired, NotReachable, ProxyPinRefused
 from .const import DOMAIN
 from .coordinator import SmallBmsConfigEntry
+from .messages import proxy_in
 from .page_values import Want
 from .pages import PagesCoordinator
 from .protocol.registers import BalancerStatus, Name
@@ -42,7 +43,16 @@ def _is_not_paired(pages: PagesCoordinator) -> Present:
     """Return whether the bond is missing. A device that is out of reach says nothing about that."""
     if pages.last_error is None:
         return False if pages.was_read else None
+    if isinstance(pages.last_error, ProxyPinRefused):
+        return False
     return True if isinstance(pages.last_error, NotPaired) and not isinstance(pages.last_error, NoAnswer) else None
+
+
+def _has_proxy_wrong_pin(pages: PagesCoordinator) -> Present:
+    """Return whether a proxy holds a PIN that the device refuses."""
+    if isinstance(pages.last_error, ProxyPinRefused):
+        return True
+    return False if _is_not_paired(pages) is not None else None
 
 
 def _is_off(name: Name) -> Callable[[PagesCoordinator], Present]:
@@ -97,6 +107,13 @@ NOT_PAIRED: Final = Issue(
     is_fixable=True,
     present=_is_not_paired,
 )
+PROXY_PIN: Final = Issue(
+    key="proxy_pin",
+    severity=ir.IssueSeverity.ERROR,
+    is_fixable=False,
+    present=_has_proxy_wrong_pin,
+    placeholders=lambda pages: {"proxy": proxy_in(pages.last_error)},
+)
 INSTANT_READOUT_OFF: Final = Issue(
     key="instant_readout_off",
     severity=ir.IssueSeverity.WARNING,
@@ -116,7 +133,7 @@ BALANCER_UNKNOWN: Final = Issue(
     is_fixable=False,
     present=_needs_full_charge,
 )
-ISSUES: Final = (DEFAULT_PIN, NOT_PAIRED, INSTANT_READOUT_OFF, NO_CONNECTION_PATH, BALANCER_UNKNOWN)
+ISSUES: Final = (DEFAULT_PIN, NOT_PAIRED, PROXY_PIN, INSTANT_READOUT_OFF, NO_CONNECTION_PATH, BALANCER_UNKNOWN)
 
 
 @callback

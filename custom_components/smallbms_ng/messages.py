@@ -65,7 +65,7 @@ def failure(error: VeSmartError, device: str) -> HomeAssistantError:
     return HomeAssistantError(
         translation_domain=DOMAIN,
         translation_key=next(_KEYS[kind] for kind in type(error).mro() if kind in _KEYS),
-        translation_placeholders={"device": device, "proxy": proxy_in(error)},
+        translation_placeholders={"device": device} | ({"proxy": proxy} if (proxy := proxy_in(error)) else {}),
     )
 
 

@@ -15,11 +15,16 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.setup import async_setup_component
 import pytest
 
+from custom_components.smallbms_ng.client import ProxyPinOutdated, VeSmartClient
+from custom_components.smallbms_ng.radios import Radios
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.esphome_proxy import EsphomeProxy
+from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.chunks import Channel
+from emulator.ve_smart.link import VeSmartService
 
+from .banks import FOUR_AS_24V, make_bms
 from .conftest import Bench
 
 pytestmark = pytest.mark.usefixtures(
@@ -93,6 +98,29 @@ async def test_hears_and_connects(hass: HomeAssistant, device: EmulatedDevice, k
     await client.disconnect()
     assert not device.connected
 
+    await hass.config_entries.async_unload(entry.entry_id)
+    await proxy.stop()
+
+
+async def test_the_integration_has_the_link_encrypted(hass: HomeAssistant, device: EmulatedDevice) -> None:
+    """Over the connection that the device refused, and over the next one at once."""
+    service = VeSmartService(BmsRegisters(make_bms(FOUR_AS_24V), device))
+    device.make_ve_smart_server = service.serve
+    proxy = EsphomeProxy(device, pin=DEFAULT_PIN, period=0.05)
+    entry = await add(hass, await proxy.start())
+    info = await heard(hass, device)
+    radios = Radios()
+    client = VeSmartClient(lambda: info.device, radios=radios)
+    for _ in range(2):
+        async with client:
+            assert client.batteries
+        await heard(hass, device)
+    assert (radios.asked, radios.paired) == ({proxy.source}, set())
+    proxy.pin = "123456"
+    device.peripheral.bonds.clear()
+    with pytest.raises(ProxyPinOutdated) as refused:
+        await client.connect()
+    assert proxy.name in refused.value.proxy
     await hass.config_entries.async_unload(entry.entry_id)
     await proxy.stop()
 

@@ -133,7 +133,7 @@ async def test_why_there_is_no_connection(
         radio.scanner.pin = None
         await bench.load()
         pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
-    assert (pages["lost"], pages["last_error"], pages["registers"]) == (True, "NotPaired", [])
+    assert (pages["lost"], pages["last_error"], pages["registers"]) == (True, "ProxyHasNoPin", [])
 
 
 async def test_why_there_is_no_connection_does_not_name_the_device(

@@ -384,7 +384,7 @@ async def test_a_lost_bond(loaded: Bench) -> None:
     assert is_shown(loaded, "sensor", "voltage")
     with pytest.raises(HomeAssistantError) as raised:
         await loaded.press("read_now")
-    assert raised.value.translation_key == "not_paired"
+    assert raised.value.translation_key == "proxy_has_no_pin"
 
 
 async def test_without_a_pin_nothing_connects(

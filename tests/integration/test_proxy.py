@@ -19,6 +19,7 @@ from custom_components.smallbms_ng.pin_check import async_learn_by_bond
 from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, Radio, flows
 from .connected import PIN, Served, without_bluez
+from .repairs_client import issues
 
 WRONG_PIN = "123456"
 NEW_PIN = "271828"
@@ -126,8 +127,10 @@ async def test_the_pin_was_changed_on_the_device(hass: HomeAssistant, radio: Rad
             with pytest.raises(HomeAssistantError) as raised:
                 await bench.press("read_now")
             assert raised.value.translation_key == "proxy_pin_outdated"
+            assert set(issues(hass)) == {"proxy_pin"}
         radio.scanner.pin = NEW_PIN
         await bench.press("read_now")
+        assert not issues(hass)
 
 
 async def test_added_without_a_pin(hass: HomeAssistant, radio: Radio, served: Served) -> None:

@@ -141,7 +141,7 @@ async def test_pairing_again(
     await bench.radio.settle()
     done = await bench.hass.config_entries.flow.async_configure(flow["flow_id"])
     await bench.radio.settle()
-    assert done["reason"] == "reconfigure_successful"
+    assert done["reason"] == "already_paired"
     assert not issues(bench.hass)
     assert not bench.pages.lost
 
