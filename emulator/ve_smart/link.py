@@ -21,6 +21,7 @@ class VeSmartSession:
 
     def read_control(self) -> bytes:
         """Return what reading Control gives."""
+        self.server.mtu = self._link.mtu
         return self.server.read_control()
 
     def write(self, channel: Channel, data: bytes) -> None:

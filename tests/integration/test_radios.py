@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Final
 
 from bleak import BleakClient
+from bleak.backends.device import BLEDevice
 import bleak_retry_connector
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
@@ -297,4 +298,4 @@ def test_a_client_that_does_not_choose() -> None:
     class OneRadio(BleakClient):
         pass
 
-    assert Radios().steered(OneRadio) is OneRadio
+    assert Radios().steered(OneRadio, BLEDevice(ADDRESS, None, {})) is OneRadio
