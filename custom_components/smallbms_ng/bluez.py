@@ -108,7 +108,13 @@ class Device:
     adapter: str
     bonded: bool
     connected: bool
+    resolved: bool
     rssi: int
+
+    @property
+    def in_use(self) -> bool:
+        """Whether there is a connection that somebody can use, and not only an attempt at one."""
+        return self.connected and self.resolved
 
     @property
     def is_there(self) -> bool:
@@ -307,6 +313,7 @@ def _device(path: str, properties: Mapping[str, Variant]) -> Device:
         # BlueZ before 5.66 has no Bonded.
         bonded=values.get("Bonded", values["Paired"]),
         connected=values["Connected"],
+        resolved=values["ServicesResolved"],
         rssi=values.get("RSSI", _NOT_HEARD),
     )
 

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Collection, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
+import logging
 import re
 from typing import Final
 from weakref import WeakKeyDictionary
@@ -16,6 +17,7 @@ from dbus_fast import DBusError, Message, MessageType, Variant
 
 from .bluez import (
     ADAPTER,
+    ANSWER_TIME,
     DEVICE,
     FAILED,
     Bluez,
@@ -57,10 +59,12 @@ __all__ = [
     "remove_bond",
 ]
 
+_LOGGER = logging.getLogger(__name__)
+
 PAIRING_TIME: Final = 60.0
 SEARCH_TIME: Final = 20.0
-# A device that is near is connected to within a second.
-PROBE_TIME: Final = 8.0
+# A device that is near is connected to within a second, or a few while somebody scans.
+PROBE_TIME: Final = 10.0
 
 _MANAGER_PATH: Final = "/org/bluez"
 _AGENT_PATH: Final = "/smallbms_ng/pairing"
@@ -74,8 +78,8 @@ _CANCELED: Final = "org.bluez.Error.AuthenticationCanceled"
 _FAILED_TO_AUTHENTICATE: Final = "org.bluez.Error.AuthenticationFailed"
 _IN_PROGRESS: Final = "org.bluez.Error.InProgress"
 
-# How a connection that came up fails if it ends before it is of use.
-_TURNED_AWAY: Final = "le-connection-abort-by-local"
+# How a connection fails that ends before it is of use, or does not come up.
+_ABORTED: Final = "le-connection-abort-by-local"
 _KEY_REFUSED: Final = "org.bluez.Reason.Authentication"
 # Where BlueZ does not tell why a connection ended, so often in a row makes it likely that it is for the bond.
 _PROBES: Final = 2
@@ -175,11 +179,13 @@ async def bond_is_refused(address: str, adapter: str, *, bus_address: str | None
     True is sure. None looks like it, but a weak signal may, too: older BlueZ, such as 5.66, does not tell why a
     connection ended. A device that is not there, a connection that stands, and an adapter without a bond: False.
     """
-    with suppress(NoLocalAdapter, NotReachable, PairingRefused, PairingTimedOut):
-        async with open_bluez(bus_address) as bluez, before(from_now(PROBE_TIME)):
+    try:
+        async with open_bluez(bus_address) as bluez, before(from_now(ANSWER_TIME + PROBE_TIME)):
             await bluez.follow()
             for device in await bluez.devices(address, adapter):
-                return device.bonded and not device.connected and await _is_turned_away(bluez, device)
+                return device.bonded and not device.in_use and await _is_turned_away(bluez, device)
+    except VeSmartError as error:
+        _LOGGER.debug("%s: whether the bond of %s is refused is not known: %s", address, adapter, error)
     return False
 
 
@@ -357,25 +363,32 @@ async def _forget(bluez: Bluez, device: Device) -> None:
 
 async def _is_turned_away(bluez: Bluez, device: Device) -> bool | None:
     """Return whether the device ends each connection at once, for the bond; None if BlueZ does not tell why."""
-    # An attempt that nobody waits for any more may still be under way, and BlueZ makes one at a time.
-    await try_to_call(bluez, device.path, DEVICE, "Disconnect")
-    for _ in range(_PROBES):
-        watch = ConnectionWatch(bluez, device)
-        if not await _ends_early(bluez, device, watch):
-            return False
-        if watch.reason is not None:
-            return watch.reason == _KEY_REFUSED
-    return None
+    turned_away = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PROBE_TIME):
+            # An attempt that nobody waits for any more may still be under way, and would be taken for ours.
+            await try_to_call(bluez, device.path, DEVICE, "Disconnect")
+            while turned_away < _PROBES:
+                watch = ConnectionWatch(bluez, device)
+                if await _comes_to_stand(bluez, device):
+                    return False
+                if watch.reason is not None:
+                    return watch.reason == _KEY_REFUSED
+                turned_away += watch.flipped.is_set()
+    return None if turned_away else False
 
 
-async def _ends_early(bluez: Bluez, device: Device, watch: ConnectionWatch) -> bool:
-    """Return whether a connection comes up and ends at once."""
+async def _comes_to_stand(bluez: Bluez, device: Device) -> bool:
+    """Connect; return False if the connection was given up, whoever did so. Raises DBusError for all else."""
     async with finally_call(bluez, device.path, DEVICE, "Disconnect"):
         try:
             await bluez.call(device.path, DEVICE, "Connect")
         except DBusError as error:
-            return (error.type, error.text) == (FAILED, _TURNED_AWAY) and watch.flipped.is_set()
-    return False
+            _LOGGER.debug("%s: a connection by the bond failed: %s", device.path, error.text)
+            if (error.type, error.text) != (FAILED, _ABORTED):
+                raise
+            return False
+    return True
 
 
 def _pairing_error(error: DBusError, agent: _Agent) -> VeSmartError:

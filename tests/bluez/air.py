@@ -201,6 +201,13 @@ class DeviceRadio:
         await self._host.power_on()
         self._begin(self._advertise())
 
+    async def stop(self) -> None:
+        """Let go of everything that is under way."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
     def set_mtu(self, mtu: int) -> None:
         """Offer another ATT MTU to the next central."""
         self.device.peripheral.mtu = mtu

@@ -42,6 +42,7 @@ class Stage:
         try:
             yield self
         finally:
+            self.run(self.radio.stop())
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join()
 
