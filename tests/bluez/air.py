@@ -76,7 +76,7 @@ class Adapter(Controller):  # type: ignore[misc]  # bumble is not there where ty
             return
         if self.le_scan_enable:
             self._report(pdu)
-        wanted = self.pending_le_connection
+        wanted: hci.HCI_LE_Create_Connection_Command | None = self.pending_le_connection
         if wanted and wanted.peer_address == pdu.advertiser_address:
             self.create_le_connection(pdu.advertiser_address)
 

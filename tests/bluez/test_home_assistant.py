@@ -7,7 +7,13 @@ from time import monotonic
 from typing import Final
 
 from homeassistant import bootstrap
-from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntry, ConfigEntryState, ConfigFlowResult
+from homeassistant.config_entries import (
+    SOURCE_RECONFIGURE,
+    ConfigEntry,
+    ConfigEntryState,
+    ConfigFlowContext,
+    ConfigFlowResult,
+)
 from homeassistant.const import CONF_PIN, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
 from homeassistant.data_entry_flow import FlowResultType
@@ -119,7 +125,7 @@ async def a_bond_is_lost_and_made_anew(hass: HomeAssistant, stage: Stage, entry:
     assert is_issue(hass, "not_paired")
     assert not stage.device.peripheral.bonds, "only a person may have it paired again"
 
-    context = {"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
+    context: ConfigFlowContext = {"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
     flow = await hass.config_entries.flow.async_init(DOMAIN, context=context)
     result = await submit(hass, flow["flow_id"], pin=PIN)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")
