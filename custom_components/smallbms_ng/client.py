@@ -241,7 +241,7 @@ class VeSmartClient:
         if isinstance(last, NotReachable) and self._radios.knows_bond:
             return last
         # A radio that was answered nothing may have a bond, so that this says less.
-        # A proxy that was asked says more than a radio that just has no bond.
+        # A PIN or a bond that is refused says more than that there is none; that a proxy has no PIN is nothing special.
         unpaired = sorted((error for error in errors if isinstance(error, NotPaired)), key=_vagueness)
         told = next(iter(unpaired), last)
         if isinstance(told, NotPaired) and _is_sure(told) and self._radios.misses_bond():
@@ -456,7 +456,12 @@ def _proves(answer: Answer, register: Register, wanted: bytes) -> TypeGuard[Read
 
 
 def _vagueness(error: NotPaired) -> int:
-    return 2 if type(error) is NotPaired else int(_is_sure(error))
+    """Return a number that is the lower, the more an owner can do about an error."""
+    if isinstance(error, ProxyHasNoPin):
+        return 3
+    if type(error) is NotPaired:
+        return 2
+    return int(_is_sure(error))
 
 
 def _is_sure(error: NotPaired) -> bool:

@@ -329,14 +329,14 @@ async def test_no_slot(bench: Bench) -> None:
     assert raised.value.translation_key == "no_slot"
 
 
-@pytest.mark.parametrize("pin", ["000000", None])
-async def test_a_wrong_pin_or_a_lost_bond(bench: Bench, pin: str | None) -> None:
+@pytest.mark.parametrize(("pin", "told"), [("000000", "proxy_pin_refused"), (None, "proxy_has_no_pin")])
+async def test_a_wrong_pin_or_a_lost_bond(bench: Bench, pin: str | None, told: str) -> None:
     right = bench.radio.scanner.pin
     bench.radio.scanner.pin = pin
     bench.device.peripheral.bonds.clear()
     with pytest.raises(HomeAssistantError) as raised:
         await bench.set("tail_current", 7)
-    assert raised.value.translation_key == "not_paired"
+    assert raised.value.translation_key == told
     assert bench.idle
     assert bench.state("number", "tail_current").state == "4.0"
     assert bench.bms.settings.tail_current == 4

@@ -15,6 +15,7 @@ from custom_components.smallbms_ng.client import NotPaired
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN
 from custom_components.smallbms_ng.const import CONF_KEY, DOMAIN
 from custom_components.smallbms_ng.pin_check import async_learn_by_bond
+from emulator.radio.in_process import EmulatedScanner
 
 from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, Radio, flows
@@ -191,3 +192,19 @@ async def test_no_key_is_taken_unasked_over_such_a_proxy(hass: HomeAssistant, ra
             await async_learn_by_bond(hass, ADDRESS, bench.pages.paired_radios)
         with pytest.raises(NotPaired):
             await async_learn_by_bond(hass, ADDRESS, frozenset({radio.scanner.source}))
+
+
+async def test_the_proxy_with_the_wrong_pin_is_told_of(hass: HomeAssistant, radio: Radio, bench: Bench) -> None:
+    """And not the nearer one, which was never meant to have it. The PIN may be in the wrong one of two, too."""
+    radio.scanner.pin = WRONG_PIN
+    near = EmulatedScanner(radio.device, source="02:00:00:00:E5:02", rssi={ADDRESS: -30})
+    radio.add(near)
+    async with a_bench(bench):
+        near.advertise()
+        await bench.load()
+        with pytest.raises(HomeAssistantError) as raised:
+            await bench.press("read_now")
+        assert raised.value.translation_placeholders == {"device": bench.entry.title, "proxy": PROXY}
+        near.pin, near.waits_to_be_asked = PIN, True
+        await bench.press("read_now")
+        assert not issues(hass)
