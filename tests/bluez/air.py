@@ -66,6 +66,7 @@ class Air(LocalLink):  # type: ignore[misc]  # bumble is not there where types a
 class Adapter(Controller):  # type: ignore[misc]  # bumble is not there where types are checked
     """A controller that the kernel drives; rssi in dBm. A deaf one hears nothing."""
 
+    pending_le_connection: hci.HCI_LE_Create_Connection_Command | None
     rssi: int = -50
     deaf: bool = False
 
@@ -76,7 +77,7 @@ class Adapter(Controller):  # type: ignore[misc]  # bumble is not there where ty
             return
         if self.le_scan_enable:
             self._report(pdu)
-        wanted: hci.HCI_LE_Create_Connection_Command | None = self.pending_le_connection
+        wanted = self.pending_le_connection
         if wanted and wanted.peer_address == pdu.advertiser_address:
             self.create_le_connection(pdu.advertiser_address)
 
@@ -101,7 +102,8 @@ class Adapter(Controller):  # type: ignore[misc]  # bumble is not there where ty
         self, _command: hci.HCI_LE_Create_Connection_Cancel_Command
     ) -> hci.HCI_StatusReturnParameters:
         """End the attempt and say so, or else the kernel waits for it for ever."""
-        wanted, self.pending_le_connection = self.pending_le_connection, None
+        wanted = self.pending_le_connection
+        self.pending_le_connection = None
         if wanted is None:
             return hci.HCI_StatusReturnParameters(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
         event = hci.HCI_LE_Connection_Complete_Event(
