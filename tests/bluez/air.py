@@ -68,6 +68,7 @@ class Adapter(Controller):  # type: ignore[misc]  # bumble is not there where ty
 
     rssi: int = -50
     deaf: bool = False
+    pending_le_connection: hci.HCI_LE_Create_Connection_Command | None
 
     @override
     def on_advertising_pdu(self, pdu: ll.AdvInd | ll.AdvExtInd) -> None:

@@ -1,10 +1,13 @@
 """Reading and writing over a bond, by bleak and the real bluetoothd."""
 
 import asyncio
+from functools import partialmethod
 from time import monotonic
 from typing import Final, override
+from uuid import UUID
 
 from bleak import BleakClient
+from bleak.args import SizedBuffer
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak_retry_connector import BleakClientWithServiceCache
 import pytest
@@ -80,9 +83,14 @@ async def test_packets_of_every_size(paired: Machine, stage: Stage, mtu: int) ->
 
     class Counting(BleakClientWithServiceCache):
         @override
-        async def write_gatt_char(self, characteristic: object, data: bytes, response: bool | None = None) -> None:
+        async def write_gatt_char(
+            self,
+            char_specifier: BleakGATTCharacteristic | int | str | UUID,
+            data: SizedBuffer,
+            response: bool | None = None,
+        ) -> None:
             writes.append(len(data))
-            await super().write_gatt_char(characteristic, data, response)
+            await super().write_gatt_char(char_specifier, data, response)
 
     async with make_client(client_class=Counting) as client:
         answers = await client.read(client.main_instance, SETTINGS)
@@ -92,13 +100,14 @@ async def test_packets_of_every_size(paired: Machine, stage: Stage, mtu: int) ->
 
 
 @pytest.mark.parametrize("start_notify", [True, False])
-async def test_both_ways_to_be_notified(paired: Machine, start_notify: bool) -> None:
-    class Notified(BleakClientWithServiceCache):
-        @override
-        async def start_notify(self, characteristic: BleakGATTCharacteristic, *args: object, **kwargs: object) -> None:
-            await super().start_notify(characteristic, *args, bluez={"use_start_notify": start_notify})
-
-    async with make_client(client_class=Notified) as client:
+async def test_both_ways_to_be_notified(paired: Machine, start_notify: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    listen = BleakClientWithServiceCache.start_notify
+    monkeypatch.setattr(
+        BleakClientWithServiceCache,
+        "start_notify",
+        partialmethod(listen, bluez={"use_start_notify": start_notify}),
+    )
+    async with make_client() as client:
         assert await voltage(client)
 
 

@@ -393,7 +393,8 @@ async def test_the_pairing_of_another_program_goes_on(
     assert bms.connected
     assert not theirs.done()
     assert set(bluez.agents.agents) == {program.bus.unique_name}
-    theirs.cancel()
+    await call_device(bus_address, "CancelPairing")
+    await asyncio.wait([theirs])
 
 
 async def test_a_pairing_without_a_question_is_undone(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
