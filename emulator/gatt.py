@@ -257,13 +257,20 @@ class Peripheral:
         faults: RadioFaults,
         mtu: int = DEFAULT_MTU,
     ) -> None:
-        self.services = tuple(_with_handles(services))
         self.make_handler = make_handler
         self.pin = pin
         self.faults = faults
         self.mtu = mtu
         self.bonds: set[str] = set()
         self.link: Link | None = None
+        self._place(services, FIRST_HANDLE)
+
+    def move_services(self, first_handle: int) -> None:
+        """Have the services begin at this handle, as another firmware may. Whoever knows the old ones is not told."""
+        self._place(self.services, first_handle)
+
+    def _place(self, services: Iterable[Service], first_handle: int) -> None:
+        self.services = tuple(_with_handles(services, first_handle))
         self._by_uuid = {c.uuid: c for s in self.services for c in s.characteristics}
         self.values = {c.handle: c for c in self._by_uuid.values()}
         self.cccds = {c.cccd: c for c in self._by_uuid.values() if c.cccd}
@@ -295,9 +302,8 @@ class Peripheral:
             self.link.drop()
 
 
-def _with_handles(services: Iterable[Service]) -> Iterator[Service]:
-    """Hand out the handles: each declaration, value and descriptor takes one."""
-    handle = FIRST_HANDLE
+def _with_handles(services: Iterable[Service], handle: int) -> Iterator[Service]:
+    """Hand out the handles from this one on: each declaration, value and descriptor takes one."""
     for service in services:
         start = handle
         numbered = []

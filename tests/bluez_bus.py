@@ -194,7 +194,7 @@ def times() -> Times:
 
     The end of a connection takes long enough for whoever does not wait for it to be found out.
     """
-    return Times(disconnect=0.02)
+    return Times(link=0, disconnect=0.02)
 
 
 @pytest.fixture

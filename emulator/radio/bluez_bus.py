@@ -42,7 +42,7 @@ class Bus(MessageBus):
     """A bus on which a device may be without a signal strength, as one that nobody scans for is."""
 
     @override
-    def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]  # as the real one of asyncio does
+    def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]  # as that of the class itself
         """Send a message; a list of objects goes without what is not there."""
         if msg.signature == _OBJECTS:
             for interfaces in msg.body[0].values():

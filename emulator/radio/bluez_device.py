@@ -184,6 +184,8 @@ class Device(ServiceInterface):
         while not self.device.advertises:
             if await self._given_up_within(_LOOK_AGAIN):
                 raise _TurnedAwayError
+        if await self._given_up_within(self._host.times.link):
+            raise _TurnedAwayError
         try:
             link = self._link = self.device.peripheral.connect(
                 self._host.address, on_notify=self._notified, on_lost=self._lost, has_key=self.bonded
@@ -207,6 +209,8 @@ class Device(ServiceInterface):
 
     async def _given_up_within(self, seconds: float) -> bool:
         """Wait; return at once, and whether, if the connection is given up or ends meanwhile."""
+        if not seconds:
+            return False
         try:
             async with asyncio.timeout(seconds):
                 return await self._given_up.wait()

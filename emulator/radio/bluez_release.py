@@ -24,9 +24,11 @@ class Release:
 class Times:
     """How long bluetoothd takes, in seconds, as it was seen.
 
-    For the end of a connection that it is asked to end; for a device that is not there, when it is to connect; for the
-    answer to what needs a bond, where there is none and none can be made.
+    For a connection to come up, and to end when it is asked to end it; for a device that is not there, when it is to
+    connect; for the answer to what needs a bond, where there is none and none can be made.
     """
+
+    link: float = 0.5
 
     disconnect: float = 2.0
     connect: float = 40.0

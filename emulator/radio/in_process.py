@@ -144,7 +144,10 @@ class EmulatedClient(BaseBleakClient):
                 await link.pair(self.scanner.pin)
             elif self.scanner.pin is not None and not self.scanner.waits_to_be_asked:
                 await link.pair_if_accepted(self.scanner.pin)
-            self.services = _service_collection(await link.discover(), link.mtu)
+            found = self.scanner.known_services.get(self.address) or await link.discover()
+        if self.scanner.remembers_services:
+            self.scanner.known_services[self.address] = found
+        self.services = _service_collection(found, link.mtu)
 
     @override
     async def disconnect(self) -> None:
@@ -167,7 +170,8 @@ class EmulatedClient(BaseBleakClient):
             await self._connected_link().unpair()
 
     async def clear_cache(self) -> bool:
-        """Forget cached services; none are kept."""
+        """Have the services looked for anew at the next connection."""
+        self.scanner.known_services.pop(self.address, None)
         return True
 
     @override
@@ -240,7 +244,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
     connectable it only listens. pin makes every connection a bonded one, if it is the device's PIN. One that waits to
     be asked, as proxies do, encrypts no link before a client pairs, whether there is a bond or not. With a bluez_name,
     such as hci0, it passes for an adapter that BlueZ knows by that name. rssi, slots, pin and devices may be changed
-    while it runs.
+    while it runs. If it remembers_services, it looks for those of a device once only, as real radios do.
     """
 
     def __init__(
@@ -272,6 +276,8 @@ class EmulatedScanner(BaseHaRemoteScanner):
         self.pin = pin
         self.waits_to_be_asked = waits_to_be_asked
         self.bluez_name = bluez_name
+        self.remembers_services = False
+        self.known_services: dict[str, tuple[Service, ...]] = {}
         self._links: dict[str, Link] = {}
 
     @property

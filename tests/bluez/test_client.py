@@ -1,7 +1,7 @@
 """Reading and writing over a bond, by bleak and the real bluetoothd."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from functools import partialmethod
 from time import monotonic
 from typing import Final, override
 from uuid import UUID
@@ -100,18 +100,14 @@ async def test_packets_of_every_size(paired: Machine, stage: Stage, mtu: int) ->
 
 
 @pytest.mark.parametrize("start_notify", [True, False])
-async def test_both_ways_to_be_notified(paired: Machine, start_notify: bool) -> None:
-    class Notified(BleakClientWithServiceCache):
-        @override
-        async def start_notify(
-            self,
-            char_specifier: BleakGATTCharacteristic | int | str | UUID,
-            callback: Callable[[BleakGATTCharacteristic, bytearray], Awaitable[None] | None],
-            **_kwargs: object,
-        ) -> None:
-            await super().start_notify(char_specifier, callback, bluez={"use_start_notify": start_notify})
-
-    async with make_client(client_class=Notified) as client:
+async def test_both_ways_to_be_notified(paired: Machine, start_notify: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    listen = BleakClientWithServiceCache.start_notify
+    monkeypatch.setattr(
+        BleakClientWithServiceCache,
+        "start_notify",
+        partialmethod(listen, bluez={"use_start_notify": start_notify}),
+    )
+    async with make_client() as client:
         assert await voltage(client)
 
 

@@ -16,7 +16,7 @@ from homeassistant.config_entries import (
 )
 from homeassistant.const import CONF_PIN, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import HomeAssistant
-from homeassistant.data_entry_flow import FlowResultType
+from homeassistant.data_entry_flow import EVENT_DATA_ENTRY_FLOW_PROGRESSED, FlowResultType
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers import issue_registry as ir
@@ -69,12 +69,15 @@ def flows(hass: HomeAssistant, handler: str) -> list[ConfigFlowResult]:
 
 
 async def submit(hass: HomeAssistant, flow_id: str, **entered: object) -> ConfigFlowResult:
-    """Submit a form, and return what comes after the progress."""
+    """Submit a form, and return what comes after the progress, as the browser asks for it."""
+    over = asyncio.Event()
+    stop = hass.bus.async_listen(EVENT_DATA_ENTRY_FLOW_PROGRESSED, lambda _event: over.set())
     result = await hass.config_entries.flow.async_configure(flow_id, entered)
-    async with asyncio.timeout(PATIENCE):
-        while result["type"] in {FlowResultType.SHOW_PROGRESS, FlowResultType.SHOW_PROGRESS_DONE}:
-            await asyncio.sleep(0.2)
-            result = await hass.config_entries.flow.async_configure(flow_id)
+    if result["type"] is FlowResultType.SHOW_PROGRESS:
+        async with asyncio.timeout(PATIENCE):
+            await over.wait()
+        result = await hass.config_entries.flow.async_configure(flow_id)
+    stop()
     return result
 
 
@@ -125,7 +128,7 @@ async def a_bond_is_lost_and_made_anew(hass: HomeAssistant, stage: Stage, entry:
     assert is_issue(hass, "not_paired")
     assert not stage.device.peripheral.bonds, "only a person may have it paired again"
 
-    context: ConfigFlowContext = {"source": SOURCE_RECONFIGURE, "entry_id": entry.entry_id}
+    context = ConfigFlowContext(source=SOURCE_RECONFIGURE, entry_id=entry.entry_id)
     flow = await hass.config_entries.flow.async_init(DOMAIN, context=context)
     result = await submit(hass, flow["flow_id"], pin=PIN)
     assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "reconfigure_successful")

@@ -64,9 +64,10 @@ async def test_while_somebody_scans(machine: Machine) -> None:
     """As Home Assistant does all the time."""
     async with machine.scanning("hci0", "hci1"):
         await pair(ADDRESS, PIN)
+        assert await machine.bonded() == {"hci0"}
         await remove_bond(ADDRESS)
         await pair(ADDRESS, PIN)
-    assert await machine.bonded() == {"hci0"}
+    assert len(await machine.bonded()) == 1, "whichever hears it first then"
 
 
 # Who forgot the bond
@@ -185,7 +186,7 @@ async def test_another_agent_that_goes_at_this_moment(heard: Machine) -> None:
     for _ in range(3):
         async with program() as other:
             await other.register("KeyboardDisplay", default=True)
-        await pair(ADDRESS, PIN)
+        await pair(ADDRESS, PIN, adapter="hci0")
         assert await heard.bonded() == {"hci0"}
         await remove_bond(ADDRESS)
 
@@ -276,10 +277,10 @@ async def test_an_adapter_that_is_switched_off_meanwhile(heard: Machine, stage: 
     pairing = asyncio.create_task(pair(ADDRESS, PIN))
     await until(lambda: stage.radio.passkeys_asked)
     await heard.switch("hci0", on=False)
-    with pytest.raises(VeSmartError) as raised:
-        await pairing
-    assert not isinstance(raised.value, WrongPin)
-    assert not await heard.bonded()
+    (error,) = await asyncio.gather(pairing, return_exceptions=True)
+    # bluetoothd 5.87 lets it finish first.
+    assert error is None or (isinstance(error, VeSmartError) and not isinstance(error, WrongPin))
+    assert bool(await heard.bonded()) is (error is None)
 
 
 async def test_bluetoothd_is_started_anew(heard: Machine, stage: Stage) -> None:

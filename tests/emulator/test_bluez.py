@@ -131,7 +131,7 @@ async def test_bleak_gets_the_reason_of_an_error(bluez: Bluez, bms: EmulatedDevi
 
 
 @pytest.mark.usefixtures("use_bleak")
-@pytest.mark.parametrize("times", [Times(held_back=0.05, disconnect=0)])
+@pytest.mark.parametrize("times", [Times(link=0, held_back=0.05, disconnect=0)])
 async def test_without_agent_and_bond_the_answer_is_held_back(bluez: Bluez, bms: EmulatedDevice) -> None:
     """And then it does not say what is missing."""
     client, *_ = await find(bluez)
@@ -145,7 +145,7 @@ async def test_without_agent_and_bond_the_answer_is_held_back(bluez: Bluez, bms:
 
 
 @pytest.mark.usefixtures("use_bleak")
-@pytest.mark.parametrize("times", [Times(held_back=NEVER, disconnect=0)])
+@pytest.mark.parametrize("times", [Times(link=0, held_back=NEVER, disconnect=0)])
 async def test_whether_a_subscription_is_held_back_depends_on_the_release(bluez: Bluez, release: Release) -> None:
     client, *_ = await find(bluez)
 
@@ -249,7 +249,7 @@ async def test_a_device_that_ends_every_connection_looks_much_like_that(
     assert (why, told) == ("le-connection-abort-by-local", ["not Connected", *reason])
 
 
-@pytest.mark.parametrize("times", [Times(connect=0.05)])
+@pytest.mark.parametrize("times", [Times(link=0, connect=0.05)])
 async def test_a_device_that_is_not_there_is_waited_for(bluez: Bluez, bms: EmulatedDevice, program: Program) -> None:
     bms.faults.silent = True
 

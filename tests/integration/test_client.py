@@ -9,7 +9,7 @@ from typing import Final
 from unittest.mock import patch
 
 from bleak.backends.device import BLEDevice
-from bleak.exc import BleakError, BleakGATTProtocolError
+from bleak.exc import BleakDBusError, BleakError, BleakGATTProtocolError
 from homeassistant.components.bluetooth import async_ble_device_from_address
 from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
@@ -459,6 +459,53 @@ async def test_a_device_that_answers_nothing(bench: Bench) -> None:
     bench.device.make_ve_smart_server = Mute
     with pytest.raises(NoAnswer):
         await bench.client().connect()
+    assert bench.idle
+
+
+async def test_services_that_an_update_moved_are_found_at_once(bench: Bench) -> None:
+    """The radio remembers where they were, and nothing is there now."""
+    bench.scanner.remembers_services = True
+    async with bench.client() as client:
+        await client.read(client.main_instance, [VOLTAGE.id])
+    bench.device.peripheral.move_services(0x0100)
+
+    async with bench.client() as client:
+        answers = await client.read(client.main_instance, [VOLTAGE.id])
+
+    assert value_of(answers, VOLTAGE.id) == pytest.approx(bench.bms.snapshot().voltage, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "make_error",
+    [
+        lambda: BleakGATTProtocolError(0x01),
+        lambda: BleakGATTProtocolError(0x0A),
+        lambda: BleakDBusError("org.freedesktop.DBus.Error.UnknownObject", ["Method does not exist"]),
+        lambda: BleakError("Bluetooth GATT Error address=C0:3A:5E:00:00:01 handle=18 error=1 description=Invalid"),
+    ],
+)
+async def test_where_nothing_is_found_all_is_looked_for_anew(
+    bench: Bench, make_error: Callable[[], BleakError]
+) -> None:
+    """Once: a device that really has none of it is told so."""
+    cleared = 0
+
+    def fail(*_args: object, **_kwargs: object) -> None:
+        raise make_error()
+
+    async def clear(client: EmulatedClient) -> bool:
+        nonlocal cleared
+        cleared += 1
+        return True
+
+    with (
+        patch.object(EmulatedClient, "clear_cache", clear),
+        patch.object(EmulatedClient, "start_notify", side_effect=fail),
+        pytest.raises(BadAnswer),
+    ):
+        await bench.client().connect()
+
+    assert cleared == 2
     assert bench.idle
 
 

@@ -394,7 +394,7 @@ async def test_the_pairing_of_another_program_goes_on(
     assert not theirs.done()
     assert set(bluez.agents.agents) == {program.bus.unique_name}
     await call_device(bus_address, "CancelPairing")
-    await theirs
+    await asyncio.wait([theirs])
 
 
 async def test_a_pairing_without_a_question_is_undone(bluez: Bluez, bms: EmulatedDevice, bus_address: str) -> None:
@@ -494,7 +494,7 @@ async def test_the_bus_going_away_in_the_middle_is_noticed(
     mortal_bus: tuple[str, subprocess.Popen[str]], bms: EmulatedDevice
 ) -> None:
     bus_address, process = mortal_bus
-    bluez = Bluez(LocalAdapter(devices=(bms,)))
+    bluez = Bluez(LocalAdapter(devices=(bms,)), times=Times(link=0))
     await bluez.start(bus_address)
     pairing = await begin_pairing(bluez, bms, bus_address)
 
@@ -688,7 +688,7 @@ async def two_adapters(bus_address: str, bms: EmulatedDevice) -> AsyncGenerator[
     bluez = Bluez(
         LocalAdapter(devices=(bms,), rssi=-90),
         LocalAdapter(name="hci1", address=SECOND_ADAPTER, devices=(bms,), rssi=-50),
-        times=Times(disconnect=0),
+        times=Times(link=0, disconnect=0),
     )
     await bluez.start(bus_address)
     for adapter in bluez.adapters.values():

@@ -8,6 +8,10 @@ import logging
 from typing import Final
 from unittest.mock import patch
 
+from bleak.exc import BleakError
+from bluetooth_data_tools import monotonic_time_coarse
+from habluetooth import HaScannerMgmt
+from homeassistant.components.bluetooth import BluetoothScanningMode, async_register_scanner
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
@@ -112,7 +116,7 @@ def bms(radio: Radio) -> EmulatedDevice:
 @pytest.fixture
 def times() -> Times:
     """Return that bluetoothd takes no time: the clock stands still."""
-    return Times(disconnect=0)
+    return Times(link=0, disconnect=0)
 
 
 @pytest.fixture
@@ -409,6 +413,71 @@ async def test_a_bond_that_the_device_forgot_is_made_anew(
     assert_added(result)
     assert result["description"] is None, "the PIN was checked"
     assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+
+
+async def test_a_pairing_without_a_question_proves_no_pin(
+    local: Bluez, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    device = local.adapters["hci0"].devices[0]
+    device.just_works = True
+    assert_error(await enter(flow, {CONF_PIN: WRONG_PIN}), {CONF_PIN: "pin_not_asked"})
+    assert not await is_bonded(ADDRESS)
+    device.just_works = False
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+
+
+async def test_a_good_bond_stays_when_another_radio_has_none(
+    radio: Radio, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """The adapter with the bond is out of reach; a proxy nearby is asked to pair, and cannot."""
+    await pair(ADDRESS, PIN)
+    proxy = radio.add(EmulatedScanner(radio.device, source=PROXY))
+    proxy.advertise()
+    radio.scanner.devices.clear()
+    radio.undo.pop(0)()
+    assert_error(await enter(flow, {CONF_PIN: PIN}), {CONF_PIN: "other_way"})
+    assert await is_bonded(ADDRESS)
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+
+
+async def test_only_the_bond_that_was_refused_is_replaced(
+    radio: Radio, local: Bluez, served_locally: Served, flow: ConfigFlowResult, enter: Enter
+) -> None:
+    """By the adapter that had it, however well others hear the device."""
+    await pair(ADDRESS, PIN)
+    served_locally.device.peripheral.bonds.clear()
+    assert_error(await enter(flow, {CONF_PIN: WRONG_PIN}), {CONF_PIN: "wrong_pin"})
+    assert_added(await enter(flow, {CONF_PIN: PIN}))
+    assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+
+
+def add_adapter_without_bluez(hass: HomeAssistant, radio: Radio) -> HaScannerMgmt:
+    """Let Home Assistant have an adapter of this machine that it drives by itself, and that hears the device."""
+    scanner = HaScannerMgmt(BluetoothScanningMode.ACTIVE, "hci0", DEFAULT_ADAPTER_ADDRESS)
+    for undo in (scanner.async_setup(), async_register_scanner(hass, scanner)):
+        radio.undo.insert(0, undo)
+    data = radio.device.advertisement().joined
+    scanner._async_on_raw_advertisement(ADDRESS, -50, data, {}, monotonic_time_coarse())
+    return scanner
+
+
+@pytest.mark.parametrize("proxy_near", [False, True])
+async def test_an_adapter_that_bluez_does_not_drive(
+    hass: HomeAssistant, radio: Radio, served: Served, enter: Enter, proxy_near: bool
+) -> None:
+    """It is told that this one cannot pair; nobody waits for an agent."""
+    radio.scanner.pin = None
+    radio.scanner.rssi[ADDRESS] = -40
+    if proxy_near:
+        radio.scanner.advertise()
+    scanner = add_adapter_without_bluez(hass, radio)
+    await radio.settle()
+    (flow,) = flows(hass)
+    # This test has no such adapter.
+    with patch("habluetooth.client_mgmt.HaMgmtClient.connect", side_effect=BleakError("no such adapter")):
+        result = await enter(flow, {CONF_PIN: PIN})
+    assert_error(result, {CONF_PIN: "not_bluez"})
+    assert adapters_in(result) == scanner.name
 
 
 @pytest.mark.parametrize("adapters", [(LocalAdapter(powered=False),)])

@@ -257,7 +257,18 @@ def test_control_as_it_was_seen(name: str, largest_request: int, chunk: int) -> 
 
 @pytest.mark.parametrize(
     ("field", "chunk"),
-    [("f400", 244), ("00f4", 244), ("004a", 74), ("1400", 20), ("0002", 512), ("0000", 20), ("1300", 20), ("ffff", 20)],
+    [
+        ("f400", 244),
+        ("00f4", 244),
+        ("004a", 74),
+        ("1400", 20),
+        ("0002", 512),
+        ("0202", 512),
+        ("0302", 20),
+        ("0000", 20),
+        ("1300", 20),
+        ("ffff", 20),
+    ],
 )
 def test_the_chunk_size_is_read_as_it_makes_sense(field: str, chunk: int) -> None:
     assert ControlInfo.read(bytes.fromhex("0001000150" + field)).chunk == chunk
