@@ -26,7 +26,7 @@ import pytest
 from custom_components.smallbms_ng.const import DOMAIN
 from emulator.device import DEFAULT_PIN as PIN
 
-from .machine import ADAPTERS, Machine
+from .machine import ADAPTERS, RESULTS, Machine
 from .stage import Stage
 
 ROOT: Final = Path(__file__).parents[2]
@@ -56,7 +56,7 @@ async def hass(machine: Machine, tmp_path: Path) -> AsyncGenerator[HomeAssistant
     (tmp_path / "custom_components").mkdir()
     (tmp_path / "custom_components" / DOMAIN).symlink_to(ROOT / "custom_components" / DOMAIN)
     hass = await bootstrap.async_setup_hass(
-        RuntimeConfig(config_dir=str(tmp_path), skip_pip=True, log_file="/mnt/home-assistant.log", log_no_color=True)
+        RuntimeConfig(config_dir=str(tmp_path), skip_pip=True, log_file=str(RESULTS / "hass.log"), log_no_color=True)
     )
     assert hass
     await hass.async_start()
