@@ -123,6 +123,7 @@ SENSORS: Final = (
     ),
     replace(
         _measurement("time_to_full", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_full")),
+        state_class=None,
         suggested_unit_of_measurement=UnitOfTime.HOURS,
     ),
     _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),

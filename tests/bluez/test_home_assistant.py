@@ -56,9 +56,7 @@ async def hass(machine: Machine, tmp_path: Path) -> AsyncGenerator[HomeAssistant
     (tmp_path / "custom_components").mkdir()
     (tmp_path / "custom_components" / DOMAIN).symlink_to(ROOT / "custom_components" / DOMAIN)
     hass = await bootstrap.async_setup_hass(
-        RuntimeConfig(
-            config_dir=str(tmp_path), skip_pip=True, log_file=str(RESULTS / "home-assistant.log"), log_no_color=True
-        )
+        RuntimeConfig(config_dir=str(tmp_path), skip_pip=True, log_file=str(RESULTS / "hass.log"), log_no_color=True)
     )
     assert hass
     await hass.async_start()

@@ -53,27 +53,11 @@ DEVICE_PATH: Final = "/org/bluez/hci0/dev_C0_3A_5E_00_00_01"
 SECOND_ADAPTER: Final = "02:00:00:00:B1:01"
 
 
-async def call(bus_address: str, path: str, interface: str, member: str, signature: str = "", *body: object) -> Message:
-    """Call BlueZ from a connection that does nothing else, and return the reply."""
-    bus = await MessageBus(bus_address).connect()
-    reply = await bus.call(
-        Message(
-            destination="org.bluez",
-            path=path,
-            interface=interface,
-            member=member,
-            signature=signature,
-            body=list(body),
-        )
-    )
-    bus.disconnect()
-    return reply
-
-
 async def call_device(bus_address: str, member: str) -> None:
-    """Call a method of the device, which must succeed."""
-    reply = await call(bus_address, DEVICE_PATH, "org.bluez.Device1", member)
-    assert reply.message_type is MessageType.METHOD_RETURN
+    """Call a method of the device from a connection that does nothing else; it must succeed."""
+    bus = await MessageBus(bus_address).connect()
+    await Program(bus).succeed(DEVICE_PATH, member)
+    bus.disconnect()
 
 
 def device_of(bluez: Bluez, adapter: str = "hci0") -> Device:
