@@ -257,7 +257,7 @@ class VeSmartClient:
             return error
         if isinstance(error, NotReachable):
             return await self._refusal(adapter) or error
-        if isinstance(error, NoAnswer | Lost) and self._bonded is False:
+        if isinstance(error, NoAnswer | Lost) and self._bonded is False and not self._radios.used_is_paired:
             return NotPaired(f"{adapter} has no bond with the device")
         if isinstance(error, NotPaired) and _is_sure(error) and self._bonded:
             return BondRefused("the device does not know the bond", adapter)

@@ -78,6 +78,11 @@ class Radios:
         return self._used in self.asked
 
     @property
+    def used_is_paired(self) -> bool:
+        """Whether the radio in use is known to get through, by a bond or because the device wants none."""
+        return self._used in self.paired
+
+    @property
     def knows_bond(self) -> bool:
         """Whether one of those that hear the device is known to have a bond."""
         return not self._bonded.isdisjoint(self._heard)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Generator, Mapping
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 import logging
 from typing import Final
 from unittest.mock import patch
@@ -11,7 +12,11 @@ from unittest.mock import patch
 from bleak.exc import BleakError
 from bluetooth_data_tools import monotonic_time_coarse
 from habluetooth import HaScannerMgmt
-from homeassistant.components.bluetooth import BluetoothScanningMode, async_register_scanner
+from homeassistant.components.bluetooth import (
+    BluetoothScanningMode,
+    async_ble_device_from_address,
+    async_register_scanner,
+)
 from homeassistant.config_entries import SOURCE_REAUTH, SOURCE_RECONFIGURE, ConfigEntryState, ConfigFlowResult
 from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
@@ -19,10 +24,12 @@ from homeassistant.data_entry_flow import EVENT_DATA_ENTRY_FLOW_PROGRESSED, Flow
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
+from custom_components.smallbms_ng.client import Lost, VeSmartClient
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON, SHORTEST_PROGRESS
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, CONF_PRODUCT_ID, DOMAIN
 from custom_components.smallbms_ng.pairing import is_bonded, pair, remove_bond
 from emulator.device import DEFAULT_KEY, EmulatedDevice
+from emulator.gatt import Peripheral
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
 from emulator.radio.bluez_release import Times
 from emulator.radio.in_process import EmulatedScanner
@@ -449,6 +456,29 @@ async def test_only_the_bond_that_was_refused_is_replaced(
     assert_error(await enter(flow, {CONF_PIN: WRONG_PIN}), {CONF_PIN: "wrong_pin"})
     assert_added(await enter(flow, {CONF_PIN: PIN}))
     assert served_locally.device.peripheral.bonds == {DEFAULT_ADAPTER_ADDRESS}
+
+
+async def test_a_device_that_wants_no_bond_has_not_lost_one(
+    hass: HomeAssistant, radio: Radio, served_locally: Served
+) -> None:
+    """The adapter has none, and got through without. A link that breaks off is no more than that."""
+    device = radio.device
+    device.peripheral = Peripheral(
+        (
+            replace(one, characteristics=tuple(replace(each, authenticated=False) for each in one.characteristics))
+            for one in device.peripheral.services
+        ),
+        device.peripheral.make_handler,
+        pin=PIN,
+        faults=device.faults,
+    )
+    await radio.send()
+    client = VeSmartClient(partial(async_ble_device_from_address, hass, ADDRESS, connectable=True))
+    async with client:
+        assert client.instances
+    device.faults.lose_link_after = 2
+    with pytest.raises(Lost):
+        await client.connect()
 
 
 def add_adapter_without_bluez(hass: HomeAssistant, radio: Radio) -> HaScannerMgmt:
