@@ -1,10 +1,13 @@
 """What all tests need."""
 
+from collections.abc import Callable, Mapping
+
 import pytest
 
 # Before Home Assistant's test kit mounts a custom_components of its own.
 import custom_components.smallbms_ng  # noqa: F401
 
+from .event_loop import PatientLoop
 from .options import WITHOUT_STATE_OF_CHARGE
 
 
@@ -15,3 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="let the emulated devices of tests/integration and tests/blueprints not advertise their state of charge",
     )
+
+
+def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], PatientLoop]]:
+    """Let time-outs count only the time in which nothing happens."""
+    return {"patient": PatientLoop}

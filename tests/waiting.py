@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-PATIENCE: Final = 10.0
+PATIENCE: Final = 60.0
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -10,7 +10,7 @@ from emulator.simulation.simulation import Simulation
 
 from .rigs import bench
 
-LIMIT = 10.0
+LIMIT = 60.0
 SPEED = 1e5
 
 

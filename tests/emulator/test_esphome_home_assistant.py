@@ -31,7 +31,7 @@ pytestmark = pytest.mark.usefixtures(
     "socket_enabled", "hass", "mock_async_zeroconf", "mock_bluetooth_adapters", "mock_bleak_scanner_start"
 )
 
-LIMIT: Final = 20.0
+LIMIT: Final = 60.0
 KEY: Final = "c21hbGxCTVMgTkcgZW11bGF0ZWQgcHJveHkga2V5ISE="
 CONTROL: Final = VE_SMART_CHANNELS[Channel.CONTROL]
 MODEL_NUMBER: Final = "00002a24-0000-1000-8000-00805f9b34fb"

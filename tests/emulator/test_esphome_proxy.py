@@ -38,7 +38,7 @@ from .conftest import Bench
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
-LIMIT: Final = 10.0
+LIMIT: Final = 60.0
 FEATURES: Final = sum(BluetoothProxyFeature)
 KEY: Final = "c21hbGxCTVMgTkcgZW11bGF0ZWQgcHJveHkga2V5ISE="
 OTHER_KEY: Final = "b3RoZXIgQk1TIE5HIGVtdWxhdGVkIHByb3h5IGtleSE="

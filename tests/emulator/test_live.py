@@ -15,7 +15,7 @@ from emulator.simulation.scenario import load
 from .rigs import bench, rig_of, two
 
 CONTROL = "http://127.0.0.1:4321"
-LIMIT = 10.0
+LIMIT = 60.0
 
 
 def shown(rig: Rig, width: int = 120) -> str:

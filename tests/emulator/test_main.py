@@ -24,7 +24,7 @@ from emulator.rig import CannotStartError, Rig
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
-LIMIT = 20.0
+LIMIT = 60.0
 SCENARIOS = Path(__file__).parents[2] / "emulator" / "simulation" / "scenarios"
 TWO_OF_EACH = """
 devices:

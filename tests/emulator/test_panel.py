@@ -22,7 +22,7 @@ from .rigs import rig_of, two
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
-LIMIT = 10.0
+LIMIT = 60.0
 SOURCE = PAGE.read_text(encoding="utf-8")
 
 

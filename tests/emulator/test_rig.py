@@ -21,7 +21,7 @@ from emulator.ve_smart.chunks import Channel
 
 from .rigs import Proxies, bench, rig_of, two
 
-LIMIT = 10.0
+LIMIT = 60.0
 
 
 def make(path: Path | None, *, seed: int | None = None, with_pin: bool = True) -> Rig:
