@@ -71,8 +71,9 @@ __all__ = [
 
 _LOGGER = logging.getLogger(__name__)
 
-# Nothing but a good connection is worth more: whoever asks tries again later.
-_ATTEMPTS: Final = 2
+# The time for a connection ends them sooner where the device does not answer. What fails at once is worth another try:
+# BlueZ may answer that it is connected before it says so of the device, which bleak then takes for a lost connection.
+_ATTEMPTS: Final = 4
 # How often the keep-alive is renewed within its time.
 _RENEWALS: Final = 3
 _BANK: Final = named(Name.BANK)[0]
