@@ -16,21 +16,20 @@ _PROGRESS_LIMIT: Final = 60.0
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeyFlow:
-    """A flow which starts by itself when a device is heard, and asks for its key, and for its PIN if it has a field."""
+class DeviceFlow:
+    """A flow which starts by itself when a device is heard. Without a field for the key, everything is left empty."""
 
     domain: str
-    field: str
-    pin_field: str | None = None
+    key_field: str | None = None
 
     def answers(self, device: Device) -> JsonObject:
         """Return what is entered for a device."""
-        key: JsonObject = {self.field: device.key}
-        return key | {self.pin_field: device.pin} if self.pin_field else key
+        return {self.key_field: device.key} if self.key_field else {}
 
 
-OURS: Final = KeyFlow(domain=INTEGRATION, field="key", pin_field="pin")
-HOME_ASSISTANTS_OWN: Final = KeyFlow(domain="victron_ble", field="access_token")
+# The proxy holds the PIN, and the device tells its key over a connection.
+OURS: Final = DeviceFlow(domain=INTEGRATION)
+HOME_ASSISTANTS_OWN: Final = DeviceFlow(domain="victron_ble", key_field="access_token")
 
 
 async def add_proxy(hass: HomeAssistant, emulator: Emulator) -> None:
@@ -39,8 +38,8 @@ async def add_proxy(hass: HomeAssistant, emulator: Emulator) -> None:
     await _answer(hass, "esphome", flow, {"host": emulator.host, "port": emulator.port})
 
 
-async def add_device(hass: HomeAssistant, kind: KeyFlow, device: Device) -> None:
-    """Wait until the device is discovered, and add it with its key."""
+async def add_device(hass: HomeAssistant, kind: DeviceFlow, device: Device) -> None:
+    """Wait until the device is discovered, and add it."""
 
     async def discovered() -> str | None:
         flows = as_objects(await hass.command("config_entries/flow/progress"))
@@ -51,12 +50,12 @@ async def add_device(hass: HomeAssistant, kind: KeyFlow, device: Device) -> None
     await _answer(hass, kind.domain, flow, kind.answers(device))
 
 
-def _is_for(flow: JsonObject, kind: KeyFlow, device: Device) -> bool:
+def _is_for(flow: JsonObject, kind: DeviceFlow, device: Device) -> bool:
     unique_id = as_object(flow.get("context")).get("unique_id")
     return flow.get("handler") == kind.domain and isinstance(unique_id, str) and unique_id.upper() == device.address
 
 
-def _not_discovered(kind: KeyFlow, device: Device) -> str:
+def _not_discovered(kind: DeviceFlow, device: Device) -> str:
     return f"{kind.domain} did not discover {device.name} ({device.address}) within {_DISCOVERY_LIMIT:.0f} seconds."
 
 
