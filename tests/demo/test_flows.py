@@ -44,18 +44,18 @@ async def test_the_proxy_is_added_by_its_address(stand_in: StandIn, hass: HomeAs
 
 
 @pytest.mark.parametrize("unique_id", [DEVICE.address, DEVICE.address.lower()])
-async def test_a_discovered_device_is_added_with_its_key_and_pin(
+async def test_a_discovered_device_is_added_by_the_proxy_that_holds_the_pin(
     stand_in: StandIn, hass: HomeAssistant, unique_id: str
 ) -> None:
     discover(stand_in, OURS.domain, form(optional=("key", "pin")), unique_id=unique_id)
     stand_in.answers["POST", f"{FLOWS}/f1"] = DONE
     await add_device(hass, OURS, DEVICE)
-    assert stand_in.sent[-1] == (f"{FLOWS}/f1", {"key": DEVICE.key, "pin": DEVICE.pin})
+    assert stand_in.sent[-1] == (f"{FLOWS}/f1", {})
 
 
 async def test_a_flow_that_shows_progress_is_waited_for(stand_in: StandIn, hass: HomeAssistant) -> None:
     """It connects to the device, which takes its time."""
-    discover(stand_in, OURS.domain, form("key", "pin"))
+    discover(stand_in, OURS.domain, form(optional=("key", "pin")))
     stand_in.answers["POST", f"{FLOWS}/f1"] = {"type": "progress", "flow_id": "f2"}
     stand_in.answers["GET", f"{FLOWS}/f2"] = {"type": "abort", "reason": "already_configured"}
     with pytest.raises(DemoError, match="already_configured"):
@@ -69,13 +69,13 @@ async def test_home_assistants_own_calls_the_key_otherwise(stand_in: StandIn, ha
     assert stand_in.sent[-1] == (f"{FLOWS}/f1", {"access_token": DEVICE.key})
 
 
-@pytest.mark.parametrize("shown", [form("pin"), form("key", "pin", "serial"), {"type": "abort", "flow_id": "f1"}])
+@pytest.mark.parametrize("shown", [form("pin"), form("key", "serial"), {"type": "abort", "flow_id": "f1"}])
 async def test_a_form_that_asks_for_something_else_is_a_sentence(
     stand_in: StandIn, hass: HomeAssistant, shown: JsonObject
 ) -> None:
-    discover(stand_in, OURS.domain, shown)
-    with pytest.raises(DemoError, match=r"The form of smallbms_ng asks for .*; the demo has \['key', 'pin'\]\."):
-        await add_device(hass, OURS, DEVICE)
+    discover(stand_in, HOME_ASSISTANTS_OWN.domain, shown)
+    with pytest.raises(DemoError, match=r"The form of victron_ble asks for .*; the demo has \['access_token'\]\."):
+        await add_device(hass, HOME_ASSISTANTS_OWN, DEVICE)
 
 
 @pytest.mark.parametrize(
@@ -89,7 +89,7 @@ async def test_a_form_that_asks_for_something_else_is_a_sentence(
 async def test_a_flow_that_does_not_finish_is_a_sentence(
     stand_in: StandIn, hass: HomeAssistant, result: JsonObject, reason: str
 ) -> None:
-    discover(stand_in, OURS.domain, form("key", "pin"))
+    discover(stand_in, OURS.domain, form(optional=("key", "pin")))
     stand_in.answers["POST", f"{FLOWS}/f1"] = result
     with pytest.raises(DemoError, match=f"smallbms_ng could not be set up: .*{reason}"):
         await add_device(hass, OURS, DEVICE)
