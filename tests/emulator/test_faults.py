@@ -310,7 +310,7 @@ chargers:
 BANK_FAULTS = tuple(name for name in FAULTS if name in ASKED_FOR)[:10]
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(
     st.lists(
         st.tuples(st.sampled_from([*BANK_FAULTS, "none", "load", "charger"]), st.booleans(), st.floats(0, 4000)),

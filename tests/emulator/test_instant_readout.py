@@ -239,7 +239,7 @@ def read_by_ha_parser(data: bytes, key: bytes) -> dict[str, object]:
     return values
 
 
-@settings(max_examples=2000, deadline=None)
+@settings(max_examples=600, deadline=None)
 @given(snapshots, keys, nonces)
 @example(REAL_SNAPSHOT, KEY, 0)
 @example(Snapshot(), KEY, 0xFFFF)

@@ -1,4 +1,4 @@
-"""A month of a simulated cabin, heard badly by two proxies: the meter against the exact one of the emulator."""
+"""A month of simulated cabins, heard badly by two proxies: the meter against the exact one of the emulator."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -20,8 +20,10 @@ from emulator.simulation.simulation import Simulation
 
 from .packer import KEY
 
-DAYS: Final = 30
-MONTH: Final = DAYS * 86400.0
+# The month is cut into parts, each with its own weather and its own luck.
+PARTS: Final = 10
+DAYS: Final = 3
+DURATION: Final = DAYS * 86400.0
 # It is heard once in so many s, instead of once a second, and sometimes not at all for so many times that.
 # The simulation runs fastest in whole minutes.
 STEP: Final = 60.0
@@ -35,7 +37,7 @@ CHANGE_CHANCE: Final = 1 / 240
 # What is kept is this old, in s, when Home Assistant is killed; and how long it is away.
 KEPT_EVERY: Final = 900.0
 AWAY: Final = (20.0, 1800.0)
-RESTARTS: Final = 60
+RESTARTS: Final = 6
 
 
 @dataclass(frozen=True)
@@ -60,10 +62,10 @@ class Heard:
 
 
 def heard(running: Simulation, random: Random) -> Iterator[Heard]:
-    """Live this month and return what of it is heard, in no order."""
+    """Live these days and return what of it is heard, in no order."""
     decoder = InstantReadout(KEY)
     proxies = CONSTELLATIONS[0]
-    for nonce, pause in enumerate(takewhile(lambda _: running.elapsed < MONTH, pauses(random))):
+    for nonce, pause in enumerate(takewhile(lambda _: running.elapsed < DURATION, pauses(random))):
         running.advance(pause)
         data = encrypt_record(encode_record(running.snapshot()), key=KEY, nonce=nonce % 0x10000)
         reading = decoder.decode(data)
@@ -107,7 +109,7 @@ class Counting:
         self._order = NonceOrder()
         self._kept, self._kept_at = deepcopy(self.meter), 0.0
         self._random = random
-        self._downs = sorted(random.uniform(0, MONTH) for _ in range(RESTARTS))
+        self._downs = sorted(random.uniform(0, DURATION) for _ in range(RESTARTS))
         self._back_at = 0.0
 
     def take(self, heard: Heard) -> None:
@@ -131,17 +133,17 @@ class Counting:
         self._back_at = at + self._random.uniform(*AWAY)
 
 
-@pytest.mark.timeout(180)
-def test_the_error_of_a_month_stays_under_1_percent() -> None:
-    random = Random(1)
-    running, counting = Simulation(load("solar"), 1), Counting(random)
+@pytest.mark.parametrize("seed", range(PARTS))
+def test_the_error_of_a_month_stays_under_1_percent(seed: int) -> None:
+    random = Random(seed)
+    running, counting = Simulation(load("solar"), seed), Counting(random)
     for one in sorted(heard(running, random), key=attrgetter("at")):
         counting.take(one)
     exact, energy = running.bms.history, counting.meter.energy
     assert counting.restarts == RESTARTS
     assert counting.orders[Order.REPEATED] > 100 * DAYS
-    assert counting.orders[Order.BEHIND] > 30 * DAYS
-    assert energy.bridged_time > 0.05 * MONTH
+    assert counting.orders[Order.BEHIND] > 15 * DAYS
+    assert energy.bridged_time > 0.05 * DURATION
     assert energy.unknown_time == 0
     assert energy.charged / 1000 == pytest.approx(exact.charged_energy_kwh, rel=0.01)
     assert energy.discharged / 1000 == pytest.approx(exact.discharged_energy_kwh, rel=0.01)
