@@ -7,10 +7,7 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Final
 
-from bleak.backends.device import BLEDevice
-from homeassistant.components.bluetooth import async_ble_device_from_address
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
@@ -18,6 +15,7 @@ from . import clock
 from .client import Lost, Refused, Timing, VeSmartClient, VeSmartError
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
+from .way import Way
 
 _CLOSED: Final = "the device is not connected to any more"
 
@@ -34,6 +32,7 @@ class Line:
         hass: HomeAssistant,
         entry: ConfigEntry,
         *,
+        way: Way,
         radios: Radios,
         timing: Timing,
         hold: timedelta,
@@ -45,7 +44,7 @@ class Line:
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
-            self._get_device, name=entry.title, timing=timing, on_value=self._received, radios=radios
+            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, radios=radios
         )
         self._timing = timing
         self._hold = hold
@@ -141,9 +140,6 @@ class Line:
         """Return whether a turn was cancelled from here, and by nobody else."""
         task = asyncio.current_task()
         return self._cut and task is not None and not task.uncancel()
-
-    def _get_device(self) -> BLEDevice | None:
-        return async_ble_device_from_address(self._hass, self._entry.data[CONF_ADDRESS], connectable=True)
 
     @callback
     def _received(self, value: ReceivedValue) -> None:

@@ -1,6 +1,6 @@
 """What is read and written over a connection: the pages of the app."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from datetime import datetime, timedelta
 import logging
@@ -10,11 +10,12 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_ADDRESS, EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 
 from . import clock
-from .client import Answer, Refused, Timing, VeSmartClient, VeSmartError
+from .client import Answer, NotReachable, Refused, Timing, VeSmartClient, VeSmartError
 from .const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL
 from .devices import async_remove_battery, async_update_identity
 from .line import Line
@@ -28,6 +29,7 @@ from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, named
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
 from .storage import SeldomStore, StoredPages, pages_store
+from .way import Way
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -41,6 +43,11 @@ BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 
 # last attempt.
 _SOON: Final = timedelta(seconds=5)
 _AGAIN: Final = timedelta(minutes=5)
+# How often it is looked whether there is a way to the device, while there is none. A radio that can connect is noticed
+# at once; so long without one is worth telling.
+_LOOKS_EVERY: Final = timedelta(minutes=1)
+# So long, in s, two reads are apart that are asked for by what happens.
+_APART: Final = 5.0
 # How often what has become too old is looked for, where nothing is read.
 _AGES_EVERY: Final = timedelta(minutes=5)
 
@@ -60,8 +67,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
         minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
         self._interval = timedelta(minutes=minutes) or None
+        self._soon: Debouncer[Coroutine[object, object, None]] = Debouncer(
+            hass, _LOGGER, cooldown=_APART, immediate=True, background=True
+        )
         super().__init__(
-            hass, _LOGGER, config_entry=entry, name=f"the pages of {entry.title}", update_interval=self._interval
+            hass,
+            _LOGGER,
+            config_entry=entry,
+            name=f"the pages of {entry.title}",
+            update_interval=self._interval,
+            request_refresh_debouncer=self._soon,
         )
         self.address: str = entry.data[CONF_ADDRESS]
         self.lost = False
@@ -73,11 +88,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.data = {}
         self._feed = feed
         self._tried_at = 0.0
+        self._waits_for_way = False
+        self._way = Way(hass, self.address, self._async_way_heard)
         self._radios = Radios()
         self._news = News(hass, self._tell)
         self._line = Line(
             hass,
             entry,
+            way=self._way,
             radios=self._radios,
             timing=TIMING,
             hold=HOLD,
@@ -101,6 +119,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         A proxy that has to be asked is not among them: it may have paired with whoever answered.
         """
         return frozenset(self._radios.paired)
+
+    @property
+    def has_way(self) -> bool:
+        """Whether a radio that can connect hears the device."""
+        return self._way.device is not None
+
+    @property
+    def heard_without_way_for(self) -> timedelta:
+        """For how long only radios that cannot connect have heard the device."""
+        return timedelta(seconds=self._way.heard_without_for)
 
     @property
     def ignored_instances(self) -> int:
@@ -156,6 +184,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         entry = self.config_entry
         stopped = self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stopped)
         entry.async_on_unload(stopped)
+        entry.async_on_unload(self._way.async_watch())
         entry.async_on_unload(async_track_time_interval(self.hass, self._async_look_at_ages, _AGES_EVERY))
         if self._polls:
             entry.async_create_background_task(self.hass, self.async_refresh(), f"first read of {self.name}")
@@ -168,10 +197,17 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     @callback
     def async_device_returned(self) -> None:
         """Try again soon: whoever had the device, such as the phone, has let go of it."""
-        if self.failures and self._polls:
+        if self.failures and self._polls and not self._waits_for_way:
             tried = timedelta(seconds=clock.now() - self._tried_at)
             self.update_interval = max(_SOON, _AGAIN - tried)
             self._schedule_refresh()
+
+    @callback
+    def _async_way_heard(self) -> None:
+        """Read at once what was waiting for a radio that can connect."""
+        if self._waits_for_way:
+            self._waits_for_way = False
+            self._soon.async_schedule_call()
 
     @callback
     def _async_look_at_ages(self, _now: datetime) -> None:
@@ -249,12 +285,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     @override
     async def _async_update_data(self) -> Mapping[Want, Value]:
+        self._waits_for_way = not (self.has_way or self._line.connected)
+        if self._waits_for_way:
+            self._wait_for_way()
+            return self.values.all()
         self._tried_at = clock.now()
         try:
             async with self._line.turn() as client:
                 await self._read(client)
         except VeSmartError:
-            self._back_off()
+            self._try_again()
         return self.values.all()
 
     @asynccontextmanager
@@ -265,8 +305,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
                 yield client
         except VeSmartError as error:
             # What was read or written before that holds.
-            self.data = self.values.all()
-            self.async_update_listeners()
+            self._show()
             raise failure(error, self.config_entry.title) from error
 
     @asynccontextmanager
@@ -303,6 +342,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._lose(error)
             self._doubt_what_was_written()
 
+    @callback
+    def _show(self) -> None:
+        self.data = self.values.all()
+        self.async_update_listeners()
+
     def _feed_battery(self, since: float) -> None:
         """Pass on what the device has answered since a moment."""
         fresh = {want.name: self.values.value(want) for want in _OF_BATTERY if self.values.answered(want, since)}
@@ -323,8 +367,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
         if self._line.connected and wants & _OF_BATTERY:
             self._feed_battery(self._line.connected_at)
-        self.data = self.values.all()
-        self.async_update_listeners()
+        self._show()
         self._store.async_save_later()
 
     @callback
@@ -344,10 +387,25 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.last_error = None
         self.failures = 0
         self.was_read = True
+        self._waits_for_way = False
         self.update_interval = self._interval
         if self.lost:
             self.lost = False
             _LOGGER.info("%s can be read over a connection again", self.config_entry.title)
+
+    def _wait_for_way(self) -> None:
+        """Read as soon as a radio can connect. That none can is no failure: nothing was tried."""
+        self._waits_for_way = True
+        self.update_interval = _LOOKS_EVERY
+        if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
+            self._lose(NotReachable("no radio has a way to the device"))
+
+    def _try_again(self) -> None:
+        """Wait after a failure, unless it was a radio that went away."""
+        if self.has_way:
+            self._back_off()
+        else:
+            self._wait_for_way()
 
     def _back_off(self) -> None:
         self.update_interval = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
