@@ -25,6 +25,7 @@ class Line:
 
     hold is for how long. on_value is told of what comes, asked for or not, of the device (None) or a battery, as far as
     that is sure. on_failure hears why a turn failed. before_end is called while there is still a connection.
+    connections counts how many were begun.
     """
 
     def __init__(
@@ -41,6 +42,7 @@ class Line:
         before_end: Callable[[], None],
     ) -> None:
         self.connected_at = inf
+        self.connections = 0
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
@@ -153,6 +155,7 @@ class Line:
         # Nothing that comes is known to be of a battery until it was looked who is where.
         self._owners = {}
         self.connected_at = clock.now()
+        self.connections += 1
         await self._client.connect()
         self._owners = {self._client.main_instance: None}
 

@@ -1,7 +1,7 @@
 """What is read and written over a connection: the pages of the app."""
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 import logging
 from typing import Final, override
@@ -15,7 +15,7 @@ from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 
 from . import clock
-from .client import Answer, NotReachable, Refused, Timing, VeSmartClient, VeSmartError
+from .client import Answer, BadAnswer, NotReachable, Refused, Timing, VeSmartClient, VeSmartError
 from .const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL
 from .devices import async_remove_battery, async_update_identity
 from .line import Line
@@ -46,12 +46,14 @@ _AGAIN: Final = timedelta(minutes=5)
 # How often it is looked whether there is a way to the device, while there is none. A radio that can connect is noticed
 # at once; so long without one is worth telling.
 _LOOKS_EVERY: Final = timedelta(minutes=1)
-# So long, in s, two reads are apart that are asked for by what happens.
+# So long, in s, two reads are apart that are asked for by what happens. What changes in between is read together.
 _APART: Final = 5.0
 # How often what has become too old is looked for, where nothing is read.
 _AGES_EVERY: Final = timedelta(minutes=5)
 
 _OF_BATTERY: Final = frozenset(Want(name=name) for name in OF_BATTERY)
+# What belongs to a code or a permission, beside the status: each battery with its cells, and the extremes so far.
+_OF_CHANGE: Final = frozenset({Page.BATTERY, Page.HISTORY})
 
 
 class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
@@ -88,6 +90,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.data = {}
         self._feed = feed
         self._tried_at = 0.0
+        # How many have a turn at the connection, or wait for one.
+        self._turns = 0
+        # In which of the connections the status was read.
+        self._status_read_in = 0
         self._waits_for_way = False
         self._way = Way(hass, self.address, self._async_way_heard)
         self._radios = Radios()
@@ -203,6 +209,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._schedule_refresh()
 
     @callback
+    def async_read_change(self) -> None:
+        """Read soon what belongs to a code or a permission that has changed, if it is read now and then at all."""
+        self.values.expire(*_OF_CHANGE)
+        self._async_catch_up()
+
+    @callback
+    def _async_catch_up(self) -> None:
+        """Read what belongs to a change, unless a turn is under way that does, or a later attempt will do."""
+        is_due = self._polls and self.values.expired >= _OF_CHANGE
+        if is_due and not (self._turns or self.failures or self._waits_for_way):
+            self._soon.async_schedule_call()
+
+    @callback
     def _async_way_heard(self) -> None:
         """Read at once what was waiting for a radio that can connect."""
         if self._waits_for_way:
@@ -249,6 +268,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     async def async_read_registers(self, registers: Iterable[int], instance: int | None = None) -> dict[int, Answer]:
         """Return what the device, or one of its instances, answers. Raises HomeAssistantError."""
         async with self._turn() as client:
+            await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
 
     async def async_write(self, name: Name, value: Value) -> None:
@@ -290,29 +310,42 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._wait_for_way()
             return self.values.all()
         self._tried_at = clock.now()
-        try:
-            async with self._line.turn() as client:
-                await self._read(client)
-        except VeSmartError:
-            self._try_again()
+        with self._changes_join():
+            try:
+                async with self._line.turn() as client:
+                    await self._read(client)
+            except VeSmartError:
+                self._try_again()
         return self.values.all()
+
+    @contextmanager
+    def _changes_join(self) -> Iterator[None]:
+        """Have what changes meanwhile read by the turn that is under way, or else after it."""
+        self._turns += 1
+        try:
+            yield
+        finally:
+            self._turns -= 1
+            self._async_catch_up()
 
     @asynccontextmanager
     async def _turn(self, *, hold: bool = False) -> AsyncGenerator[VeSmartClient]:
         """Take a turn for a user, who is told what goes wrong."""
-        try:
-            async with self._line.turn(hold=hold) as client:
-                yield client
-        except VeSmartError as error:
-            # What was read or written before that holds.
-            self._show()
-            raise failure(error, self.config_entry.title) from error
+        with self._changes_join():
+            try:
+                async with self._line.turn(hold=hold) as client:
+                    yield client
+            except VeSmartError as error:
+                # What was read or written before that holds.
+                self._show()
+                raise failure(error, self.config_entry.title) from error
 
     @asynccontextmanager
     async def _writing_turn(self) -> AsyncGenerator[VeSmartClient]:
         """Take a turn to write. If it fails, nobody knows what the device has until it is read again."""
         try:
             async with self._turn(hold=True) as client:
+                await self._read_status_once(client)
                 yield client
         except ServiceValidationError:
             raise
@@ -321,18 +354,39 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             raise
 
     async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
-        """Read what is due."""
+        """Read what is due, the status first."""
         now = clock.now()
-        await self._reader.async_read_device(client, now, forced)
-        self._news.async_forget()
-        self._feed_battery(now)
-        self._line.place(await self._reader.async_read_batteries(client, now, forced))
+        await self._read_status(client)
+        with self.values.renewing() as expired:
+            await self._read_rest(client, now, forced | expired)
         for number in self.values.forget_gone(now):
             async_remove_battery(self.hass, self.config_entry, number)
         self._update_device()
-        self.values.renewed()
         self._regain()
         self._store.async_save_later()
+
+    async def _read_status(self, client: VeSmartClient) -> None:
+        """Read the status and show it at once: the device advertises no code while it is connected."""
+        self._status_read_in = self._line.connections
+        now = clock.now()
+        await self._reader.async_read_status(client, now)
+        self._news.async_forget()
+        self._feed_battery(now)
+        self._show()
+
+    async def _read_status_once(self, client: VeSmartClient) -> None:
+        """Read the status if it was not read in this connection. Whoever answers it badly may do what else is asked."""
+        if self._status_read_in != self._line.connections:
+            with suppress(BadAnswer):
+                await self._read_status(client)
+
+    async def _read_rest(self, client: VeSmartClient, now: float, forced: frozenset[Page]) -> None:
+        """Read the other pages, and each battery."""
+        await self._reader.async_read_device(client, now, forced)
+        self._news.async_forget()
+        # With what the device has said of its status meanwhile.
+        self._feed_battery(now)
+        self._line.place(await self._reader.async_read_batteries(client, now, forced))
 
     async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
         """Read what may have changed along. What was written holds, whatever becomes of this."""
