@@ -30,13 +30,14 @@ type Present = bool | None
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """Something an owner can put right; key is that of its words."""
+    """Something an owner can put right; key is that of its words, unless these depend."""
 
     key: str
     severity: ir.IssueSeverity
     is_fixable: bool
     present: Callable[[PagesCoordinator], Present]
     placeholders: Callable[[PagesCoordinator], Mapping[str, str]] = lambda _pages: {}
+    words: Callable[[PagesCoordinator], str | None] = lambda _pages: None
 
 
 def _is_not_paired(pages: PagesCoordinator) -> Present:
@@ -106,6 +107,8 @@ NOT_PAIRED: Final = Issue(
     severity=ir.IssueSeverity.ERROR,
     is_fixable=True,
     present=_is_not_paired,
+    placeholders=lambda pages: {"proxy": proxy_in(pages.last_error)},
+    words=lambda pages: "not_paired_by_proxy" if proxy_in(pages.last_error) else None,
 )
 PROXY_PIN: Final = Issue(
     key="proxy_pin",
@@ -174,7 +177,7 @@ def _async_manage(pages: PagesCoordinator, entry: SmallBmsConfigEntry, issue: Is
             _issue_id(issue, entry),
             is_fixable=issue.is_fixable,
             severity=issue.severity,
-            translation_key=issue.key,
+            translation_key=issue.words(pages) or issue.key,
             translation_placeholders={"name": entry.title, **issue.placeholders(pages)},
         )
 
