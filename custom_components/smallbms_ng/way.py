@@ -18,6 +18,16 @@ from . import clock
 _LONGEST_PAUSE: Final = timedelta(minutes=6)
 
 
+@callback
+def async_way_to(hass: HomeAssistant, address: str) -> BLEDevice | None:
+    """Return what to connect to; None while no radio that hears the device can connect."""
+    # What Bluetooth remembers of the device alone may be of a proxy that is not there (yet).
+    paths = async_scanner_devices_by_address(hass, address, connectable=True)
+    if not paths:
+        return None
+    return async_ble_device_from_address(hass, address, connectable=True) or paths[0].ble_device
+
+
 class Way:
     """The way to one device, by any of the radios. on_heard is called whenever one hears it that can connect."""
 
@@ -36,12 +46,8 @@ class Way:
 
     @property
     def device(self) -> BLEDevice | None:
-        """What to connect to; None while no radio that hears the device can connect."""
-        # What Bluetooth remembers of the device alone may be of a proxy that is not there (yet).
-        paths = async_scanner_devices_by_address(self._hass, self._address, connectable=True)
-        if not paths:
-            return None
-        return async_ble_device_from_address(self._hass, self._address, connectable=True) or paths[0].ble_device
+        """What to connect to; None while there is no way."""
+        return async_way_to(self._hass, self._address)
 
     @property
     def missing_for(self) -> float:
