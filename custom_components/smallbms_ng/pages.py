@@ -107,6 +107,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             hold=HOLD,
             on_value=self._received,
             on_failure=self._lose,
+            on_hold=self._look_at_status,
             before_end=self._news.async_tell,
         )
         self._reader = PageReader(self.values, self)
@@ -375,10 +376,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self._show()
 
     async def _read_status_once(self, client: VeSmartClient) -> None:
-        """Read the status if it was not read in this connection. Whoever answers it badly may do what else is asked."""
+        """Read the status if it was not read in this connection."""
         if self._status_read_in != self._line.connections:
-            with suppress(BadAnswer):
-                await self._read_status(client)
+            await self._look_at_status(client)
+
+    async def _look_at_status(self, client: VeSmartClient) -> None:
+        """Read the status beside what is wanted. Whoever answers it badly may still do the rest."""
+        with suppress(BadAnswer):
+            await self._read_status(client)
 
     async def _read_rest(self, client: VeSmartClient, now: float, forced: frozenset[Page]) -> None:
         """Read the other pages, and each battery."""

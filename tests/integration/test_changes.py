@@ -1,12 +1,15 @@
 """Codes are known before anything else of a connection, and what belongs to a code is read soon after it."""
 
+import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Sequence
+from dataclasses import replace
 from datetime import timedelta
 from typing import Final, override
 
 from homeassistant.core import HomeAssistant
 import pytest
+from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
 from custom_components.smallbms_ng.client import Answer, BadAnswer, VeSmartClient
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
@@ -15,7 +18,7 @@ from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 
-from .bench import MAIN, Bench, CountingBox, a_bench, is_lost
+from .bench import MAIN, QUICK, Bench, CountingBox, a_bench, is_lost
 from .conftest import Radio
 
 KEEP_ALIVE: Final = 0x0093
@@ -257,15 +260,17 @@ async def test_what_has_ended_since_a_connection_is_read(loaded: Bench) -> None:
     assert loaded.state("sensor", "discharge_off_reason").state == "none"
 
 
-async def test_a_change_while_a_connection_is_held(loaded: Bench) -> None:
-    """The device tells of it by itself, at the latest when the connection ends."""
-    loaded.box.announces = True
+@pytest.mark.parametrize("announces", [False, True])
+async def test_a_change_while_a_connection_is_held(loaded: Bench, announces: bool) -> None:
+    """Whether or not the device tells of it by itself, it is known within a second."""
+    loaded.box.announces = announces
     await loaded.set("tail_current", 5)
     loaded.box.forget()
     begin(loaded)
-    await loaded.wait(2 * SECOND)
-    await live(loaded, seconds=20)
+    assert loaded.device.connected
+    await loaded.wait(SECOND)
     assert is_told(loaded)
+    await live(loaded, seconds=20)
     assert loaded.state("sensor", "discharge_off_reason").state == "battery"
     assert pages_read(loaded) == [1, 1, 1]
     assert loaded.idle
@@ -288,3 +293,26 @@ async def test_who_answers_something_else_than_it_advertises_is_left_alone(hass:
         begin(bench)
         await live(bench, seconds=60)
         assert connections.total() == 1
+
+
+async def test_a_held_connection_without_an_answer_ends_in_time(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits long for a device that falls silent, when Home Assistant is to stop."""
+    monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", replace(QUICK, answer=1000, finish=0.1))
+    await loaded.reload()
+    await loaded.set("tail_current", 5)
+    loaded.service.quirks = Quirks(answer_delay=1000)
+    loaded.box.forget()
+    loaded.radio.tick(SECOND)
+    async_fire_time_changed(loaded.hass)
+    await loaded.until(lambda: bool(loaded.box.reads))
+    async with asyncio.timeout(5):
+        await loaded.unload()
+    assert loaded.idle
+
+
+async def test_a_held_connection_that_breaks_off_is_no_failure(loaded: Bench) -> None:
+    await loaded.set("tail_current", 5)
+    loaded.device.peripheral.drop_link()
+    await loaded.wait(2 * SECOND)
+    assert loaded.idle
+    assert not is_lost(loaded)
