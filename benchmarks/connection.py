@@ -41,6 +41,8 @@ MOST_SECONDS: Final = 3.0
 FOUR_BATTERIES: Final = BankLayout.of("12.8/100", series=2, parallel=2)
 PAGES: Final = (Page.IDENTITY, Page.STATUS, Page.BATTERY, Page.SETTINGS, Page.HISTORY)
 REGISTERS: Final = tuple(register.id for page in PAGES for register in on_page(page))
+STATUS: Final = tuple(register.id for register in on_page(Page.STATUS))
+OTHERS: Final = tuple(register for register in REGISTERS if register not in STATUS)
 CENTRAL: Final = "benchmark"
 
 type Answers = list[dict[int, Answer]]
@@ -194,8 +196,8 @@ class Cost:
 
 
 async def together(client: VeSmartClient) -> Answers:
-    """Read everything as the integration does: for the device and for each battery what there is."""
-    answers = [await client.read(client.main_instance, REGISTERS)]
+    """Read everything as the integration does: the status, the rest of the device, and what each battery has."""
+    answers = [await client.read(client.main_instance, registers) for registers in (STATUS, OTHERS)]
     answers.extend(
         [
             await client.read(source.instance, [register.id for register in source.registers])

@@ -48,6 +48,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     if pages:
         await pages.async_restore()
         entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))
+        entry.async_on_unload(coordinator.async_add_change_listener(pages.async_read_change))
     else:
         await async_remove_leftovers(hass, entry)
     entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)

@@ -23,6 +23,7 @@ from homeassistant.helpers.event import async_call_later, async_track_time_inter
 
 from . import clock
 from .access import connects
+from .changes import Changes
 from .code_events import CodeEvents
 from .const import (
     CONF_CAPACITY,
@@ -145,6 +146,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: SeldomStore[StoredReadings] = SeldomStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
+        self._changes = Changes()
         self._energy_shown: tuple[int, int] | None = None
         self._order = NonceOrder()
         self._trust = KeyTrust()
@@ -153,6 +155,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._heard_at = clock.now()
         self._known_at: float | None = None
         self._return_listeners: list[CALLBACK_TYPE] = []
+        self._change_listeners: list[CALLBACK_TYPE] = []
         self._available = self._was_available = False
         self._lost = False
         self._ended = False
@@ -228,17 +231,24 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         return lambda: self._return_listeners.remove(listener)
 
     @callback
+    def async_add_change_listener(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
+        """Call a listener when a code or a permission has changed and all is shown; return what ends that."""
+        self._change_listeners.append(listener)
+        return lambda: self._change_listeners.remove(listener)
+
+    @callback
     def async_feed(self, values: Mapping[Name, Value]) -> None:
         """Take what was answered over a connection, during which the device sends nothing."""
         found, at = battery_values(values), clock.now()
         self._known_at = at
-        flags = {name: value for name, value in found.items() if name in FLAG_FIELDS}
-        self._confirmation.take_sure(flags, at)  # type: ignore[arg-type]  # as registers decode them
+        flags: dict[str, Flag] = {name: value for name, value in found.items() if name in FLAG_FIELDS}  # type: ignore[misc]  # as registers decode them
+        self._confirmation.take_sure(flags, at)
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
         # It comes seldom, and may be the first that is known of something.
         self._async_publish()
+        self._async_tell_change(changed=self._changes.take_read(flags))
 
     @property
     def _good_for(self) -> dict[Source, float]:
@@ -355,6 +365,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
         self._async_measure(measured, at)
         self._async_believe()
+        self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(reading)))
         if was_silent:
             for listener in list(self._return_listeners):
                 listener()
@@ -421,6 +432,14 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if self.last_record:
             self.quantities.take(Source.ADVERTISED, self._confirmed(self.last_record), self._heard_at)
         self._async_believe()
+        if self.last_record:
+            self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(self.last_record)))
+
+    @callback
+    def _async_tell_change(self, *, changed: bool) -> None:
+        if changed and not self._ended:
+            for listener in list(self._change_listeners):
+                listener()
 
     @callback
     def _async_end_wait(self) -> None:

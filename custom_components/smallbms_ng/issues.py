@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from homeassistant.components.bluetooth import async_ble_device_from_address, async_scanner_devices_by_address
+from homeassistant.components.bluetooth import async_scanner_devices_by_address
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 
@@ -21,8 +21,8 @@ from .protocol.registers import BalancerStatus, Name
 BALANCE_UNKNOWN_AFTER: Final = timedelta(days=30)
 # For so long a value that was read tells what is now.
 _TELLS_FOR: Final = timedelta(days=1)
-# So many failures in a row before a radio is missing: it may have missed the device for a moment.
-_NO_PATH_AFTER: Final = 3
+# Heard for so long by radios that cannot connect only, a device lacks one that can: it may start later than the others.
+_NO_PATH_AFTER: Final = timedelta(minutes=10)
 
 type Present = bool | None
 """Whether there is something to put right. None: not known, as before."""
@@ -30,13 +30,14 @@ type Present = bool | None
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """Something an owner can put right; key is that of its words."""
+    """Something an owner can put right; key is that of its words, unless these depend."""
 
     key: str
     severity: ir.IssueSeverity
     is_fixable: bool
     present: Callable[[PagesCoordinator], Present]
     placeholders: Callable[[PagesCoordinator], Mapping[str, str]] = lambda _pages: {}
+    words: Callable[[PagesCoordinator], str | None] = lambda _pages: None
 
 
 def _is_not_paired(pages: PagesCoordinator) -> Present:
@@ -81,12 +82,12 @@ def _tells(pages: PagesCoordinator, want: Want) -> bool:
 
 def _has_no_path(pages: PagesCoordinator) -> Present:
     """Return whether the device is heard, but by nothing that can connect. One that is not heard is only away."""
-    if async_ble_device_from_address(pages.hass, pages.address, connectable=True):
+    if pages.has_way:
         return False
     if pages.last_error is None:
         return False if pages.was_read else None
-    heard = isinstance(pages.last_error, NotReachable) and _radios(pages) and pages.failures >= _NO_PATH_AFTER
-    return True if heard else None
+    is_lost = isinstance(pages.last_error, NotReachable) and pages.heard_without_way_for >= _NO_PATH_AFTER
+    return True if is_lost and _radios(pages) else None
 
 
 def _radios(pages: PagesCoordinator) -> list[str]:
@@ -106,6 +107,8 @@ NOT_PAIRED: Final = Issue(
     severity=ir.IssueSeverity.ERROR,
     is_fixable=True,
     present=_is_not_paired,
+    placeholders=lambda pages: {"proxy": proxy_in(pages.last_error)},
+    words=lambda pages: "not_paired_by_proxy" if proxy_in(pages.last_error) else None,
 )
 PROXY_PIN: Final = Issue(
     key="proxy_pin",
@@ -174,7 +177,7 @@ def _async_manage(pages: PagesCoordinator, entry: SmallBmsConfigEntry, issue: Is
             _issue_id(issue, entry),
             is_fixable=issue.is_fixable,
             severity=issue.severity,
-            translation_key=issue.key,
+            translation_key=issue.words(pages) or issue.key,
             translation_placeholders={"name": entry.title, **issue.placeholders(pages)},
         )
 

@@ -1,16 +1,13 @@
 """The connection to one device: whose turn it is, how long it is held, and whose values come over it."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from datetime import datetime, timedelta
 from math import inf
 from typing import Final
 
-from bleak.backends.device import BLEDevice
-from homeassistant.components.bluetooth import async_ble_device_from_address
 from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
@@ -18,6 +15,10 @@ from . import clock
 from .client import Lost, Refused, Timing, VeSmartClient, VeSmartError
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
+from .way import Way
+
+# How often the device is looked at while a connection is held: it advertises nothing meanwhile.
+_LOOKS_EVERY: Final = timedelta(seconds=1)
 
 _CLOSED: Final = "the device is not connected to any more"
 
@@ -26,7 +27,8 @@ class Line:
     """One connection for many who want something of a device: they take turns, and it is held for the next.
 
     hold is for how long. on_value is told of what comes, asked for or not, of the device (None) or a battery, as far as
-    that is sure. on_failure hears why a turn failed. before_end is called while there is still a connection.
+    that is sure. on_failure hears why a turn failed. on_hold is called every second while a connection is held, and
+    before_end while there is still one. connections counts how many were begun.
     """
 
     def __init__(
@@ -34,28 +36,33 @@ class Line:
         hass: HomeAssistant,
         entry: ConfigEntry,
         *,
+        way: Way,
         radios: Radios,
         timing: Timing,
         hold: timedelta,
         on_value: Callable[[int | None, ReceivedValue], None],
         on_failure: Callable[[VeSmartError], None],
+        on_hold: Callable[[VeSmartClient], Awaitable[None]],
         before_end: Callable[[], None],
     ) -> None:
         self.connected_at = inf
+        self.connections = 0
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
-            self._get_device, name=entry.title, timing=timing, on_value=self._received, radios=radios
+            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, radios=radios
         )
         self._timing = timing
         self._hold = hold
         self._on_value = on_value
         self._on_failure = on_failure
+        self._on_hold = on_hold
         self._before_end = before_end
         # Whose values the instances of the present connection give, as far as that is sure.
         self._owners: dict[int, int | None] = {}
         self._lock = asyncio.Lock()
         self._end_hold: CALLBACK_TYPE | None = None
+        self._held_until = -inf
         self._closed = False
         # Who has a turn, and whether it was cut short because nobody is to connect any more.
         self._holder: asyncio.Task[object] | None = None
@@ -142,9 +149,6 @@ class Line:
         task = asyncio.current_task()
         return self._cut and task is not None and not task.uncancel()
 
-    def _get_device(self) -> BLEDevice | None:
-        return async_ble_device_from_address(self._hass, self._entry.data[CONF_ADDRESS], connectable=True)
-
     @callback
     def _received(self, value: ReceivedValue) -> None:
         if value.instance in self._owners and not self._closed:
@@ -157,6 +161,7 @@ class Line:
         # Nothing that comes is known to be of a battery until it was looked who is where.
         self._owners = {}
         self.connected_at = clock.now()
+        self.connections += 1
         await self._client.connect()
         self._owners = {self._client.main_instance: None}
 
@@ -168,7 +173,8 @@ class Line:
 
     async def _end_turn(self, *, keep: bool) -> None:
         if keep and self._client.connected and not self._closed:
-            self._end_hold = async_call_later(self._hass, self._hold, self._async_hold_over)
+            self._held_until = clock.now() + self._hold.total_seconds()
+            self._look_later()
         else:
             await self._disconnect()
 
@@ -179,12 +185,32 @@ class Line:
             self._end_hold()
             self._end_hold = None
 
-    @callback
-    def _async_hold_over(self, _now: datetime) -> None:
-        self._end_hold = None
-        name = f"end of the connection to {self._entry.title}"
-        self._entry.async_create_background_task(self._hass, self._async_end_hold(), name)
+    def _look_later(self) -> None:
+        self._end_hold = async_call_later(self._hass, _LOOKS_EVERY, self._async_look)
 
-    async def _async_end_hold(self) -> None:
+    @callback
+    def _async_look(self, _now: datetime) -> None:
+        self._end_hold = None
+        name = f"connection to {self._entry.title} that is held"
+        self._entry.async_create_background_task(self._hass, self._async_look_or_end(), name)
+
+    async def _async_look_or_end(self) -> None:
+        """Look at the device, or end the connection when it was held for long enough or has broken off."""
         async with self._lock:
-            await self._disconnect()
+            # Somebody may have had a turn meanwhile.
+            if not self._end_hold and not await self._look():
+                await self._disconnect()
+
+    async def _look(self) -> bool:
+        """Look at the device over the connection that is held; return whether to hold it further."""
+        if not self.connected or self._closed or clock.now() >= self._held_until:
+            return False
+        self._holder = asyncio.current_task()
+        try:
+            await self._on_hold(self._client)
+        except VeSmartError:
+            return False
+        finally:
+            self._holder = None
+        self._look_later()
+        return True

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 from . import clock
 from .client import VeSmartClient
 from .page_values import OFFERED, PageValues
-from .protocol.registers import OF_BATTERY, BatterySource, Name, Page, named
+from .protocol.registers import BY_ID, OF_BATTERY, BatterySource, Name, Page, named
 
 # Read whoever listens: limits depend on the bank, the device card and the repairs on the others.
 _ALWAYS: Final = (
@@ -47,11 +47,13 @@ class PageReader:
         """Read something of the device, due or not."""
         await self._read_registers(client, [self._values.register(name).id for name in names])
 
+    async def async_read_status(self, client: VeSmartClient, now: float) -> None:
+        """Read the codes, what is allowed and why not, and what is measured."""
+        await self._read_registers(client, [one for one in self._due(now) if _is_status(one)])
+
     async def async_read_device(self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()) -> None:
-        """Read what is due of all that is shown, and once what could be, to learn whether the device has it."""
-        unknown = (name for name in OFFERED if not self._audience.offered(name))
-        names = (*_ALWAYS, *self._audience.listened(None), *unknown)
-        await self._read_registers(client, self._values.due(None, names, now, forced))
+        """Read what is due of the device, but for its status."""
+        await self._read_registers(client, [one for one in self._due(now, forced) if not _is_status(one)])
 
     async def async_read_batteries(
         self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()
@@ -68,6 +70,11 @@ class PageReader:
         self._places = places
         self._values.take_batteries(places.values(), now)
         return places
+
+    def _due(self, now: float, forced: frozenset[Page] = frozenset()) -> list[int]:
+        """Return what is due of all that is shown, and once what could be, to learn whether the device has it."""
+        unknown = (name for name in OFFERED if not self._audience.offered(name))
+        return self._values.due(None, (*_ALWAYS, *self._audience.listened(None), *unknown), now, forced)
 
     async def _read_registers(self, client: VeSmartClient, registers: Collection[int]) -> None:
         self._values.take(None, await client.read(client.main_instance, registers), clock.now())
@@ -93,3 +100,7 @@ class PageReader:
         number = self._values.number_of(number, source, answers, taken)
         self._values.take(number, answers, now)
         return number
+
+
+def _is_status(register: int) -> bool:
+    return BY_ID[register].page is Page.STATUS

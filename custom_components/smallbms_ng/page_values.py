@@ -4,6 +4,7 @@ Times are in s of the monotonic clock; -inf: nobody knows when.
 """
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import chain, count
@@ -138,6 +139,11 @@ class PageValues:
         return frozenset(self._refused)
 
     @property
+    def expired(self) -> frozenset[Page]:
+        """The pages to read anew with the next read."""
+        return frozenset(self._expired)
+
+    @property
     def system_voltage(self) -> int | None:
         """12, 24 or 48 V; None while the bank is not known."""
         bank = self.value(Want(name=Name.BANK))
@@ -203,7 +209,6 @@ class PageValues:
 
     def due(self, battery: int | None, names: Iterable[Name], now: float, forced: frozenset[Page]) -> list[int]:
         """Return the registers to read; of these names, and those that were never asked for."""
-        forced |= self._expired
         candidates = (row for name in dict.fromkeys(names) for row in self._candidates(name, battery))
         return [row.id for row in candidates if self._is_due(battery, row, now, forced)]
 
@@ -283,9 +288,15 @@ class PageValues:
         """Read these pages anew with the next read."""
         self._expired.update(pages)
 
-    def renewed(self) -> None:
-        """Hear that everything due was read."""
-        self._expired.clear()
+    @contextmanager
+    def renewing(self) -> Iterator[frozenset[Page]]:
+        """Hand out which pages to read anew. If that fails, they are to be read anew still."""
+        pages, self._expired = self.expired, set()
+        try:
+            yield pages
+        except BaseException:
+            self._expired |= pages
+            raise
 
     def present(self, battery: int) -> bool:
         """Return whether a battery was there at the last look."""

@@ -1,7 +1,7 @@
 """What is read and written over a connection: the pages of the app."""
 
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 import logging
 from typing import Final, override
@@ -10,11 +10,12 @@ from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_ADDRESS, EVENT_HOMEASSISTANT_STOP
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 
 from . import clock
-from .client import Answer, Refused, Timing, VeSmartClient, VeSmartError
+from .client import Answer, BadAnswer, NotReachable, Refused, Timing, VeSmartClient, VeSmartError
 from .const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL
 from .devices import async_remove_battery, async_update_identity
 from .line import Line
@@ -28,6 +29,7 @@ from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, named
 from .protocol.ve_smart_records import ReceivedValue
 from .radios import Radios
 from .storage import SeldomStore, StoredPages, pages_store
+from .way import Way
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -41,10 +43,17 @@ BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 
 # last attempt.
 _SOON: Final = timedelta(seconds=5)
 _AGAIN: Final = timedelta(minutes=5)
+# How often it is looked whether there is a way to the device, while there is none. A radio that can connect is noticed
+# at once; so long without one is worth telling.
+_LOOKS_EVERY: Final = timedelta(minutes=1)
+# So long, in s, two reads are apart that are asked for by what happens. What changes in between is read together.
+_APART: Final = 5.0
 # How often what has become too old is looked for, where nothing is read.
 _AGES_EVERY: Final = timedelta(minutes=5)
 
 _OF_BATTERY: Final = frozenset(Want(name=name) for name in OF_BATTERY)
+# What belongs to a code or a permission, beside the status: each battery with its cells, and the extremes so far.
+_OF_CHANGE: Final = frozenset({Page.BATTERY, Page.HISTORY})
 
 
 class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
@@ -60,8 +69,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
         minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
         self._interval = timedelta(minutes=minutes) or None
+        self._soon: Debouncer[Coroutine[object, object, None]] = Debouncer(
+            hass, _LOGGER, cooldown=_APART, immediate=True, background=True
+        )
         super().__init__(
-            hass, _LOGGER, config_entry=entry, name=f"the pages of {entry.title}", update_interval=self._interval
+            hass,
+            _LOGGER,
+            config_entry=entry,
+            name=f"the pages of {entry.title}",
+            update_interval=self._interval,
+            request_refresh_debouncer=self._soon,
         )
         self.address: str = entry.data[CONF_ADDRESS]
         self.lost = False
@@ -73,16 +90,24 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.data = {}
         self._feed = feed
         self._tried_at = 0.0
+        # How many have a turn at the connection, or wait for one.
+        self._turns = 0
+        # In which of the connections the status was read.
+        self._status_read_in = 0
+        self._waits_for_way = False
+        self._way = Way(hass, self.address, self._async_way_heard)
         self._radios = Radios()
         self._news = News(hass, self._tell)
         self._line = Line(
             hass,
             entry,
+            way=self._way,
             radios=self._radios,
             timing=TIMING,
             hold=HOLD,
             on_value=self._received,
             on_failure=self._lose,
+            on_hold=self._look_at_status,
             before_end=self._news.async_tell,
         )
         self._reader = PageReader(self.values, self)
@@ -101,6 +126,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         A proxy that has to be asked is not among them: it may have paired with whoever answered.
         """
         return frozenset(self._radios.paired)
+
+    @property
+    def has_way(self) -> bool:
+        """Whether a radio that can connect hears the device."""
+        return self._way.device is not None
+
+    @property
+    def heard_without_way_for(self) -> timedelta:
+        """For how long only radios that cannot connect have heard the device."""
+        return timedelta(seconds=self._way.heard_without_for)
 
     @property
     def ignored_instances(self) -> int:
@@ -156,6 +191,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         entry = self.config_entry
         stopped = self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stopped)
         entry.async_on_unload(stopped)
+        entry.async_on_unload(self._way.async_watch())
         entry.async_on_unload(async_track_time_interval(self.hass, self._async_look_at_ages, _AGES_EVERY))
         if self._polls:
             entry.async_create_background_task(self.hass, self.async_refresh(), f"first read of {self.name}")
@@ -168,10 +204,30 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     @callback
     def async_device_returned(self) -> None:
         """Try again soon: whoever had the device, such as the phone, has let go of it."""
-        if self.failures and self._polls:
+        if self.failures and self._polls and not self._waits_for_way:
             tried = timedelta(seconds=clock.now() - self._tried_at)
             self.update_interval = max(_SOON, _AGAIN - tried)
             self._schedule_refresh()
+
+    @callback
+    def async_read_change(self) -> None:
+        """Read soon what belongs to a code or a permission that has changed, if it is read now and then at all."""
+        self.values.expire(*_OF_CHANGE)
+        self._async_catch_up()
+
+    @callback
+    def _async_catch_up(self) -> None:
+        """Read what belongs to a change, unless a turn is under way that does, or a later attempt will do."""
+        is_due = self._polls and self.values.expired >= _OF_CHANGE
+        if is_due and not (self._turns or self.failures or self._waits_for_way):
+            self._soon.async_schedule_call()
+
+    @callback
+    def _async_way_heard(self) -> None:
+        """Read at once what was waiting for a radio that can connect."""
+        if self._waits_for_way:
+            self._waits_for_way = False
+            self._soon.async_schedule_call()
 
     @callback
     def _async_look_at_ages(self, _now: datetime) -> None:
@@ -213,6 +269,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     async def async_read_registers(self, registers: Iterable[int], instance: int | None = None) -> dict[int, Answer]:
         """Return what the device, or one of its instances, answers. Raises HomeAssistantError."""
         async with self._turn() as client:
+            await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
 
     async def async_write(self, name: Name, value: Value) -> None:
@@ -249,31 +306,47 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     @override
     async def _async_update_data(self) -> Mapping[Want, Value]:
+        self._waits_for_way = not (self.has_way or self._line.connected)
+        if self._waits_for_way:
+            self._wait_for_way()
+            return self.values.all()
         self._tried_at = clock.now()
-        try:
-            async with self._line.turn() as client:
-                await self._read(client)
-        except VeSmartError:
-            self._back_off()
+        with self._changes_join():
+            try:
+                async with self._line.turn() as client:
+                    await self._read(client)
+            except VeSmartError:
+                self._try_again()
         return self.values.all()
+
+    @contextmanager
+    def _changes_join(self) -> Iterator[None]:
+        """Have what changes meanwhile read by the turn that is under way, or else after it."""
+        self._turns += 1
+        try:
+            yield
+        finally:
+            self._turns -= 1
+            self._async_catch_up()
 
     @asynccontextmanager
     async def _turn(self, *, hold: bool = False) -> AsyncGenerator[VeSmartClient]:
         """Take a turn for a user, who is told what goes wrong."""
-        try:
-            async with self._line.turn(hold=hold) as client:
-                yield client
-        except VeSmartError as error:
-            # What was read or written before that holds.
-            self.data = self.values.all()
-            self.async_update_listeners()
-            raise failure(error, self.config_entry.title) from error
+        with self._changes_join():
+            try:
+                async with self._line.turn(hold=hold) as client:
+                    yield client
+            except VeSmartError as error:
+                # What was read or written before that holds.
+                self._show()
+                raise failure(error, self.config_entry.title) from error
 
     @asynccontextmanager
     async def _writing_turn(self) -> AsyncGenerator[VeSmartClient]:
         """Take a turn to write. If it fails, nobody knows what the device has until it is read again."""
         try:
             async with self._turn(hold=True) as client:
+                await self._read_status_once(client)
                 yield client
         except ServiceValidationError:
             raise
@@ -282,18 +355,43 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             raise
 
     async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
-        """Read what is due."""
+        """Read what is due, the status first."""
         now = clock.now()
-        await self._reader.async_read_device(client, now, forced)
-        self._news.async_forget()
-        self._feed_battery(now)
-        self._line.place(await self._reader.async_read_batteries(client, now, forced))
+        await self._read_status(client)
+        with self.values.renewing() as expired:
+            await self._read_rest(client, now, forced | expired)
         for number in self.values.forget_gone(now):
             async_remove_battery(self.hass, self.config_entry, number)
         self._update_device()
-        self.values.renewed()
         self._regain()
         self._store.async_save_later()
+
+    async def _read_status(self, client: VeSmartClient) -> None:
+        """Read the status and show it at once: the device advertises no code while it is connected."""
+        self._status_read_in = self._line.connections
+        now = clock.now()
+        await self._reader.async_read_status(client, now)
+        self._news.async_forget()
+        self._feed_battery(now)
+        self._show()
+
+    async def _read_status_once(self, client: VeSmartClient) -> None:
+        """Read the status if it was not read in this connection."""
+        if self._status_read_in != self._line.connections:
+            await self._look_at_status(client)
+
+    async def _look_at_status(self, client: VeSmartClient) -> None:
+        """Read the status beside what is wanted. Whoever answers it badly may still do the rest."""
+        with suppress(BadAnswer):
+            await self._read_status(client)
+
+    async def _read_rest(self, client: VeSmartClient, now: float, forced: frozenset[Page]) -> None:
+        """Read the other pages, and each battery."""
+        await self._reader.async_read_device(client, now, forced)
+        self._news.async_forget()
+        # With what the device has said of its status meanwhile.
+        self._feed_battery(now)
+        self._line.place(await self._reader.async_read_batteries(client, now, forced))
 
     async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
         """Read what may have changed along. What was written holds, whatever becomes of this."""
@@ -302,6 +400,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         except VeSmartError as error:
             self._lose(error)
             self._doubt_what_was_written()
+
+    @callback
+    def _show(self) -> None:
+        self.data = self.values.all()
+        self.async_update_listeners()
 
     def _feed_battery(self, since: float) -> None:
         """Pass on what the device has answered since a moment."""
@@ -323,8 +426,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
         if self._line.connected and wants & _OF_BATTERY:
             self._feed_battery(self._line.connected_at)
-        self.data = self.values.all()
-        self.async_update_listeners()
+        self._show()
         self._store.async_save_later()
 
     @callback
@@ -344,10 +446,25 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.last_error = None
         self.failures = 0
         self.was_read = True
+        self._waits_for_way = False
         self.update_interval = self._interval
         if self.lost:
             self.lost = False
             _LOGGER.info("%s can be read over a connection again", self.config_entry.title)
+
+    def _wait_for_way(self) -> None:
+        """Read as soon as a radio can connect. That none can is no failure: nothing was tried."""
+        self._waits_for_way = True
+        self.update_interval = _LOOKS_EVERY
+        if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
+            self._lose(NotReachable("no radio has a way to the device"))
+
+    def _try_again(self) -> None:
+        """Wait after a failure, unless it was a radio that went away."""
+        if self.has_way:
+            self._back_off()
+        else:
+            self._wait_for_way()
 
     def _back_off(self) -> None:
         self.update_interval = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]

@@ -16,7 +16,6 @@ from typing import Final
 from homeassistant.components.bluetooth import (
     BaseHaRemoteScanner,
     BluetoothScannerDevice,
-    async_ble_device_from_address,
     async_scanner_devices_by_address,
 )
 from homeassistant.core import HomeAssistant
@@ -45,6 +44,7 @@ from .pairing import (
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
 from .radios import Radios, bluez_adapter
+from .way import async_way_to
 
 _PIN: Final = re.compile(r"[0-9]{6}")
 _KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]
@@ -163,7 +163,7 @@ async def _connection_by_bond(
 @asynccontextmanager
 async def _client(hass: HomeAssistant, address: str, radios: Radios) -> AsyncGenerator[VeSmartClient]:
     """Give a client that is not connected yet, and end its connection afterwards."""
-    get_device = partial(async_ble_device_from_address, hass, address, connectable=True)
+    get_device = partial(async_way_to, hass, address)
     if get_device() is None:
         raise NoPath("no radio that can connect hears the device")
     client = VeSmartClient(get_device, radios=radios)

@@ -9,6 +9,7 @@ from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState
 from homeassistant.const import UnitOfRatio
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.selector import NumberSelector, NumberSelectorConfig, NumberSelectorMode
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
@@ -92,6 +93,11 @@ class _Repair(RepairsFlow):
 
 class PairAgain(_Repair):
     """Has the PIN entered once more, which makes a bond."""
+
+    @override
+    def _placeholders(self) -> Mapping[str, str]:
+        issue = ir.async_get(self.hass).async_get_issue(DOMAIN, self.issue_id)
+        return (issue and issue.translation_placeholders) or {}
 
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:

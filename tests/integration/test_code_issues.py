@@ -298,7 +298,7 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
     serial_number = bench.bms.bank.batteries[1].serial_number
     await unplug(bench)
     await bench.run(repair.begin("w_b05"))
-    assert repair.answer["description_placeholders"]["missing"] == "\u2013", "it was not read since"
+    assert repair.answer["description_placeholders"]["missing"] == f"2 ({serial_number})", "the code had it read"
     await bench.run(repair.submit())
     assert repair.answer["errors"] == {"base": "still_there"}
     shown = repair.answer["description_placeholders"]

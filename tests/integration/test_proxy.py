@@ -170,6 +170,19 @@ async def test_the_flow_names_the_proxy(
     await unload(hass)
 
 
+async def test_the_proxy_has_gone_while_the_form_was_open(hass: HomeAssistant, radio: Radio, served: Served) -> None:
+    """What it heard is still remembered, but that is no way to the device."""
+    flow = await discovered(hass, radio)
+    radio.undo.pop()()
+    result = await enter(hass, flow, {CONF_PIN: PIN})
+    assert result["errors"] == {CONF_PIN: "no_path"}
+    radio.scanner = radio.add(EmulatedScanner(radio.device, pin=PIN, source=radio.scanner.source))
+    radio.scanner.waits_to_be_asked = True
+    radio.scanner.advertise()
+    assert (await enter(hass, flow, {}))["type"] is FlowResultType.CREATE_ENTRY
+    await unload(hass)
+
+
 async def test_the_connection_is_taken_away(hass: HomeAssistant, radio: Radio, served: Served) -> None:
     entry = (await enter(hass, await discovered(hass, radio), {}))["result"]
     await hass.async_block_till_done(wait_background_tasks=True)

@@ -179,7 +179,7 @@ async def test_the_one_with_the_bond_is_gone_for_good(radios: TwoRadios) -> None
         assert not issues(radios.bench.hass)
     for _ in range(2):
         assert await radios.fail() == "proxy_has_no_pin"
-        assert set(issues(radios.bench.hass)) == {"not_paired"}
+        assert set(issues(radios.bench.hass)) == {"not_paired_by_proxy"}
     radios.bench.radio.undo[0] = radios.far.register(radios.bench.hass)
     assert await radios.read() == {FAR: 1}
     assert not issues(radios.bench.hass)
@@ -245,11 +245,11 @@ async def test_a_bond_is_missing_and_the_other_radio_is_out_of_reach(
     await two.bench.load()
     for _ in range(2):
         assert isinstance(two.bench.pages.last_error, NotPaired)
-        assert set(issues(hass)) == {"not_paired"}
+        assert set(issues(hass)) == {"not_paired_by_proxy"}
         assert set(two.connections) == {NEAR}
         assert await two.fail() == "proxy_has_no_pin"
     await two.bench.reload()
-    assert set(issues(hass)) == {"not_paired"}
+    assert set(issues(hass)) == {"not_paired_by_proxy"}
 
 
 async def test_no_radio_has_a_bond_and_somebody_holds_the_device(radios: TwoRadios) -> None:

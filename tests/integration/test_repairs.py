@@ -7,6 +7,7 @@ from typing import Any, Final, override
 
 from homeassistant.const import CONF_PIN
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers import issue_registry as ir
 import pytest
@@ -25,6 +26,8 @@ from .connected import Mute, without_bluez
 from .repairs_client import Repair, issues
 
 OLD_DEFAULT_PIN: Final = "000000"
+BY_PROXY: Final = "not_paired_by_proxy"
+ADAPTER: Final = "02:00:00:00:E5:02"
 
 
 @pytest.fixture
@@ -76,7 +79,8 @@ async def test_a_bond_that_is_lost(bench: Bench) -> None:
     await bench.load()
     await lose_bond(bench)
     (issue,) = issues(bench.hass).values()
-    assert (issue.translation_key, issue.severity, issue.is_fixable) == ("not_paired", ir.IssueSeverity.ERROR, True)
+    assert (issue.translation_key, issue.severity, issue.is_fixable) == (BY_PROXY, ir.IssueSeverity.ERROR, True)
+    assert issue.translation_placeholders == {"name": bench.entry.title, "proxy": bench.radio.scanner.name}
     bench.device.readout = lambda: bench.radio.snapshot
     await bench.radio.confirm(voltage=13.21, error=1)
     assert state_of(bench.hass, "sensor", "voltage").state == "13.21", "the readings go on"
@@ -84,6 +88,29 @@ async def test_a_bond_that_is_lost(bench: Bench) -> None:
     bench.radio.scanner.pin = bench.device.pin
     await bench.wait(timedelta(hours=1))
     assert not issues(bench.hass)
+
+
+async def test_the_words_are_about_what_it_is_connected_by(
+    bench: Bench, hass_client: ClientSessionGenerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An adapter is no proxy. What is ignored stays ignored, whatever the words."""
+    without_bluez(monkeypatch)
+    await bench.load()
+    await lose_bond(bench)
+    proxy = bench.radio.scanner.name
+    repair = Repair(bench.hass, hass_client)
+    await repair.begin(BY_PROXY)
+    assert repair.answer["description_placeholders"]["proxy"] == proxy
+    issue_id = issues(bench.hass)[BY_PROXY].issue_id
+    ir.async_ignore_issue(bench.hass, DOMAIN, issue_id, ignore=True)
+    bench.radio.undo.pop()()
+    bench.radio.scanner = bench.radio.add(EmulatedScanner(bench.device, source=ADAPTER, bluez_name="hci0"))
+    bench.radio.scanner.advertise()
+    with pytest.raises(HomeAssistantError):
+        await bench.press("read_now")
+    (issue,) = issues(bench.hass).values()
+    assert (issue.translation_key, issue.issue_id) == ("not_paired", issue_id)
+    assert issue.dismissed_version
 
 
 async def test_out_of_reach_is_nothing_to_put_right(bench: Bench) -> None:
@@ -109,10 +136,10 @@ async def test_a_reload_says_nothing_of_the_bond(bench: Bench) -> None:
     """Not even while the phone holds the device; and what is ignored stays ignored."""
     await bench.load()
     await lose_bond(bench)
-    ir.async_ignore_issue(bench.hass, DOMAIN, issues(bench.hass)["not_paired"].issue_id, ignore=True)
+    ir.async_ignore_issue(bench.hass, DOMAIN, issues(bench.hass)[BY_PROXY].issue_id, ignore=True)
     bench.device.faults.refuse_connections = True
     await bench.reload()
-    assert issues(bench.hass)["not_paired"].dismissed_version
+    assert issues(bench.hass)[BY_PROXY].dismissed_version
 
 
 async def test_out_of_reach_does_not_mean_that_the_bond_is_back(bench: Bench) -> None:
@@ -120,7 +147,7 @@ async def test_out_of_reach_does_not_mean_that_the_bond_is_back(bench: Bench) ->
     await lose_bond(bench)
     bench.device.faults.refuse_connections = True
     await bench.wait(timedelta(hours=1))
-    assert set(issues(bench.hass)) == {"not_paired"}
+    assert set(issues(bench.hass)) == {BY_PROXY}
 
 
 async def test_pairing_again(
@@ -129,9 +156,9 @@ async def test_pairing_again(
     without_bluez(monkeypatch)
     await bench.load()
     await lose_bond(bench)
-    result = await fix(bench.hass, hass_client, "not_paired")
+    result = await fix(bench.hass, hass_client, BY_PROXY)
     assert (result["type"], result["reason"]) == ("abort", "enter_pin")
-    assert set(issues(bench.hass)) == {"not_paired"}, "it is only mended with the PIN"
+    assert set(issues(bench.hass)) == {BY_PROXY}, "it is only mended with the PIN"
     (flow,) = flows(bench.hass)
     assert result["next_flow"] == ["config_flow", flow["flow_id"]]
     assert (flow["context"]["source"], flow["step_id"]) == ("reconfigure", "reconfigure")
