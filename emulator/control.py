@@ -18,9 +18,9 @@ from emulator.bms.firmware import FirmwareUpdateError
 from emulator.bms.outputs import Output
 from emulator.bms.remote import Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
-from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
 from emulator.panel.panel import Panel
+from emulator.reading.state import JsonObject, JsonValue
 from emulator.report import EVERYTHING, faults, flows, fuse, health, proxy_state, quirks, radio, speed, state, world
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port

@@ -12,8 +12,8 @@ from emulator.bms.history import History
 from emulator.bms.outputs import Output
 from emulator.bms.rules import Reason
 from emulator.bms.settings import SettingKey
-from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
+from emulator.reading.state import JsonObject, JsonValue
 from emulator.rig import Proxy, Rig, Station
 from emulator.simulation.faults import FAULTS, Fault
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks

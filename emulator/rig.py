@@ -9,7 +9,6 @@ from time import time
 from typing import Final, Protocol
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object, get_strs
 from emulator.device import (
     DEFAULT_ADDRESS,
     DEFAULT_KEY,
@@ -20,6 +19,7 @@ from emulator.device import (
 )
 from emulator.drive import Clockwork, Drive
 from emulator.instant_readout import KEY_LENGTH
+from emulator.reading.state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object, get_strs
 from emulator.simulation.faults import FaultBoard, SharedSlots
 from emulator.simulation.scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
 from emulator.simulation.simulation import Simulation

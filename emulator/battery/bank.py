@@ -22,7 +22,7 @@ from emulator.battery.cells import (
 from emulator.battery.layout import BankLayout
 from emulator.battery.models import CURRENT_TOLERANCE, MODELS, PULSE_SECONDS, TIME_TOLERANCE, BatteryModel
 from emulator.battery.open_circuit import Floats
-from emulator.bms.state import (
+from emulator.reading.state import (
     JsonObject,
     JsonValue,
     StateError,

@@ -10,7 +10,16 @@ from numpy.typing import NDArray
 
 from emulator.battery.layout import BankLayout
 from emulator.battery.open_circuit import Floats, open_circuit_slope, open_circuit_voltage
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bools, get_float, get_floats, get_int, get_ints
+from emulator.reading.state import (
+    JsonObject,
+    JsonValue,
+    StateError,
+    get_bools,
+    get_float,
+    get_floats,
+    get_int,
+    get_ints,
+)
 
 type Integers = NDArray[np.int64]
 type Booleans = NDArray[np.bool_]

@@ -9,9 +9,10 @@ from typing import Final, Self
 import numpy as np
 
 from emulator.battery.bank import Bank, BankCheckpoint
-from emulator.battery.layout import BankLayout, Detected, detect
+from emulator.battery.layout import BankLayout
 from emulator.battery.open_circuit import Floats
 from emulator.bms.codes import Code, error_number, levels
+from emulator.bms.detection import Detected, detect
 from emulator.bms.faults import BmsFaults
 from emulator.bms.firmware import FIRMWARE_VERSION, FirmwareState, FirmwareUpdateError, next_version
 from emulator.bms.former_state import upgraded
@@ -32,7 +33,7 @@ from emulator.bms.sensing import (
     temperatures,
 )
 from emulator.bms.settings import SettingError, SettingKey, Settings
-from emulator.bms.state import (
+from emulator.reading.state import (
     JsonObject,
     JsonValue,
     StateError,

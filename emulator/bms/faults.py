@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Self
 
-from emulator.bms.state import (
+from emulator.reading.state import (
     JsonObject,
     JsonValue,
     StateError,

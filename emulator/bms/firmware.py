@@ -5,8 +5,8 @@ from enum import StrEnum
 import re
 from typing import Final, Self
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_object, get_optional_int, get_str
 from emulator.bms.timer import Timer
+from emulator.reading.state import JsonObject, JsonValue, StateError, get_bool, get_object, get_optional_int, get_str
 
 RETRY_SECONDS: Final = 120.0
 FIRMWARE_VERSION: Final = "v1.05"  # of a new BMS, assumed

@@ -4,7 +4,7 @@ from typing import Final
 
 from emulator.bms.firmware import FIRMWARE_VERSION
 from emulator.bms.settings import DEFAULT_PRE_ALARM_CELL_VOLTAGE
-from emulator.bms.state import JsonObject, get_int, get_list, get_object, get_optional_int
+from emulator.reading.state import JsonObject, get_int, get_list, get_object, get_optional_int
 
 FORMER_VERSION: Final = 1
 

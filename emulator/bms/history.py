@@ -4,7 +4,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Final, Self
 
 from emulator.battery.cells import NAH_PER_AH
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_float, get_int, get_optional_float
+from emulator.reading.state import JsonObject, JsonValue, get_bool, get_float, get_int, get_optional_float
 
 SECONDS_PER_HOUR: Final = 3600
 

@@ -6,8 +6,8 @@ from typing import Final, Self
 
 from emulator.battery.cells import BALANCING_VOLTAGE, NAH_PER_AH
 from emulator.bms.settings import Settings
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float, get_optional_int
 from emulator.bms.timer import Timer
+from emulator.reading.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float, get_optional_int
 
 SECONDS_PER_MINUTE: Final = 60
 MINUTES_PER_HOUR: Final = 60

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_optional_bool, get_optional_float
+from emulator.reading.state import JsonObject, JsonValue, get_bool, get_optional_bool, get_optional_float
 
 L_BELOW: Final = 3.5  # V (M-R2)
 H_ABOVE: Final = 2.9  # V (M-R3)

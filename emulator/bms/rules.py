@@ -9,8 +9,8 @@ from emulator.bms.codes import CODES, Code, Severity
 from emulator.bms.firmware import FirmwareState, FirmwareUpdate
 from emulator.bms.monitor import FULL
 from emulator.bms.settings import Settings
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_object, get_optional_float
 from emulator.bms.timer import Timer
+from emulator.reading.state import JsonObject, JsonValue, get_bool, get_object, get_optional_float
 
 PRE_ALARM_SECONDS: Final = 30.0  # at least, before the load output opens (M-O3)
 LOWEST_BATTERY_VOLTAGE: Final = 9.0  # V, outside is E-B09 (M-C11)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-from emulator.bms.state import JsonObject, JsonValue, get_float
+from emulator.reading.state import JsonObject, JsonValue, get_float
 
 # Assumed: M-S2 gives 14.0 V for a 12 V system, which is 3.5 V a cell.
 DEFAULT_CHARGED_VOLTAGE_PER_12V: Final = 14.0  # V

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Self
 
-from emulator.bms.state import JsonObject, JsonValue, get_optional_float
+from emulator.reading.state import JsonObject, JsonValue, get_optional_float
 
 
 @dataclass(slots=True)

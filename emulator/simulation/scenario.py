@@ -5,12 +5,13 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Final
 
-from emulator.battery.layout import BankLayout, detect
+from emulator.battery.layout import BankLayout
 from emulator.battery.models import MODELS, BatteryModel
 from emulator.bms.bms import HIGHEST_SUPPLY
+from emulator.bms.detection import detect
 from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingKey
-from emulator.simulation.yaml_reader import (
+from emulator.reading.yaml_reader import (
     Fields,
     Node,
     ScenarioError,

@@ -15,7 +15,7 @@ from typing import Final, Self
 
 from emulator.bms.bms import Checkpoint as BmsCheckpoint
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_float, get_int, get_object
+from emulator.reading.state import JsonObject, JsonValue, StateError, get_float, get_int, get_object
 from emulator.simulation.build import build_bms
 from emulator.simulation.grid import LONGEST_STEP, TOLERANCE, next_on_grid, stride_within, to_ticks
 from emulator.simulation.pace import Pace, do_nothing

@@ -9,7 +9,7 @@ import re
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_int, get_object, get_str
+from emulator.reading.state import JsonObject, JsonValue, StateError, get_int, get_object, get_str
 
 FORMAT: Final = "smallbms-emulator"
 VERSION: Final = 1

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_float, get_optional_float, get_str
+from emulator.reading.state import JsonObject, JsonValue, StateError, get_float, get_optional_float, get_str
 from emulator.world.schedule import Timetable
 from emulator.world.sun import Panel
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import inf
 from typing import Final
 
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_float
+from emulator.reading.state import JsonObject, JsonValue, get_bool, get_float
 
 # Assumed: one for 1.5 times the continuous current of the batteries.
 FUSE_FACTOR: Final = 1.5

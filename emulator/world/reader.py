@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final
 
 from emulator.bms.outputs import Output
-from emulator.simulation.yaml_reader import (
+from emulator.reading.yaml_reader import (
     Fields,
     Node,
     Reader,

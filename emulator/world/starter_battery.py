@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from emulator.bms.state import JsonObject, JsonValue, get_float
+from emulator.reading.state import JsonObject, JsonValue, get_float
 from emulator.world.circuit import Line
 
 # All assumed: a 12 V lead-acid battery.

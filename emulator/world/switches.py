@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, override
 
 from emulator.bms.outputs import Output
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float
+from emulator.reading.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float
 
 # BatteryProtect.
 PROTECT_DISCONNECTS: Final = 10.5  # V, the default

@@ -8,7 +8,7 @@ from random import Random
 from typing import Final, Self
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import (
+from emulator.reading.state import (
     JsonObject,
     JsonValue,
     get_bool,

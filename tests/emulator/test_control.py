@@ -11,8 +11,8 @@ from emulator.bms.bms import SmallBms
 from emulator.bms.leds import Led
 from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import SettingKey
-from emulator.bms.state import JsonObject, JsonValue
 from emulator.control import ROUTES, Control, Route
+from emulator.reading.state import JsonObject, JsonValue
 from emulator.report import HISTORY
 from emulator.rig import CannotStartError, Rig
 from emulator.simulation.faults import FAULTS

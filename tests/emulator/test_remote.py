@@ -4,7 +4,7 @@ import pytest
 
 from emulator.bms.outputs import Output
 from emulator.bms.remote import MEASURING_TOLERANCE, OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
-from emulator.bms.state import StateError
+from emulator.reading.state import StateError
 
 from .banks import make_bms
 

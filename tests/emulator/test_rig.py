@@ -12,9 +12,9 @@ import pytest
 
 from emulator.bms.leds import Led
 from emulator.bms.settings import SettingKey
-from emulator.bms.state import JsonValue
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS
 from emulator.gatt import AttError
+from emulator.reading.state import JsonValue
 from emulator.rig import CannotStartError, Rig, cannot_use_port
 from emulator.simulation.state_file import StateFileError, write_state
 from emulator.ve_smart.chunks import Channel

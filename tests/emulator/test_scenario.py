@@ -12,11 +12,11 @@ import pytest
 from emulator.bms.codes import CODES, Code, Severity
 from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import SettingKey
+from emulator.reading.yaml_reader import ScenarioError
 from emulator.simulation import scenario as scenarios
 from emulator.simulation.faults import FaultBoard
 from emulator.simulation.scenario import FOLDER, Scenario, parse_scenario
 from emulator.simulation.simulation import Simulation
-from emulator.simulation.yaml_reader import ScenarioError
 from emulator.world.chargers import ChargerKind
 from emulator.world.loads import Draw
 from emulator.world.switches import WIRINGS, SwitchKind

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 import pytest
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import (
+from emulator.reading.state import (
     JsonValue,
     StateError,
     get_bool,

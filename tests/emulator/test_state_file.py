@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.bms.state import JsonObject
+from emulator.reading.state import JsonObject
 from emulator.simulation.state_file import StateFile, StateFileError, read_state
 
 STATE: JsonObject = {"devices": [1, 2]}
