@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 import re
 from time import time
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
+
+from pydantic import PlainSerializer
 
 from emulator.bms.bms import SmallBms
 from emulator.device import (
@@ -19,7 +21,7 @@ from emulator.device import (
 )
 from emulator.drive import Clockwork, Drive
 from emulator.instant_readout import KEY_LENGTH
-from emulator.reading.state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object, get_strs
+from emulator.reading.state import JsonObject, StateError, as_json, from_json
 from emulator.simulation.faults import FaultBoard, SharedSlots
 from emulator.simulation.scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
 from emulator.simulation.simulation import Simulation
@@ -279,11 +281,25 @@ def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...]) -> P
 
 def _save(station: Station) -> JsonObject:
     device = station.device
-    radio: JsonObject = {
-        "instant_readout_on": device.instant_readout_on,
-        "bonds": sorted(device.peripheral.bonds),
-    }
-    return {"simulation": station.simulation.save_state(), "radio": radio}
+    radio = _SavedRadio(instant_readout_on=device.instant_readout_on, bonds=frozenset(device.peripheral.bonds))
+    return as_json(_SavedStation(simulation=station.simulation.save_state(), radio=radio))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SavedRadio:
+    instant_readout_on: bool
+    bonds: Annotated[frozenset[str], PlainSerializer(sorted)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SavedStation:
+    simulation: JsonObject
+    radio: _SavedRadio
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SavedStations:
+    devices: list[_SavedStation]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,13 +307,13 @@ class _Saved:
     """What came from a state file."""
 
     simulations: tuple[Simulation, ...]
-    radios: tuple[tuple[bool, frozenset[str]], ...]
+    radios: tuple[_SavedRadio, ...]
 
     def restore_radios(self, devices: Iterable[EmulatedDevice]) -> None:
         """Give the devices what their radios remembered."""
-        for device, (instant_readout_on, bonds) in zip(devices, self.radios, strict=True):
-            device.instant_readout_on = instant_readout_on
-            device.peripheral.bonds.update(bonds)
+        for device, radio in zip(devices, self.radios, strict=True):
+            device.instant_readout_on = radio.instant_readout_on
+            device.peripheral.bonds.update(radio.bonds)
 
 
 def _read(file: StateFile, scenario: Scenario, seed: int | None) -> _Saved | None:
@@ -311,24 +327,17 @@ def _read(file: StateFile, scenario: Scenario, seed: int | None) -> _Saved | Non
 
 
 def _load(data: JsonObject, scenario: Scenario, seed: int | None) -> _Saved:
-    saved = [_as_object(item) for item in get_list(data, "devices")]
+    saved = from_json(_SavedStations, data).devices
     if len(saved) != len(scenario.devices):
         raise StateError(f"It holds {len(saved)} devices, and the scenario has {len(scenario.devices)}.")
-    states = [get_object(item, "simulation") for item in saved]
-    for state in states:
-        _check_origin(state, scenario, seed)
-    simulations = tuple(Simulation.load_state(scenario, state) for state in states)
+    for station in saved:
+        _check_origin(station.simulation, scenario, seed)
+    simulations = tuple(Simulation.load_state(scenario, station.simulation) for station in saved)
     if [simulation.device for simulation in simulations] != list(range(len(simulations))):
         raise StateError("Its devices are in another order.")
     if len({simulation.elapsed for simulation in simulations}) > 1:
         raise StateError("Its devices live in different times.")
-    return _Saved(simulations=simulations, radios=tuple(_radio(get_object(item, "radio")) for item in saved))
-
-
-def _as_object(value: JsonValue) -> JsonObject:
-    if not isinstance(value, Mapping):
-        raise StateError("The saved state is damaged: devices should be objects.")
-    return value
+    return _Saved(simulations=simulations, radios=tuple(station.radio for station in saved))
 
 
 def _check_origin(state: JsonObject, scenario: Scenario, seed: int | None) -> None:
@@ -336,8 +345,3 @@ def _check_origin(state: JsonObject, scenario: Scenario, seed: int | None) -> No
         raise StateError(f"It was saved by the scenario {state.get('scenario')}, not {scenario.name}.")
     if seed is not None and state.get("seed") != seed:
         raise StateError(f"It was begun with the seed {state.get('seed')}, not {seed}.")
-
-
-def _radio(data: JsonObject) -> tuple[bool, frozenset[str]]:
-    bonds = get_strs(data, "bonds", len(get_list(data, "bonds")))
-    return get_bool(data, "instant_readout_on"), frozenset(bonds)

@@ -1,11 +1,11 @@
 """A bank of batteries: currents of its strings, terminal voltage, temperatures, and an exact account of charge."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import exp
 from random import Random
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import numpy as np
 
@@ -18,21 +18,14 @@ from emulator.battery.cells import (
     CellsCheckpoint,
     Integers,
     Ledger,
+    SavedCells,
 )
 from emulator.battery.layout import BankLayout
 from emulator.battery.models import CURRENT_TOLERANCE, MODELS, PULSE_SECONDS, TIME_TOLERANCE, BatteryModel
 from emulator.battery.open_circuit import Floats
-from emulator.reading.state import (
-    JsonObject,
-    JsonValue,
-    StateError,
-    get_bool,
-    get_float,
-    get_floats,
-    get_list,
-    get_object,
-    get_strs,
-)
+from emulator.battery.saved import ArrayOf
+from emulator.reading.state import JsonObject, JsonValue, Number, as_json, from_json
+from emulator.reading.values import number, wanted
 
 # All assumed.
 POLARIZATION_SECONDS: Final = 60.0  # time constant of the slow part of the resistance
@@ -85,23 +78,65 @@ def _use(model: BatteryModel, current: float) -> CurrentUse:
     return next((use for limit, use in limits if carried <= limit), CurrentUse.TOO_HIGH)
 
 
-@dataclass(frozen=True, slots=True)
+type _Temperature = Annotated[float, number(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)]
+type _Current = Annotated[float, number(-HIGHEST_CURRENT, HIGHEST_CURRENT)]
+type _Carry = Annotated[float, number(0, 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BankCheckpoint:
     """What changes in a bank."""
 
     cells: CellsCheckpoint
     ledger: Ledger
-    temperature: Floats
-    polarizing: Floats
-    diffusing: Floats
-    current: float
-    net: float
-    pending: float
-    carries: tuple[float, float]
-    over_seconds: float
+    temperature: Annotated[Floats, ArrayOf(_Temperature)]
+    polarizing: Annotated[Floats, ArrayOf(_Current)]
+    diffusing: Annotated[Floats, ArrayOf(_Current)]
+    current: _Current
+    net: _Current
+    pending: Annotated[float, number(0, TICK)]
+    carries: tuple[_Carry, _Carry]
+    over_seconds: Number
     over_pulse: bool
     ruined: bool
     destroyed: bool
+
+
+def _no_string_is_empty(strings: object) -> bool:
+    return isinstance(strings, list) and bool(strings) and all(strings)
+
+
+type _Model = Annotated[str, wanted("battery models", lambda name: name in MODELS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedBank(BankCheckpoint):
+    """Everything of a bank that is saved. Raises ValueError if it does not fit together."""
+
+    strings: Annotated[list[list[_Model]], wanted("lists of battery models", _no_string_is_empty)]
+    serial_numbers: tuple[str, ...]
+    firmware_versions: tuple[str, ...]
+    cells: SavedCells
+
+    @property
+    def layout(self) -> BankLayout:
+        """How the batteries are arranged."""
+        return BankLayout(strings=tuple(tuple(MODELS[name] for name in string) for string in self.strings))
+
+    def __post_init__(self) -> None:
+        batteries = self.layout.batteries
+        by_string = {"polarizing": self.polarizing, "diffusing": self.diffusing}
+        by_battery = {name: getattr(self, name) for name in ("serial_numbers", "firmware_versions", "temperature")}
+        by_cell = {name: value for name, value in vars(self.cells).items() if isinstance(value, np.ndarray)}
+        cells = sum(model.cells for model in batteries)
+        for lists, length in ((by_string, len(self.strings)), (by_battery, len(batteries)), (by_cell, cells)):
+            _check_lengths(lists, length)
+
+
+def _check_lengths(lists: Mapping[str, Sized], length: int) -> None:
+    for name, items in lists.items():
+        if len(items) != length:
+            raise ValueError(f"{name} should be a list of {length}")
 
 
 class Bank:
@@ -415,84 +450,35 @@ class Bank:
     def save(self) -> dict[str, JsonValue]:
         """Return the bank as JSON."""
         return {
+            **as_json(self.copy()),
             "strings": [[model.name for model in string] for string in self.layout.strings],
             "serial_numbers": [battery.serial_number for battery in self.batteries],
             "firmware_versions": [battery.firmware_version for battery in self.batteries],
             "cells": self.cells.save(),
-            "ledger": self.ledger.save(),
-            "temperature": self.temperature.tolist(),
-            "polarizing": self._polarizing.tolist(),
-            "diffusing": self._diffusing.tolist(),
-            "current": self.current,
-            "net": self._net,
-            "pending": self._pending,
-            "carries": list(self._carries),
-            "over_seconds": self.over_seconds,
-            "over_pulse": self.over_pulse,
-            "ruined": self.ruined,
-            "destroyed": self.destroyed,
         }
 
     @classmethod
     def load(cls, data: JsonObject) -> Self:
         """Return a saved bank. Raises StateError."""
-        layout = _load_layout(data)
-        count = len(layout.batteries)
+        return cls.resumed(from_json(SavedBank, data))
+
+    @classmethod
+    def resumed(cls, saved: SavedBank) -> Self:
+        """Return a saved bank."""
+        layout = saved.layout
+        fixed = zip(layout.batteries, saved.serial_numbers, saved.firmware_versions, strict=True)
         bank = cls(
             layout=layout,
-            batteries=_load_batteries(data, layout),
-            cells=Cells.load(get_object(data, "cells"), layout),
-            temperature=np.array(
-                get_floats(data, "temperature", count, lowest=LOWEST_TEMPERATURE, highest=HIGHEST_TEMPERATURE)
+            batteries=tuple(
+                Battery(model=model, serial_number=serial_number, firmware_version=version)
+                for model, serial_number, version in fixed
             ),
+            cells=Cells.resumed(saved.cells, layout),
+            temperature=saved.temperature,
         )
-        first, second = get_floats(data, "carries", 2, lowest=0, highest=1)
-        bank.restore(
-            BankCheckpoint(
-                cells=bank.cells.copy(),
-                ledger=Ledger.load(get_object(data, "ledger")),
-                temperature=bank.temperature,
-                polarizing=_load_currents(data, "polarizing", len(layout.strings)),
-                diffusing=_load_currents(data, "diffusing", len(layout.strings)),
-                current=get_float(data, "current", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
-                net=get_float(data, "net", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
-                pending=get_float(data, "pending", lowest=0, highest=TICK),
-                carries=(first, second),
-                over_seconds=get_float(data, "over_seconds"),
-                over_pulse=get_bool(data, "over_pulse"),
-                ruined=get_bool(data, "ruined"),
-                destroyed=get_bool(data, "destroyed"),
-            )
-        )
+        bank.restore(saved)
         return bank
-
-
-def _load_currents(data: JsonObject, key: str, count: int) -> Floats:
-    return np.array(get_floats(data, key, count, lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT))
 
 
 def _serial_number(random: Random) -> str:
     return SERIAL_NUMBER_PREFIX + "".join(random.choices("0123456789ABCDEFGHJKLMNPQRSTUVWXYZ", k=5))
-
-
-def _load_layout(data: JsonObject) -> BankLayout:
-    try:
-        return BankLayout(strings=tuple(_load_string(string) for string in get_list(data, "strings")))
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateError("The saved state is damaged: strings should be lists of battery models.") from error
-
-
-def _load_string(names: JsonValue) -> tuple[BatteryModel, ...]:
-    if not isinstance(names, Sequence):
-        raise TypeError
-    return tuple(MODELS[str(name)] for name in names)
-
-
-def _load_batteries(data: JsonObject, layout: BankLayout) -> tuple[Battery, ...]:
-    count = len(layout.batteries)
-    serial_numbers = get_strs(data, "serial_numbers", count)
-    versions = get_strs(data, "firmware_versions", count)
-    return tuple(
-        Battery(model=model, serial_number=serial_number, firmware_version=version)
-        for model, serial_number, version in zip(layout.batteries, serial_numbers, versions, strict=True)
-    )

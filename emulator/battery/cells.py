@@ -1,25 +1,19 @@
 """The cells of a bank as arrays: charge counted in whole nano-ampere-hours, resistance, self-discharge, balancing."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import exp
 from random import Random
-from typing import Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from emulator.battery.layout import BankLayout
 from emulator.battery.open_circuit import Floats, open_circuit_slope, open_circuit_voltage
-from emulator.reading.state import (
-    JsonObject,
-    JsonValue,
-    StateError,
-    get_bools,
-    get_float,
-    get_floats,
-    get_int,
-    get_ints,
-)
+from emulator.battery.saved import ArrayOf
+from emulator.reading.state import LARGEST, Count, JsonValue, Number, as_json
+from emulator.reading.values import whole_number
 
 type Integers = NDArray[np.int64]
 type Booleans = NDArray[np.bool_]
@@ -75,30 +69,35 @@ BALANCING_ENDS: Final = 0.003
 class Ledger:
     """Where charge went, in nAh: through the terminals of the bank, and lost inside the cells (summed over them)."""
 
-    charged: int = 0
-    discharged: int = 0
-    own_consumption: int = 0
-    self_discharged: int = 0
-    balanced: int = 0
-    drained: int = 0
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the ledger as JSON."""
-        return dict(vars(self))
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return a saved ledger. Raises StateError."""
-        return cls(**{field.name: get_int(data, field.name) for field in fields(cls)})
+    charged: Count = 0
+    discharged: Count = 0
+    own_consumption: Count = 0
+    self_discharged: Count = 0
+    balanced: Count = 0
+    drained: Count = 0
 
 
-@dataclass(frozen=True, slots=True)
+type _Amount = Annotated[int, whole_number(-LARGEST, LARGEST)]
+type _Positive[Value] = Annotated[Value, Field(gt=0)]
+
+
+@dataclass(frozen=True)
 class CellsCheckpoint:
     """What changes in cells."""
 
-    charge: Integers
-    bleeding: Booleans | None
-    balancing_carry: float
+    charge: Annotated[Integers, ArrayOf(_Amount)]
+    bleeding: Annotated[Booleans | None, ArrayOf(bool, none_if_empty=True)]
+    balancing_carry: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedCells(CellsCheckpoint):
+    """Everything of cells that is saved."""
+
+    capacity: Annotated[Integers, ArrayOf(_Positive[_Amount])]
+    resistance: Annotated[Floats, ArrayOf(_Positive[Number])]
+    polarization: Annotated[Floats, ArrayOf(_Positive[Number])]
+    self_discharge: Annotated[Integers, ArrayOf(_Amount)]
 
 
 class Look(NamedTuple):
@@ -286,37 +285,26 @@ class Cells:
     def save(self) -> dict[str, JsonValue]:
         """Return the cells as JSON."""
         return {
+            **as_json(self.copy()),
             "capacity": self.capacity.tolist(),
-            "charge": self.charge.tolist(),
             "resistance": self.nominal_resistance.tolist(),
             "polarization": self.nominal_polarization.tolist(),
             "self_discharge": self.self_discharge.tolist(),
-            "bleeding": [] if self.bleeding is None else self.bleeding.tolist(),
-            "balancing_carry": self._balancing_carry,
         }
 
     @classmethod
-    def load(cls, data: JsonObject, layout: BankLayout) -> Self:
-        """Return saved cells. Raises StateError."""
-        count = sum(model.cells for model in layout.batteries)
+    def resumed(cls, saved: SavedCells, layout: BankLayout) -> Self:
+        """Return saved cells."""
         cells = cls(
             layout=layout,
-            capacity=_positive(np.array(get_ints(data, "capacity", count), dtype=np.int64)),
-            charge=np.array(get_ints(data, "charge", count), dtype=np.int64),
-            resistance=_positive(np.array(get_floats(data, "resistance", count))),
-            polarization=_positive(np.array(get_floats(data, "polarization", count))),
-            self_discharge=np.array(get_ints(data, "self_discharge", count), dtype=np.int64),
+            capacity=saved.capacity,
+            charge=saved.charge,
+            resistance=saved.resistance,
+            polarization=saved.polarization,
+            self_discharge=saved.self_discharge,
         )
-        if data.get("bleeding"):
-            cells.bleeding = np.array(get_bools(data, "bleeding", count))
-        cells._balancing_carry = get_float(data, "balancing_carry")
+        cells.restore(saved)
         return cells
-
-
-def _positive[Number: (np.int64, np.float64)](values: NDArray[Number]) -> NDArray[Number]:
-    if values.min() <= 0:
-        raise StateError("The saved state is damaged: capacity and resistance of a cell should be above zero.")
-    return values
 
 
 def _starts(lengths: list[int]) -> Integers:

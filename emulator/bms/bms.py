@@ -1,6 +1,6 @@
 """The smallBMS NG: a bank, the rules, the monitor and the history behind one object."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
@@ -8,7 +8,7 @@ from typing import Final, Self
 
 import numpy as np
 
-from emulator.battery.bank import Bank, BankCheckpoint
+from emulator.battery.bank import Bank, BankCheckpoint, SavedBank
 from emulator.battery.layout import BankLayout
 from emulator.battery.open_circuit import Floats
 from emulator.bms.codes import Code, error_number, levels
@@ -32,19 +32,8 @@ from emulator.bms.sensing import (
     sense,
     temperatures,
 )
-from emulator.bms.settings import SettingError, SettingKey, Settings
-from emulator.reading.state import (
-    JsonObject,
-    JsonValue,
-    StateError,
-    get_bool,
-    get_float,
-    get_int,
-    get_list,
-    get_numbers,
-    get_object,
-    get_str,
-)
+from emulator.bms.settings import SettingKey, Settings
+from emulator.reading.state import Count, JsonObject, JsonValue, Number, as_json, damaged, from_json
 from emulator.snapshot import IoField, Snapshot
 
 STATE_VERSION: Final = 2
@@ -96,6 +85,30 @@ class Checkpoint:
     powered: bool
     was_on: bool
     ambient: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedBms:
+    """Everything of a SmallBms that is saved."""
+
+    version: Count
+    bank: SavedBank
+    rules: RulesCheckpoint
+    monitor: MonitorState
+    history: HistoryState
+    settings: Settings
+    remote: Remote
+    faults: BmsFaults
+    mode_on: bool
+    bluetooth_enabled: bool
+    powered: bool
+    was_on: bool
+    ambient: Number
+    missing: frozenset[Count]
+    shown_temperature: ShownTemperature
+    firmware_version: str
+    output_currents: dict[Output, Number]
+    destroyed_outputs: set[Output]
 
 
 class SmallBms:
@@ -587,12 +600,12 @@ class SmallBms:
         return {
             "version": STATE_VERSION,
             "bank": self.bank.save(),
-            "rules": self.rules.save(),
-            "monitor": self.monitor.save(),
-            "history": self.history.save(),
-            "settings": self.settings.save(),
-            "remote": self.remote.save(),
-            "faults": self.faults.save(),
+            "rules": as_json(self.rules.copy()),
+            "monitor": as_json(self.monitor.copy()),
+            "history": as_json(self.history.copy()),
+            "settings": as_json(self.settings),
+            "remote": as_json(self.remote),
+            "faults": as_json(self.faults),
             "mode_on": self.mode_on,
             "bluetooth_enabled": self.bluetooth_enabled,
             "powered": self._powered,
@@ -608,62 +621,40 @@ class SmallBms:
     @classmethod
     def load(cls, data: JsonObject) -> Self:
         """Return a saved device, also one of the former version. Raises StateError."""
-        data = upgraded(data, STATE_VERSION)
-        if get_int(data, "version") != STATE_VERSION:
-            raise StateError("The saved state was written by another version of this program.")
-        bms = cls(bank=Bank.load(get_object(data, "bank")), state_of_charge=None)
-        bms.faults = _load_faults(data, bms.bank)
-        bms.mode_on = get_bool(data, "mode_on")
-        bms.shown_temperature = _load_shown_temperature(data)
-        bms.firmware_version = get_str(data, "firmware_version")
-        bms.bluetooth_enabled = get_bool(data, "bluetooth_enabled")
-        bms.remote = Remote.load(get_object(data, "remote"))
-        bms.settings = _load_settings(get_object(data, "settings"))
-        bms.history = History.load(get_object(data, "history"))
-        bms.output_currents = _load_output_currents(get_object(data, "output_currents"))
-        bms.destroyed_outputs = _load_outputs(get_list(data, "destroyed_outputs"))
-        bms._load_decisions(data)
+        saved = from_json(SavedBms, upgraded(data, STATE_VERSION))
+        bms = cls(bank=Bank.resumed(saved.bank), state_of_charge=None)
+        _check_batteries(bms.bank, saved)
+        bms._resume(saved)
         return bms
 
-    def _load_decisions(self, data: JsonObject) -> None:
-        self._missing = get_numbers(data, "missing")
+    def _resume(self, saved: SavedBms) -> None:
+        self.faults = saved.faults
+        self.mode_on = saved.mode_on
+        self.shown_temperature = saved.shown_temperature
+        self.firmware_version = saved.firmware_version
+        self.bluetooth_enabled = saved.bluetooth_enabled
+        self.remote = saved.remote
+        self.settings = saved.settings
+        self.history.restore(saved.history)
+        self.output_currents = saved.output_currents
+        self.destroyed_outputs = saved.destroyed_outputs
+        self._missing = saved.missing
         self.detected = detect(self.bank.layout, self._missing)
-        self.monitor = Monitor.load(get_object(data, "monitor"), capacity_ah=self.detected.capacity_ah)
-        self.rules = Rules.load(get_object(data, "rules"))
-        self._powered = get_bool(data, "powered")
-        self._was_on = get_bool(data, "was_on")
-        self._ambient = get_float(data, "ambient")
+        self.monitor = Monitor(capacity_ah=self.detected.capacity_ah, state_of_charge=None)
+        self.monitor.restore(saved.monitor)
+        self.rules.restore(saved.rules)
+        self._powered = saved.powered
+        self._was_on = saved.was_on
+        self._ambient = saved.ambient
         self._sensed = sense(self.bank, self.faults)
 
 
-def _load_shown_temperature(data: JsonObject) -> ShownTemperature:
-    shown = get_str(data, "shown_temperature")
-    if shown not in ShownTemperature:
-        raise StateError("The saved state is damaged: shown_temperature is unknown.")
-    return ShownTemperature(shown)
-
-
-def _load_settings(data: JsonObject) -> Settings:
+def _check_batteries(bank: Bank, saved: SavedBms) -> None:
+    """Raise StateError if something was saved of a battery or cell that the bank has not."""
     try:
-        return Settings.load(data)
-    except SettingError as error:
-        raise StateError(f"The saved state is damaged: {error}") from error
-
-
-def _load_faults(data: JsonObject, bank: Bank) -> BmsFaults:
-    faults = BmsFaults.load(get_object(data, "faults"))
-    try:
-        check_faults(bank, faults)
+        check_faults(bank, saved.faults)
     except ValueError as error:
-        raise StateError(f"The saved state is damaged: {error}") from error
-    return faults
-
-
-def _load_output_currents(data: JsonObject) -> dict[Output, float]:
-    return {output: get_float(data, output.value) for output in Output}
-
-
-def _load_outputs(names: Sequence[JsonValue]) -> set[Output]:
-    if not all(isinstance(name, str) and name in Output for name in names):
-        raise StateError("The saved state is damaged: an output is unknown.")
-    return {Output(str(name)) for name in names}
+        raise damaged(str(error)) from error
+    updated = saved.rules.firmware.subject
+    if updated is not None and not 0 <= updated < len(bank.batteries):
+        raise damaged(f"The bank has no battery {updated}")

@@ -1,12 +1,40 @@
 """Bringing a state that an earlier version saved up to date."""
 
+from dataclasses import dataclass
 from typing import Final
 
 from emulator.bms.firmware import FIRMWARE_VERSION
 from emulator.bms.settings import DEFAULT_PRE_ALARM_CELL_VOLTAGE
-from emulator.reading.state import JsonObject, get_int, get_list, get_object, get_optional_int
+from emulator.reading.state import Count, JsonObject, JsonValue, StateError, from_json
 
 FORMER_VERSION: Final = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Version:
+    version: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Former:
+    """What of a state of the former version is changed."""
+
+    bank: JsonObject
+    rules: JsonObject
+    history: JsonObject
+    settings: JsonObject
+    remote: JsonObject
+    faults: JsonObject
+    missing: Count | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FormerParts:
+    """What is changed in parts of these."""
+
+    strings: list[JsonValue]
+    firmware: JsonObject
+    unplugged_battery: Count | None
 
 
 def upgraded(data: JsonObject, version: int) -> JsonObject:
@@ -15,25 +43,28 @@ def upgraded(data: JsonObject, version: int) -> JsonObject:
     Raises StateError. What the former version did not know has its default: the bank has come to rest, the pre-alarm
     has its usual level, the remote terminals have no switch, no discharge is under way, and the firmware is the usual.
     """
-    if get_int(data, "version") != FORMER_VERSION:
+    saved_by = from_json(_Version, data).version
+    if saved_by == version:
         return data
-    faults, bank, rules = (get_object(data, key) for key in ("faults", "bank", "rules"))
+    if saved_by != FORMER_VERSION:
+        raise StateError("The saved state was written by another version of this program.")
+    former = from_json(_Former, data)
+    parts = from_json(_FormerParts, {**former.bank, **former.rules, **former.faults})
     return {
         **data,
         "version": version,
-        "bank": {**bank, "diffusing": [0.0] * len(get_list(bank, "strings")), "destroyed": False},
-        "history": {**get_object(data, "history"), "discharge": 0},
-        "settings": {**get_object(data, "settings"), "pre_alarm_cell_voltage": DEFAULT_PRE_ALARM_CELL_VOLTAGE},
-        "remote": {**get_object(data, "remote"), "switch": None},
-        "faults": {**faults, "unplugged": _numbers(faults, "unplugged_battery")},
-        "missing": _numbers(data, "missing"),
+        "bank": {**former.bank, "diffusing": [0.0] * len(parts.strings), "destroyed": False},
+        "history": {**former.history, "discharge": 0},
+        "settings": {**former.settings, "pre_alarm_cell_voltage": DEFAULT_PRE_ALARM_CELL_VOLTAGE},
+        "remote": {**former.remote, "switch": None},
+        "faults": {**former.faults, "unplugged": _numbers(parts.unplugged_battery)},
+        "missing": _numbers(former.missing),
         "shown_temperature": "hottest",
         "firmware_version": FIRMWARE_VERSION,
-        "rules": {**rules, "firmware": {**get_object(rules, "firmware"), "loads_off": False, "subject": None}},
+        "rules": {**former.rules, "firmware": {**parts.firmware, "loads_off": False, "subject": None}},
     }
 
 
-def _numbers(data: JsonObject, key: str) -> list[int]:
+def _numbers(number: int | None) -> list[int]:
     """Return the one number or none that there was, as a list."""
-    number = get_optional_int(data, key)
     return [] if number is None else [number]

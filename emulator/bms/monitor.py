@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final
 
 from emulator.battery.cells import BALANCING_VOLTAGE, NAH_PER_AH
 from emulator.bms.settings import Settings
 from emulator.bms.timer import Timer
-from emulator.reading.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float, get_optional_int
+from emulator.reading.state import Count, Number
 
 SECONDS_PER_MINUTE: Final = 60
 MINUTES_PER_HOUR: Final = 60
@@ -34,11 +34,11 @@ class BalancerStatus(StrEnum):
 class MonitorState:
     """What the monitor remembers. Charges in nAh: counted in the battery (None = unknown), drawn since it was full."""
 
-    counted: int | None
-    drawn: int = 0
-    detecting: float | None = None
+    counted: Count | None
+    drawn: Count = 0
+    detecting: Number | None = None
     synchronized: bool = False
-    since_full: float | None = None
+    since_full: Number | None = None
     imbalanced: bool = False
     balancing: bool = False
 
@@ -170,33 +170,3 @@ class Monitor:
     def restore(self, checkpoint: MonitorState) -> None:
         """Go back to a copy."""
         self._state = replace(checkpoint)
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the monitor as JSON."""
-        state = self._state
-        return {
-            "counted": state.counted,
-            "drawn": state.drawn,
-            "detecting": state.detecting,
-            "synchronized": state.synchronized,
-            "since_full": state.since_full,
-            "imbalanced": state.imbalanced,
-            "balancing": state.balancing,
-        }
-
-    @classmethod
-    def load(cls, data: JsonObject, *, capacity_ah: float) -> Self:
-        """Return a saved monitor. Raises StateError."""
-        monitor = cls(capacity_ah=capacity_ah, state_of_charge=None)
-        monitor.restore(
-            MonitorState(
-                counted=get_optional_int(data, "counted"),
-                drawn=get_int(data, "drawn"),
-                detecting=get_optional_float(data, "detecting"),
-                synchronized=get_bool(data, "synchronized"),
-                since_full=get_optional_float(data, "since_full"),
-                imbalanced=get_bool(data, "imbalanced"),
-                balancing=get_bool(data, "balancing"),
-            )
-        )
-        return monitor

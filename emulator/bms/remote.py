@@ -2,9 +2,12 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
-from emulator.reading.state import JsonObject, JsonValue, get_bool, get_optional_bool, get_optional_float
+from pydantic import BeforeValidator
+
+from emulator.reading.state import Number
+from emulator.reading.values import wanted
 
 L_BELOW: Final = 3.5  # V (M-R2)
 H_ABOVE: Final = 2.9  # V (M-R3)
@@ -19,7 +22,14 @@ class Wire(StrEnum):
     MINUS = "minus"
 
 
-type Terminal = float | Wire | None  # a voltage in V, a wire, or nothing
+def _wire(word: str) -> Wire:
+    return Wire(word)
+
+
+# A voltage in V, a wire, or nothing.
+type Terminal = Annotated[
+    Number | Annotated[Wire, BeforeValidator(_wire)] | None, wanted(f"{', '.join(Wire)}, a voltage, or null")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,35 +61,11 @@ class Remote:
         """Return the same wires with their switch, which is put in if there was none, in this position."""
         return replace(self, switch=closed)
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return the terminals as JSON."""
-        return {
-            "joined": self.joined,
-            "l_voltage": self.l_voltage,
-            "h_voltage": self.h_voltage,
-            "switch": self.switch,
-        }
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return saved terminals. Raises StateError."""
-        return cls(
-            joined=get_bool(data, "joined"),
-            l_voltage=_load_terminal(data, "l_voltage"),
-            h_voltage=_load_terminal(data, "h_voltage"),
-            switch=get_optional_bool(data, "switch"),
-        )
-
 
 def _volts(terminal: Terminal, battery_voltage: float) -> float | None:
     if terminal is Wire.PLUS:
         return battery_voltage
     return 0.0 if terminal is Wire.MINUS else terminal
-
-
-def _load_terminal(data: JsonObject, key: str) -> Terminal:
-    value = data.get(key)
-    return Wire(value) if isinstance(value, str) and value in Wire else get_optional_float(data, key)
 
 
 WIRE_LOOP: Final = Remote(joined=True)

@@ -1,16 +1,18 @@
 """What the BMS decides: codes, permission to charge and to discharge, pre-alarm (M-O3, M-P, M-S5, M-S6, M-C)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from emulator.bms.codes import CODES, Code, Severity
 from emulator.bms.firmware import FirmwareState, FirmwareUpdate
 from emulator.bms.monitor import FULL
 from emulator.bms.settings import Settings
 from emulator.bms.timer import Timer
-from emulator.reading.state import JsonObject, JsonValue, get_bool, get_object, get_optional_float
+from emulator.reading.state import JsonValue, Number
 
 PRE_ALARM_SECONDS: Final = 30.0  # at least, before the load output opens (M-O3)
 LOWEST_BATTERY_VOLTAGE: Final = 9.0  # V, outside is E-B09 (M-C11)
@@ -156,12 +158,18 @@ def _active[Item](table: tuple[tuple[Item, _Test], ...], flags: Flags) -> frozen
     return frozenset(item for item, holds in table if holds(flags))
 
 
-@dataclass(slots=True)
-class RulesCheckpoint:
-    """What changes in the rules."""
+def _known_flags(saved: JsonValue) -> JsonValue:
+    return {name: saved[name] for name in Flags._fields if name in saved} if isinstance(saved, Mapping) else saved
 
-    flags: Flags
-    timers: tuple[float | None, ...]
+
+@dataclass(slots=True, kw_only=True)
+class RulesCheckpoint:
+    """What changes in the rules. Times in s."""
+
+    flags: Annotated[Flags, BeforeValidator(_known_flags), PlainSerializer(Flags._asdict)]
+    low_cell: Number | None
+    low_bank: Number | None
+    lost: Number | None
     firmware: FirmwareUpdate
 
 
@@ -301,39 +309,22 @@ class Rules:
 
     def copy(self) -> RulesCheckpoint:
         """Return what restore takes."""
-        return RulesCheckpoint(self.flags, tuple(timer.elapsed for timer, _ in self._timers), self.firmware.copy())
+        return RulesCheckpoint(
+            flags=self.flags,
+            low_cell=self._low_cell.elapsed,
+            low_bank=self._low_bank.elapsed,
+            lost=self._lost.elapsed,
+            firmware=self.firmware.copy(),
+        )
 
     def restore(self, checkpoint: RulesCheckpoint) -> None:
         """Go back to a copy."""
         self.flags = checkpoint.flags
-        for (timer, _), elapsed in zip(self._timers, checkpoint.timers, strict=True):
-            timer.elapsed = elapsed
+        self._low_cell.elapsed = checkpoint.low_cell
+        self._low_bank.elapsed = checkpoint.low_bank
+        self._lost.elapsed = checkpoint.lost
         self.firmware = checkpoint.firmware.copy()
         self.decide()
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the rules as JSON."""
-        return {
-            "flags": self.flags._asdict(),
-            "low_cell": self._low_cell.elapsed,
-            "low_bank": self._low_bank.elapsed,
-            "lost": self._lost.elapsed,
-            "firmware": self.firmware.save(),
-        }
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return saved rules. Raises StateError."""
-        flags = get_object(data, "flags")
-        rules = cls()
-        rules.restore(
-            RulesCheckpoint(
-                flags=Flags(**{name: get_bool(flags, name) for name in Flags._fields}),
-                timers=tuple(get_optional_float(data, name) for name in ("low_cell", "low_bank", "lost")),
-                firmware=FirmwareUpdate.load(get_object(data, "firmware")),
-            )
-        )
-        return rules
 
 
 def _holds(threshold: Threshold, before: bool, value: float | None) -> bool:

@@ -1,130 +1,85 @@
-"""State as JSON: its types, and reading it back with one clear sentence when it is wrong."""
+"""State as JSON: its types, making it from what an emulator remembers, and reading it back.
+
+What is remembered is in plain dataclasses, whose annotations say what their fields may be.
+"""
 
 from collections.abc import Mapping, Sequence
-from typing import Final
+import json
+from typing import Annotated, Final
+
+from pydantic import TypeAdapter, ValidationError
+
+from emulator.reading.values import allowed_by, number, whole_number
 
 type JsonValue = bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None
 type JsonObject = Mapping[str, JsonValue]
-
 
 # Far above any number here, charges in nAh included, and small enough for sums of it to fit 64 bits.
 LARGEST: Final = 10**15
 # Charge that has gone through a bank, in nAh, is counted without end: what the largest one could move in centuries.
 LARGEST_COUNT: Final = 10**21
 
+type Number = Annotated[float, number(-LARGEST, LARGEST)]
+type Count = Annotated[int, whole_number(-LARGEST_COUNT, LARGEST_COUNT)]
+
+_ADAPTERS: Final[dict[object, TypeAdapter[object]]] = {}
+
 
 class StateError(ValueError):
     """A saved state that this program cannot have written; its text is one sentence for the user."""
 
 
-def _wrong(key: str, wanted: str) -> StateError:
-    return StateError(f"The saved state is damaged: {key} should be {wanted}.")
+def as_json(remembered: object) -> dict[str, JsonValue]:
+    """Return a dataclass as JSON."""
+    saved: dict[str, JsonValue] = _adapter(type(remembered)).dump_python(remembered, mode="json")
+    return saved
 
 
-def _get(data: JsonObject, key: str) -> JsonValue:
-    if key not in data:
-        raise StateError(f"The saved state is damaged: {key} is missing.")
-    return data[key]
+def from_json[Remembered](kind: type[Remembered], saved: JsonValue) -> Remembered:
+    """Return a dataclass of a kind from JSON. All of its fields must be there. Raises StateError."""
+    try:
+        remembered = _adapter(kind).validate_json(json.dumps(saved), strict=True)
+    except ValidationError as error:
+        raise damaged(_problem(error)) from error
+    assert isinstance(remembered, kind)  # noqa: S101 -- for the type checker
+    missing = _missing(_adapter(kind).dump_python(remembered, mode="json"), saved)
+    if missing is not None:
+        raise damaged(f"{missing} is missing")
+    return remembered
 
 
-def get_bool(data: JsonObject, key: str) -> bool:
-    """Return a truth value. Raises StateError."""
-    value = _get(data, key)
-    if not isinstance(value, bool):
-        raise _wrong(key, "true or false")
-    return value
+def damaged(problem: str) -> StateError:
+    """Return the error for a problem with a saved state."""
+    return StateError(f"The saved state is damaged: {problem.removesuffix('.')}.")
 
 
-def get_optional_bool(data: JsonObject, key: str) -> bool | None:
-    """Return a truth value or None. Raises StateError."""
-    return None if _get(data, key) is None else get_bool(data, key)
+def _adapter(kind: type) -> TypeAdapter[object]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]
 
 
-def get_int(data: JsonObject, key: str) -> int:
-    """Return a whole number. Raises StateError."""
-    value = _get(data, key)
-    if isinstance(value, bool) or not isinstance(value, int) or abs(value) > LARGEST_COUNT:
-        raise _wrong(key, "a reasonable whole number")
-    return value
+def _problem(error: ValidationError) -> str:
+    """Return what is wrong first."""
+    first = error.errors(include_url=False)[0]
+    keys = [key for key in first["loc"] if isinstance(key, str) and key != "[key]"]
+    key = keys[-1] if keys else "it"
+    if first["type"] in {"missing", "missing_argument"}:
+        return f"{key} is missing" if key == first["loc"][-1] else f"{key} should be a longer list"
+    if first["type"] == "value_error":
+        return str(first["ctx"]["error"])
+    return f"{key} should be {allowed_by(first)}"
 
 
-def get_float(data: JsonObject, key: str, *, lowest: float = -LARGEST, highest: float = LARGEST) -> float:
-    """Return a number between two limits. Raises StateError."""
-    value = _get(data, key)
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise _wrong(key, "a number")
-    if not lowest <= value <= highest:
-        raise _wrong(key, "a reasonable number")
-    return float(value)
-
-
-def get_optional_float(data: JsonObject, key: str) -> float | None:
-    """Return a number or None. Raises StateError."""
-    return None if _get(data, key) is None else get_float(data, key)
-
-
-def get_optional_int(data: JsonObject, key: str) -> int | None:
-    """Return a whole number or None. Raises StateError."""
-    return None if _get(data, key) is None else get_int(data, key)
-
-
-def get_str(data: JsonObject, key: str) -> str:
-    """Return a text. Raises StateError."""
-    value = _get(data, key)
-    if not isinstance(value, str):
-        raise _wrong(key, "a text")
-    return value
-
-
-def get_object(data: JsonObject, key: str) -> JsonObject:
-    """Return an object. Raises StateError."""
-    value = _get(data, key)
-    if not isinstance(value, Mapping):
-        raise _wrong(key, "an object")
-    return value
-
-
-def get_list(data: JsonObject, key: str) -> Sequence[JsonValue]:
-    """Return a list. Raises StateError."""
-    value = _get(data, key)
-    if isinstance(value, str) or not isinstance(value, Sequence):
-        raise _wrong(key, "a list")
-    return value
-
-
-def get_ints(data: JsonObject, key: str, length: int) -> list[int]:
-    """Return a list of this many whole numbers. Raises StateError."""
-    numbers = [item for item in get_list(data, key) if isinstance(item, int) and not isinstance(item, bool)]
-    if any(abs(number) > LARGEST for number in numbers):
-        raise _wrong(key, "a list of reasonable numbers")
-    return _of_length(numbers, data, key, length)
-
-
-def get_numbers(data: JsonObject, key: str) -> frozenset[int]:
-    """Return a list of whole numbers as a set. Raises StateError."""
-    return frozenset(get_ints(data, key, len(get_list(data, key))))
-
-
-def get_floats(
-    data: JsonObject, key: str, length: int, *, lowest: float = -LARGEST, highest: float = LARGEST
-) -> list[float]:
-    """Return a list of this many numbers between two limits. Raises StateError."""
-    items = get_list(data, key)
-    numbers = [item for item in items if isinstance(item, int | float) and not isinstance(item, bool)]
-    return _of_length([float(number) for number in numbers if lowest <= number <= highest], data, key, length)
-
-
-def get_bools(data: JsonObject, key: str, length: int) -> list[bool]:
-    """Return a list of this many truth values. Raises StateError."""
-    return _of_length([item for item in get_list(data, key) if isinstance(item, bool)], data, key, length)
-
-
-def get_strs(data: JsonObject, key: str, length: int) -> list[str]:
-    """Return a list of this many texts. Raises StateError."""
-    return _of_length([item for item in get_list(data, key) if isinstance(item, str)], data, key, length)
-
-
-def _of_length[Item](items: list[Item], data: JsonObject, key: str, length: int) -> list[Item]:
-    if len(items) != length or len(get_list(data, key)) != length:
-        raise _wrong(key, f"a list of {length}")
-    return items
+def _missing(wanted: JsonValue, saved: JsonValue) -> str | None:
+    """Return the name of a field that would be saved again and is not there: its default has taken its place."""
+    if isinstance(wanted, list) and isinstance(saved, list):
+        pairs = list(zip(wanted, saved, strict=False))
+    elif isinstance(wanted, dict) and isinstance(saved, Mapping):
+        for name in wanted:
+            if name not in saved:
+                return str(name)
+        pairs = [(value, saved[name]) for name, value in wanted.items()]
+    else:
+        return None
+    return next((name for pair in pairs if (name := _missing(*pair)) is not None), None)

@@ -1,5 +1,6 @@
 """State files: JSON with a version and a checksum, replaced as a whole, and never touched when they are damaged."""
 
+from dataclasses import dataclass
 import fcntl
 from hashlib import sha256
 import json
@@ -9,7 +10,7 @@ import re
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from emulator.reading.state import JsonObject, JsonValue, StateError, get_int, get_object, get_str
+from emulator.reading.state import Count, JsonObject, JsonValue, StateError, from_json
 
 FORMAT: Final = "smallbms-emulator"
 VERSION: Final = 1
@@ -17,6 +18,17 @@ VERSION: Final = 1
 
 class StateFileError(Exception):
     """A state file that cannot be read or written; the text is one sentence for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Version:
+    version: Count
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    state: JsonObject
+    checksum: str
 
 
 class StateFile:
@@ -144,12 +156,12 @@ def read_state(path: Path) -> JsonObject:
 def _checked(content: JsonValue) -> JsonObject:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StateError("It was not written by this emulator.")
-    if get_int(content, "version") != VERSION:
+    if from_json(_Version, content).version != VERSION:
         raise StateError("It was written by another version of this emulator.")
-    state = get_object(content, "state")
-    if get_str(content, "checksum") != _checksum(state):
+    saved = from_json(_Content, content)
+    if saved.checksum != _checksum(saved.state):
         raise StateError("Its content does not match its checksum.")
-    return state
+    return saved.state
 
 
 def _checksum(state: JsonObject) -> str:

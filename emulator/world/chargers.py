@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final
 
-from emulator.reading.state import JsonObject, JsonValue, StateError, get_float, get_optional_float, get_str
+from emulator.reading.state import Number
 from emulator.world.schedule import Timetable
 from emulator.world.sun import Panel
 
@@ -76,9 +76,9 @@ class ChargerState:
 
     stage: Stage = Stage.OFF
     resumes: Stage = Stage.BULK
-    absorbed: float = 0.0
-    low: float | None = None
-    off: float = 0.0
+    absorbed: Number = 0.0
+    low: Number | None = None
+    off: Number = 0.0
 
 
 class Charger:
@@ -153,27 +153,6 @@ class Charger:
     def _holds(self, voltage: float) -> bool:
         return voltage >= self.spec.absorption_voltage - AT_SETPOINT * self._factor
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        state = self.state
-        return {
-            "stage": state.stage.value,
-            "resumes": state.resumes.value,
-            "absorbed": state.absorbed,
-            "low": state.low,
-            "off": state.off,
-        }
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.state = ChargerState(
-            _get_stage(data, "stage"),
-            _get_stage(data, "resumes"),
-            get_float(data, "absorbed"),
-            get_optional_float(data, "low"),
-            get_float(data, "off"),
-        )
-
 
 def _floated(state: ChargerState, low: bool, seconds: float) -> ChargerState:
     """Return what becomes of the float stage: a voltage that stays too low begins a new cycle."""
@@ -181,10 +160,3 @@ def _floated(state: ChargerState, low: bool, seconds: float) -> ChargerState:
         return state if state.low is None else replace(state, low=None)
     waited = 0.0 if state.low is None else state.low + seconds
     return ChargerState(Stage.BULK) if waited >= REBULK_SECONDS - TOLERANCE else replace(state, low=waited)
-
-
-def _get_stage(data: JsonObject, key: str) -> Stage:
-    stage = get_str(data, key)
-    if stage not in Stage:
-        raise StateError(f"The saved state is damaged: {key} of a charger is unknown.")
-    return Stage(stage)

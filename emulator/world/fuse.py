@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Final
+from typing import Annotated, Final
 
-from emulator.reading.state import JsonObject, JsonValue, get_bool, get_float
+from emulator.reading.values import number
 
 # Assumed: one for 1.5 times the continuous current of the batteries.
 FUSE_FACTOR: Final = 1.5
@@ -16,7 +16,7 @@ FUSE_SECONDS: Final = 20.0
 class FuseState:
     """How far it has melted, 0 to 1, and whether it has blown."""
 
-    melted: float = 0.0
+    melted: Annotated[float, number(0, 1)] = 0.0
     blown: bool = False
 
 
@@ -52,11 +52,3 @@ class Fuse:
     def _heating(self, current: float) -> float:
         """Return how fast it melts, or cools down if negative, for each s."""
         return ((current / self.rating) ** 2 - 1) / FUSE_SECONDS
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        return {"melted": self.state.melted, "blown": self.state.blown}
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.state = FuseState(get_float(data, "melted", lowest=0.0, highest=1.0), get_bool(data, "blown"))

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Final
 
-from emulator.reading.state import JsonObject, JsonValue, get_float
+from emulator.reading.state import Number
 from emulator.world.circuit import Line
 
 # All assumed: a 12 V lead-acid battery.
@@ -23,6 +23,13 @@ class StarterBatterySpec:
 
     capacity_ah: float = 95.0
     state_of_charge: float = 95.0
+
+
+@dataclass(frozen=True)
+class StarterBatteryState:
+    """What a starter battery remembers. charge: 1 = full."""
+
+    charge: Number
 
 
 class StarterBattery:
@@ -50,10 +57,6 @@ class StarterBattery:
         taken = self.charge + current * seconds / SECONDS_PER_HOUR / self._capacity_ah
         self.charge = min(max(taken, 0.0), 1.0)
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        return {"charge": self.charge}
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.charge = min(max(get_float(data, "charge"), 0.0), 1.0)
+    def resume(self, state: StarterBatteryState) -> None:
+        """Go on in a state that was saved."""
+        self.charge = min(max(state.charge, 0.0), 1.0)

@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, override
 
 from emulator.bms.outputs import Output
-from emulator.reading.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float
+from emulator.reading.state import Count, Number
 
 # BatteryProtect.
 PROTECT_DISCONNECTS: Final = 10.5  # V, the default
@@ -103,8 +103,8 @@ class SwitchState:
     """What a switch remembers. waiting: how long in s what will change it has lasted, None = it does not hold."""
 
     closed: bool = True
-    waiting: float | None = None
-    attempts: int = 0
+    waiting: Number | None = None
+    attempts: Count = 0
 
     def waited(self, holds: bool, seconds: float) -> SwitchState:
         """Return the state after some seconds; the time before the condition was first seen does not count."""
@@ -166,15 +166,9 @@ class Switch:
     def _changed(self) -> SwitchState:
         return SwitchState(closed=not self.state.closed)
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        return {"closed": self.state.closed, "waiting": self.state.waiting, "attempts": self.state.attempts}
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.state = SwitchState(
-            get_bool(data, "closed"), get_optional_float(data, "waiting"), get_int(data, "attempts")
-        )
+    def resume(self, state: SwitchState) -> None:
+        """Go on in a state that was saved."""
+        self.state = state
 
 
 class Direct(Switch):
@@ -185,9 +179,9 @@ class Direct(Switch):
         self.output = wiring.output
 
     @override
-    def load(self, data: JsonObject) -> None:
+    def resume(self, state: SwitchState) -> None:
         # It never waits, so it could not tell how long.
-        self.state = SwitchState(closed=get_bool(data, "closed"))
+        self.state = SwitchState(closed=state.closed)
 
     @override
     def settle(self, situation: Situation) -> None:

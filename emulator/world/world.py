@@ -1,23 +1,15 @@
 """What is around the bank: loads and chargers that obey the outputs of the BMS (M-O5), sun, clouds and temperature."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from math import floor, sqrt
 from random import Random
-from typing import Final, Self
+from typing import Annotated, Final
 
 from emulator.bms.bms import SmallBms
-from emulator.reading.state import (
-    JsonObject,
-    JsonValue,
-    get_bool,
-    get_float,
-    get_list,
-    get_object,
-    get_optional_float,
-    get_strs,
-)
+from emulator.reading.state import LARGEST, JsonObject, JsonValue, Number, as_json, from_json
+from emulator.reading.values import number
 from emulator.world.chargers import Charger, ChargerState, Stage
 from emulator.world.circuit import Balance, Line, Source, balance
 from emulator.world.fuse import Fuse, FuseState
@@ -34,7 +26,7 @@ from emulator.world.loads import (
 )
 from emulator.world.schedule import Timetable
 from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec, build_switch
-from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery
+from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery, StarterBatteryState
 from emulator.world.sun import PANEL_YIELD, STANDARD_IRRADIANCE, Clouds, Panel, Sky
 from emulator.world.switches import (
     PROTECT_SHORT_CIRCUIT,
@@ -104,22 +96,26 @@ class ByHand:
     temperature: °C around the batteries.
     """
 
-    additional_load: float = 0.0
-    sunshine: float | None = None
-    temperature: float | None = None
+    additional_load: Annotated[float, number(0, LARGEST)] = 0.0
+    sunshine: Number | None = None
+    temperature: Number | None = None
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return it as JSON."""
-        return dict(vars(self))
 
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return what was saved. Raises StateError."""
-        return cls(
-            additional_load=get_float(data, "additional_load", lowest=0.0),
-            sunshine=get_optional_float(data, "sunshine"),
-            temperature=get_optional_float(data, "temperature"),
-        )
+@dataclass(frozen=True, kw_only=True)
+class SavedWorld:
+    """Everything of a world that is saved, by the names of what is in it."""
+
+    switches: dict[str, SwitchState]
+    chargers: dict[str, ChargerState]
+    starter_batteries: dict[str, StarterBatteryState]
+    forced: dict[str, bool]
+    tripped: list[str]
+    fuse: FuseState
+    by_hand: ByHand
+
+
+# What a world of an earlier version saved nothing of.
+_LATER: Final[JsonObject] = {"tripped": [], "fuse": as_json(FuseState()), "by_hand": as_json(ByHand())}
 
 
 class StarterSide:
@@ -535,37 +531,34 @@ class World:
 
     def save(self) -> dict[str, JsonValue]:
         """Return everything that changes as JSON."""
-        return {
-            "switches": {name: switch.save() for name, switch in self.switches.items()},
-            "chargers": {charger.name: charger.save() for charger in self.chargers},
-            "starter_batteries": {side.switch.name: side.battery.save() for side in self._starters},
-            "forced": dict(self.forced),
-            "tripped": [load.name for load in self.loads if load.tripped],
-            "fuse": self.fuse.save(),
-            "by_hand": self._by_hand.save(),
-        }
+        batteries = {side.switch.name: StarterBatteryState(side.battery.charge) for side in self._starters}
+        return as_json(
+            SavedWorld(
+                switches={name: switch.state for name, switch in self.switches.items()},
+                chargers={charger.name: charger.state for charger in self.chargers},
+                starter_batteries=batteries,
+                forced=self.forced,
+                tripped=[load.name for load in self.loads if load.tripped],
+                fuse=self.fuse.state,
+                by_hand=self._by_hand,
+            )
+        )
 
     def load(self, data: JsonObject) -> None:
-        """Take what was saved of the items that are still there. Raises StateError."""
-        _load_items(get_object(data, "switches"), self.switches)
-        _load_items(get_object(data, "chargers"), {charger.name: charger for charger in self.chargers})
-        batteries = {side.switch.name: side.battery for side in self._starters}
-        _load_items(get_object(data, "starter_batteries"), batteries)
-        forced, names = get_object(data, "forced"), self.forceable
-        self.forced = {name: get_bool(forced, name) for name in forced if name in names}
-        # None of these was there in an earlier version.
-        if "by_hand" in data:
-            self.by_hand = ByHand.load(get_object(data, "by_hand"))
-        tripped = get_strs(data, "tripped", len(get_list(data, "tripped"))) if "tripped" in data else ()
+        """Take what was saved of the items that are still there. Raises StateError; nothing was taken then."""
+        saved = from_json(SavedWorld, {**_LATER, **data})
+        for name in saved.switches.keys() & self.switches.keys():
+            self.switches[name].resume(saved.switches[name])
+        for charger in self.chargers:
+            charger.state = saved.chargers.get(charger.name, charger.state)
+        for side in self._starters:
+            if side.switch.name in saved.starter_batteries:
+                side.battery.resume(saved.starter_batteries[side.switch.name])
+        self.forced = {name: on for name, on in saved.forced.items() if name in self.forceable}
+        self.by_hand = saved.by_hand
         for load in self.loads:
-            load.tripped = load.name in tripped
-        if "fuse" in data:
-            self.fuse.load(get_object(data, "fuse"))
-
-
-def _load_items(data: JsonObject, items: Mapping[str, Switch | Charger | StarterBattery]) -> None:
-    for name in data.keys() & items.keys():
-        items[name].load(get_object(data, name))
+            load.tripped = load.name in saved.tripped
+        self.fuse.state = saved.fuse
 
 
 def _monday(moment: datetime) -> datetime:

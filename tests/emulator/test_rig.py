@@ -241,7 +241,7 @@ def _no_radio(state: dict[str, object]) -> None:
     ("damage", "said"),
     [
         (_one_device, "1 devices"),
-        (_no_objects, "objects"),
+        (_no_objects, "devices should be an object"),
         (_another_time, "different times"),
         (_another_scenario, "solar, not two"),
         (_no_radio, "radio is missing"),

@@ -393,7 +393,7 @@ def test_a_state_that_no_charger_can_have_is_refused(tmp_path: Path) -> None:
     path, content = tmp_path / "state.json", "chargers: [{name: C, kind: shore, follows: nothing, current: 1}]"
     simulation(content).save(path)
     write_state(path, json.loads(json.dumps(read_state(path)).replace('"stage": "bulk"', '"stage": "warp"')))
-    with pytest.raises(StateFileError, match="stage of a charger is unknown"):
+    with pytest.raises(StateFileError, match="stage should be one of off, bulk, absorption, float"):
         Simulation.load(scenario(content), path)
 
 

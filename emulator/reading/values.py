@@ -1,0 +1,75 @@
+"""What values may be, and the words for what is allowed when they are something else."""
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+SHOULD_BE: Final = "should_be"  # the type of errors that say themselves what is allowed
+
+# What is allowed where pydantic refuses a value, by the type of its error.
+_ALLOWED: Final[Mapping[str, str]] = {
+    "arguments_type": "an object",
+    "bool_parsing": "yes or no",
+    "bool_type": "true or false",
+    "dataclass_type": "an object",
+    "dict_type": "an object",
+    "enum": "one of {expected}",
+    "float_type": "a number",
+    "frozen_set_type": "a list",
+    "greater_than": "above zero",
+    "int_type": "a whole number",
+    "json_invalid": "valid JSON",
+    "list_type": "a list",
+    "literal_error": "one of {expected}",
+    "set_type": "a list",
+    "string_type": "a text",
+    "too_long": "a list of {max_length}",
+    "too_short": "a list of {min_length}",
+    "tuple_type": "a list",
+}
+
+
+def should_be(allowed: str) -> PydanticCustomError:
+    """Return the error that says what is allowed."""
+    return PydanticCustomError(SHOULD_BE, "should be {allowed}", {"allowed": allowed})
+
+
+def wanted(allowed: str, accepts: Callable[[object], bool] = lambda _: True) -> WrapValidator:
+    """Return a validator that says what is allowed, in these words, whatever else refuses the value."""
+
+    def judge(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        try:
+            result: object = handler(value)
+        except ValidationError:
+            raise should_be(allowed) from None
+        if not accepts(result):
+            raise should_be(allowed)
+        return result
+
+    return WrapValidator(judge)
+
+
+def number(minimum: float, maximum: float) -> WrapValidator:
+    """Return a validator of numbers between two limits."""
+    return wanted(f"a number from {minimum:g} to {maximum:g}", _between(minimum, maximum))
+
+
+def whole_number(minimum: int, maximum: int) -> WrapValidator:
+    """Return a validator of whole numbers between two limits."""
+    return wanted(f"a whole number from {minimum} to {maximum}", _between(minimum, maximum))
+
+
+def _between(minimum: float, maximum: float) -> Callable[[object], bool]:
+    return lambda value: isinstance(value, int | float) and minimum <= value <= maximum  # false for NaN
+
+
+def allowed_by(error: ErrorDetails, words: Mapping[str, str] | None = None) -> str:
+    """Return what is allowed where something was refused. words: what takes the place of the usual ones, by type."""
+    context = error.get("ctx", {})
+    if error["type"] == SHOULD_BE:
+        return str(context["allowed"])
+    template = {**_ALLOWED, **(words or {})}.get(error["type"], "something else")
+    expected = str(context.get("expected", "")).replace(" or ", ", ").replace("'", "")
+    return template.format_map({**context, "expected": expected})
