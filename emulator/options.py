@@ -10,12 +10,12 @@ from typing import Final, Self
 from emulator.device import DEFAULT_ADDRESS, LONGEST_NAME
 from emulator.instant_readout import KEY_LENGTH
 from emulator.rig import HIGHEST_PORT, CannotStartError
-from emulator.simulation.scenario import DeviceSpec, Scenario
+from emulator.simulation.scenario import Scenario
+from emulator.simulation.sections import LARGEST_SEED, DeviceSpec
 
 DEFAULT_PORT: Final = 6053  # where ESPHome devices listen
 DEFAULT_SCENARIO: Final = "solar"
 AS_FAST_AS_POSSIBLE: Final = "max"
-LARGEST_SEED: Final = 2**63 - 1
 
 _ADDRESS: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
 _KEY: Final = re.compile(rf"[0-9a-f]{{{2 * KEY_LENGTH}}}")
@@ -153,11 +153,11 @@ class Options:
         return replace(scenario, devices=(self._device(first), *others))
 
     def _device(self, spec: DeviceSpec) -> DeviceSpec:
-        return replace(
-            spec,
-            address=self.address or spec.address,
-            key=self.key or spec.key,
-            pin=self.pin or spec.pin,
-            name=self.name or spec.name,
-            advertises_state_of_charge=self.advertises_state_of_charge and spec.advertises_state_of_charge,
-        )
+        changed: dict[str, object] = {
+            "address": self.address or spec.address,
+            "key": self.key or spec.key,
+            "pin": self.pin or spec.pin,
+            "name": self.name or spec.name,
+            "advertises_state_of_charge": self.advertises_state_of_charge and spec.advertises_state_of_charge,
+        }
+        return spec.model_copy(update=changed)

@@ -23,7 +23,8 @@ from emulator.drive import Clockwork, Drive
 from emulator.instant_readout import KEY_LENGTH
 from emulator.reading.state import JsonObject, StateError, as_json, from_json
 from emulator.simulation.faults import FaultBoard, SharedSlots
-from emulator.simulation.scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
+from emulator.simulation.scenario import ProxySpec, Scenario
+from emulator.simulation.sections import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec
 from emulator.simulation.simulation import Simulation
 from emulator.simulation.state_file import StateFile, StateFileError, read_state
 from emulator.ve_smart.bms_registers import BmsRegisters

@@ -68,7 +68,7 @@ def _problem(error: ValidationError) -> str:
         return f"{key} is missing" if key == first["loc"][-1] else f"{key} should be a longer list"
     if first["type"] == "value_error":
         return str(first["ctx"]["error"])
-    return f"{key} should be {allowed_by(first)}"
+    return f"{key} should be {allowed_by(first['type'], first.get('ctx', {}))}"
 
 
 def _missing(wanted: JsonValue, saved: JsonValue) -> str | None:

@@ -1,10 +1,11 @@
 """What values may be, and the words for what is allowed when they are something else."""
 
 from collections.abc import Callable, Mapping
+import re
 from typing import Final
 
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
-from pydantic_core import ErrorDetails, PydanticCustomError
+from pydantic_core import PydanticCustomError
 
 SHOULD_BE: Final = "should_be"  # the type of errors that say themselves what is allowed
 
@@ -28,18 +29,24 @@ _ALLOWED: Final[Mapping[str, str]] = {
     "too_long": "a list of {max_length}",
     "too_short": "a list of {min_length}",
     "tuple_type": "a list",
+    "union_tag_invalid": "one of {expected_tags}",
 }
 
 
-def should_be(allowed: str) -> PydanticCustomError:
-    """Return the error that says what is allowed."""
-    return PydanticCustomError(SHOULD_BE, "should be {allowed}", {"allowed": allowed})
+def should_be(allowed: str, *at: str | int) -> PydanticCustomError:
+    """Return the error that says what is allowed. at: the keys from here to what is not."""
+    return PydanticCustomError(SHOULD_BE, "should be {allowed}", {"allowed": allowed, "at": at})
 
 
-def wanted(allowed: str, accepts: Callable[[object], bool] = lambda _: True) -> WrapValidator:
-    """Return a validator that says what is allowed, in these words, whatever else refuses the value."""
+def wanted(allowed: str, accepts: Callable[[object], bool] = lambda _: True, *, written: str = ".*") -> WrapValidator:
+    """Return a validator that says what is allowed, in these words, whatever else refuses the value.
+
+    accepts: whether a value is good. written: the pattern of a text before it is read as such a value.
+    """
 
     def judge(value: object, handler: ValidatorFunctionWrapHandler) -> object:
+        if isinstance(value, str) and not re.fullmatch(written, value, re.ASCII | re.DOTALL):
+            raise should_be(allowed)
         try:
             result: object = handler(value)
         except ValidationError:
@@ -53,23 +60,29 @@ def wanted(allowed: str, accepts: Callable[[object], bool] = lambda _: True) -> 
 
 def number(minimum: float, maximum: float) -> WrapValidator:
     """Return a validator of numbers between two limits."""
-    return wanted(f"a number from {minimum:g} to {maximum:g}", _between(minimum, maximum))
+    return wanted(f"a number from {minimum:.15g} to {maximum:.15g}", _between(minimum, maximum))
 
 
 def whole_number(minimum: int, maximum: int) -> WrapValidator:
     """Return a validator of whole numbers between two limits."""
-    return wanted(f"a whole number from {minimum} to {maximum}", _between(minimum, maximum))
+    return wanted(f"a whole number from {minimum} to {maximum}", _between(minimum, maximum), written=r"-?\d+")
 
 
 def _between(minimum: float, maximum: float) -> Callable[[object], bool]:
     return lambda value: isinstance(value, int | float) and minimum <= value <= maximum  # false for NaN
 
 
-def allowed_by(error: ErrorDetails, words: Mapping[str, str] | None = None) -> str:
-    """Return what is allowed where something was refused. words: what takes the place of the usual ones, by type."""
-    context = error.get("ctx", {})
-    if error["type"] == SHOULD_BE:
+def allowed_by(kind: str, context: Mapping[str, object], words: Mapping[str, str] | None = None) -> str:
+    """Return what is allowed where something was refused, by the type and the context of the error.
+
+    words: what takes the place of the usual ones, by type.
+    """
+    if kind == SHOULD_BE:
         return str(context["allowed"])
-    template = {**_ALLOWED, **(words or {})}.get(error["type"], "something else")
-    expected = str(context.get("expected", "")).replace(" or ", ", ").replace("'", "")
-    return template.format_map({**context, "expected": expected})
+    template = {**_ALLOWED, **(words or {})}.get(kind, "something else")
+    return template.format_map({key: _words(value) for key, value in context.items()})
+
+
+def _words(value: object) -> object:
+    """Return what pydantic lists, such as "'on' or 'off'", as we do."""
+    return ", ".join(re.findall(r"'([^']*)'", value)) if isinstance(value, str) else value

@@ -1,239 +1,159 @@
-"""Reading YAML that people write: every error is one sentence with file, line and what is allowed.
+"""Reading YAML that people write: every error is one sentence with file, line and what is allowed."""
 
-The text of a scalar is read as what is asked for, not as what YAML 1.1 would make of it: 06:30 is a time of day there
-(and not 390), and on is a word.
-"""
+from collections.abc import Callable, Mapping
+from typing import Final, NamedTuple
 
-from collections.abc import Callable, Collection, Iterator
-from datetime import UTC, datetime
-from math import isfinite
-import re
-from typing import Final
-
+from pydantic import ValidationError
+from pydantic_core import PydanticCustomError
 import yaml
 
-SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
-_DURATION: Final = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(SECONDS)})")
-_TIME_OF_DAY: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
-_BOOLEANS: Final = {"yes": True, "true": True, "on": True, "no": False, "false": False, "off": False}
+from emulator.reading.sections import KIND, Section
+from emulator.reading.values import allowed_by
+
+type Content = str | list[Content] | dict[str, Content]
+type Context = Mapping[str, object]
+type Path = tuple[str | int, ...]
+
+# What is allowed, in the words of people who write YAML.
+_ALLOWED: Final[Mapping[str, str]] = {
+    "dict_type": "a block of keys with values",
+    "model_attributes_type": "a block of keys with values",
+    "model_type": "a block of keys with values",
+    "tuple_type": "a list, every item of which begins with a dash",
+}
 
 
 class ScenarioError(ValueError):
     """Something is wrong with a scenario; the text is one sentence for the user."""
 
 
-class Node:
-    """A value in a file; name is its key, for errors."""
+def read_yaml[Kind: Section, Result](text: str, file: str, kind: type[Kind], build: Callable[[Kind], Result]) -> Result:
+    """Return what is built of a text that is a section of a kind. Raises ScenarioError."""
+    document = _Document(text, file)
+    try:
+        return build(kind.model_validate(document.content))
+    except ValidationError as error:
+        refused = [(each["type"], each["loc"], each.get("ctx", {})) for each in error.errors(include_url=False)]
+        raise document.error(*min(refused, key=lambda each: document.line(*each))) from error
+    except PydanticCustomError as error:
+        raise document.error(error.type, (), error.context or {}) from error
 
-    def __init__(self, file: str, name: str, node: yaml.Node) -> None:
-        self.name = name
+
+class _Place(NamedTuple):
+    """A value in a file, with its name and its key for errors."""
+
+    name: str
+    value: yaml.Node
+    key: yaml.Node
+
+    def __str__(self) -> str:
+        return repr(self.value.value) if isinstance(self.value, yaml.ScalarNode) else "that"
+
+
+class _Document:
+    """A file: its content, and where in it something is. Raises ScenarioError."""
+
+    def __init__(self, text: str, file: str) -> None:
         self._file = file
-        self._node = node
-
-    @property
-    def text(self) -> str:
-        """The text of a scalar. Raises ScenarioError."""
-        if not isinstance(self._node, yaml.ScalarNode):
-            raise self.wrong("a single value")
-        text: str = self._node.value
-        return text
-
-    @property
-    def is_scalar(self) -> bool:
-        """Whether it is a single value."""
-        return isinstance(self._node, yaml.ScalarNode)
-
-    def fields(self) -> Fields:
-        """Return the fields of a mapping. Raises ScenarioError."""
-        return Fields(self, dict(self.pairs()))
-
-    def pairs(self) -> Iterator[tuple[Node, Node]]:
-        """Yield keys and values of a mapping. Raises ScenarioError."""
-        if self._is_empty:
-            return
-        if not isinstance(self._node, yaml.MappingNode):
-            raise self.wrong("a block of keys with values")
-        seen = set()
-        for key, value in self._node.value:
-            key_node = Node(self._file, self.name, key)
-            if key_node.text in seen:
-                raise key_node.error(f"{key_node.text} is there twice")
-            seen.add(key_node.text)
-            yield key_node, Node(self._file, key_node.text, value)
-
-    def items(self) -> Iterator[Node]:
-        """Yield the items of a list. Raises ScenarioError."""
-        if self._is_empty:
-            return
-        if not isinstance(self._node, yaml.SequenceNode):
-            raise self.wrong("a list, every item of which begins with a dash")
-        for item in self._node.value:
-            yield Node(self._file, f"an item of {self.name}", item)
-
-    @property
-    def _is_empty(self) -> bool:
-        return isinstance(self._node, yaml.ScalarNode) and not self._node.value and not self._node.style
-
-    def error(self, problem: str) -> ScenarioError:
-        """Return an error at this place."""
-        return ScenarioError(f"{self._file}, line {self._node.start_mark.line + 1}: {problem}.")
-
-    def wrong(self, wanted: str) -> ScenarioError:
-        """Return the error that says what is allowed here."""
-        given = repr(self._node.value) if self.is_scalar else "that"
-        return self.error(f"{self.name} should be {wanted}, not {given}")
-
-
-type Reader[Value] = Callable[[Node], Value]
-
-
-class Fields:
-    """The fields of a mapping. What was never asked for is an error in the end."""
-
-    def __init__(self, node: Node, fields: dict[Node, Node]) -> None:
-        self.node = node
-        self._keys = {key.text: key for key in fields}
-        self._fields = {key.text: value for key, value in fields.items()}
-        self._known: list[str] = []
-
-    def need[Value](self, key: str, read: Reader[Value]) -> Value:
-        """Return a field. Raises ScenarioError if it is missing or wrong."""
-        self._known.append(key)
-        if key not in self._fields:
-            raise self.node.error(f"{key} is missing")
-        return read(self._fields[key])
-
-    def get[Value](self, key: str, read: Reader[Value], default: Value) -> Value:
-        """Return a field, or a default if it is not there. Raises ScenarioError if it is wrong."""
-        self._known.append(key)
-        return read(self._fields[key]) if key in self._fields else default
-
-    def list[Value](self, key: str, read: Reader[Value]) -> tuple[Value, ...]:
-        """Return a list, which is empty if it is not there. Raises ScenarioError."""
-        return self.get(key, lambda node: tuple(read(item) for item in node.items()), ())
-
-    def has(self, key: str) -> bool:
-        """Return whether a field is there."""
-        return key in self._fields
-
-    def at(self, key: str) -> Node:
-        """Return a field that is there, for an error that comes up later."""
-        return self._fields[key]
-
-    def done(self) -> None:
-        """Raise ScenarioError if there is a field that nobody asked for."""
-        for key, node in self._keys.items():
-            if key not in self._known:
-                raise node.error(f"{key} is not known here; known are {', '.join(self._known)}")
-
-
-def parse(text: str, file: str) -> Node:
-    """Return the document in a text. Raises ScenarioError."""
-    try:
-        node = yaml.compose(text, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = 1 if error.problem_mark is None else error.problem_mark.line + 1
-        raise ScenarioError(f"{file}, line {line}: this is no YAML ({error.problem}).") from error
-    except yaml.YAMLError as error:
-        raise ScenarioError(f"{file} holds a character that YAML does not allow.") from error
-    except RecursionError as error:
-        raise ScenarioError(f"{file} is nested too deeply.") from error
-    if node is None:
-        raise ScenarioError(f"{file} is empty.")
-    return Node(file, "the file", node)
-
-
-def number(minimum: float, maximum: float) -> Reader[float]:
-    """Return a reader of numbers."""
-
-    def read(node: Node) -> float:
+        self._read: dict[int, Content | None] = {}
         try:
-            value = float(node.text)
-        except ValueError:
-            value = float("nan")
-        if not (isfinite(value) and minimum <= value <= maximum):
-            raise node.wrong(f"a number from {minimum:g} to {maximum:g}")
-        return value
+            self._root = self._compose(text)
+            self.content = self._content(self._root)
+        except RecursionError as error:
+            raise ScenarioError(f"{file} is nested too deeply.") from error
 
-    return read
+    def _compose(self, text: str) -> yaml.Node:
+        try:
+            root = yaml.compose(text, Loader=yaml.SafeLoader)
+        except yaml.MarkedYAMLError as error:
+            line = 1 if error.problem_mark is None else error.problem_mark.line + 1
+            raise ScenarioError(f"{self._file}, line {line}: this is no YAML ({error.problem}).") from error
+        except yaml.YAMLError as error:
+            raise ScenarioError(f"{self._file} holds a character that YAML does not allow.") from error
+        if root is None:
+            raise ScenarioError(f"{self._file} is empty.")
+        return root
 
+    def _content(self, node: yaml.Node) -> Content:
+        """Return the content of a node. What several places refer to is read once, however often they do."""
+        if isinstance(node, yaml.ScalarNode):
+            return str(node.value)
+        if id(node) not in self._read:
+            self._read[id(node)] = None
+            self._read[id(node)] = self._block(node)
+        content = self._read[id(node)]
+        if content is None:
+            raise self._wrong(node, "this refers to itself")
+        return content
 
-percent: Final = number(0, 100)
+    def _block(self, node: yaml.Node) -> Content:
+        if isinstance(node, yaml.SequenceNode):
+            return [self._content(item) for item in node.value]
+        block: dict[str, Content] = {}
+        for key, value in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                raise self._wrong(key, "a key should be a single word")
+            if key.value in block:
+                raise self._wrong(key, f"{key.value} is there twice")
+            block[key.value] = self._content(value)
+        return block
 
+    def _wrong(self, node: yaml.Node, problem: str) -> ScenarioError:
+        return ScenarioError(f"{self._file}, line {_line(node)}: {problem}.")
 
-def whole_number(minimum: int, maximum: int) -> Reader[int]:
-    """Return a reader of whole numbers."""
+    def line(self, kind: str, path: Path, context: Context) -> int:
+        """Return the line in which something was refused."""
+        return _line(self._problem(kind, path, context)[0])
 
-    def read(node: Node) -> int:
-        if not re.fullmatch(r"-?\d{1,18}", node.text, re.ASCII) or not minimum <= int(node.text) <= maximum:
-            raise node.wrong(f"a whole number from {minimum} to {maximum}")
-        return int(node.text)
+    def error(self, kind: str, path: Path, context: Context) -> ScenarioError:
+        """Return the sentence for what was refused at a path."""
+        return self._wrong(*self._problem(kind, path, context))
 
-    return read
+    def _problem(self, kind: str, path: Path, context: Context) -> tuple[yaml.Node, str]:
+        """Return where something was refused, and why."""
+        place = self._find((*path, *_keys(kind, context)))
+        match kind:
+            case "unknown":
+                return place.key, str(context["problem"])
+            case "problem":
+                return place.value, str(context["problem"])
+            case "missing":
+                return self._find(path[:-1]).value, f"{path[-1]} is missing"
+            case "union_tag_not_found":
+                return place.value, f"{KIND} is missing"
+            case _:
+                return place.value, f"{place.name} should be {allowed_by(kind, context, _ALLOWED)}, not {place}"
 
-
-def text(node: Node) -> str:
-    """Read a text that is not empty."""
-    value = node.text.strip()
-    if not value:
-        raise node.wrong("a text")
-    return value
-
-
-def matching(pattern: str, wanted: str) -> Reader[str]:
-    """Return a reader of texts of a form."""
-
-    def read(node: Node) -> str:
-        if not re.fullmatch(pattern, node.text, re.ASCII):
-            raise node.wrong(wanted)
-        return node.text
-
-    return read
-
-
-def choice(allowed: Collection[str]) -> Reader[str]:
-    """Return a reader of one of some words."""
-
-    def read(node: Node) -> str:
-        if node.text not in allowed:
-            raise node.wrong(f"one of {', '.join(allowed)}")
-        return node.text
-
-    return read
-
-
-def boolean(node: Node) -> bool:
-    """Read yes or no."""
-    if node.text.lower() not in _BOOLEANS:
-        raise node.wrong("yes or no")
-    return _BOOLEANS[node.text.lower()]
-
-
-def duration(minimum: float = 1.0) -> Reader[float]:
-    """Return a reader of durations with a unit, in s."""
-
-    def read(node: Node) -> float:
-        match = _DURATION.fullmatch(node.text)
-        seconds = float(match[1]) * SECONDS[match[2]] if match else 0.0
-        if seconds < minimum or not isfinite(seconds):
-            raise node.wrong(f"a time of at least {minimum:g} s, such as 90 s, 12 min or 2 h")
-        return seconds
-
-    return read
-
-
-def time_of_day(node: Node) -> float:
-    """Read a time such as 06:30, in s."""
-    match = _TIME_OF_DAY.fullmatch(node.text)
-    if match is None:
-        raise node.wrong("a time from 00:00 to 23:59")
-    return int(match[1]) * SECONDS["h"] + int(match[2]) * SECONDS["min"]
+    def _find(self, path: Path) -> _Place:
+        """Return where a path leads, as far as it does: pydantic puts names into it that are none of the file's."""
+        above = place = _Place("the file", self._root, self._root)
+        for part in path:
+            if part == "[key]":
+                return _Place(above.name, place.key, place.key)
+            below = _step(place, part)
+            if below is not None:
+                above, place = place, below
+        return place
 
 
-def date_time(node: Node) -> datetime:
-    """Read a date with a time; without an offset it is in UTC."""
-    try:
-        moment = datetime.fromisoformat(node.text)
-    except ValueError as error:
-        raise node.wrong("a date with a time, such as 2026-06-15 06:00+02:00") from error
-    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+def _line(node: yaml.Node) -> int:
+    return node.start_mark.line + 1
+
+
+def _keys(kind: str, context: Context) -> Path:
+    """Return where below its path an error is."""
+    if kind == "union_tag_invalid":
+        return (KIND,)
+    at = context.get("at", ())
+    return at if isinstance(at, tuple) else ()
+
+
+def _step(place: _Place, part: str | int) -> _Place | None:
+    """Return the value under a key, or an item of a list; None if there is none."""
+    if isinstance(place.value, yaml.MappingNode):
+        found = ((key, value) for key, value in place.value.value if key.value == part)
+        return next((_Place(key.value, value, key) for key, value in found), None)
+    if isinstance(place.value, yaml.SequenceNode) and isinstance(part, int):
+        item = place.value.value[part]
+        return _Place(f"an item of {place.name}", item, item)
+    return None

@@ -9,7 +9,8 @@ import numpy as np
 from emulator.battery.bank import Bank
 from emulator.battery.cells import NAH_PER_AH
 from emulator.bms.bms import SmallBms
-from emulator.simulation.scenario import BatterySpec, Scenario
+from emulator.simulation.scenario import Scenario
+from emulator.simulation.sections import BatterySpec
 
 
 def build_bms(scenario: Scenario, random: Random) -> SmallBms:

@@ -1,0 +1,128 @@
+"""What a scenario file is made of: sections of keys with values, and the values that people write.
+
+A value is a text until it is read as what is asked for, and not as what YAML 1.1 would make of it: 06:30 is a time of
+day (and not 390), and on is a word.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import UTC, datetime
+from math import isfinite
+import re
+from typing import Annotated, Final
+
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    PlainValidator,
+    StringConstraints,
+    Tag,
+    WrapValidator,
+    model_validator,
+)
+from pydantic_core import PydanticCustomError
+
+from emulator.reading.values import number, should_be, wanted
+
+EMPTY: Final = ""  # what is written where nothing is
+KIND: Final = "kind"  # the key by which sections of several kinds are told apart
+
+_SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
+_DURATION: Final = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_SECONDS)})")
+_TIME_OF_DAY: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
+
+
+def problem(text: str, *at: str | int) -> PydanticCustomError:
+    """Return an error that says what is wrong with a value. at: the keys from here to it."""
+    return PydanticCustomError("problem", "{problem}", {"problem": text, "at": at})
+
+
+def check_known(keys: Iterable[str], known: Collection[str], *at: str | int) -> None:
+    """Raise an error if there is a key that is not known. at: the keys from here to them."""
+    for key in keys:
+        if key not in known:
+            text = f"{key} is not known here; known are {', '.join(known)}"
+            raise PydanticCustomError("unknown", "{problem}", {"problem": text, "at": (*at, key)})
+
+
+class Section(BaseModel):
+    """A block of keys with values. Its fields are the keys; there are no others."""
+
+    model_config = ConfigDict(frozen=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _knows_every_key(cls, content: object) -> object:
+        if content == EMPTY:
+            return {}
+        if isinstance(content, dict):
+            check_known(content, [field.alias or name for name, field in cls.model_fields.items()])
+        return content
+
+
+def one_of(words: Collection[str]) -> WrapValidator:
+    """Return a validator of one of some words."""
+    return wanted(f"one of {', '.join(words)}", lambda word: word in words)
+
+
+def matching(pattern: str, allowed: str) -> WrapValidator:
+    """Return a validator of texts of a form."""
+    return wanted(allowed, written=pattern)
+
+
+def _duration(content: object) -> float:
+    match = _DURATION.fullmatch(str(content))
+    seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
+    if seconds < 1 or not isfinite(seconds):
+        raise should_be("a time of at least 1 s, such as 90 s, 12 min or 2 h")
+    return seconds
+
+
+def _time_of_day(content: object) -> float:
+    match = _TIME_OF_DAY.fullmatch(str(content))
+    if match is None:
+        raise should_be("a time from 00:00 to 23:59")
+    return int(match[1]) * _SECONDS["h"] + int(match[2]) * _SECONDS["min"]
+
+
+def _moment(content: object) -> datetime:
+    try:
+        moment = datetime.fromisoformat(str(content))
+    except ValueError:
+        raise should_be("a date with a time, such as 2026-06-15 06:00+02:00") from None
+    return moment if moment.tzinfo is not None else moment.replace(tzinfo=UTC)
+
+
+def _or_nothing(nothing: object) -> BeforeValidator:
+    return BeforeValidator(lambda content: nothing if content == EMPTY else content)
+
+
+def _by_time_of_day(content: object) -> object:
+    if isinstance(content, str):
+        return {"00:00": content}
+    if not isinstance(content, dict) or not content:
+        raise should_be("a value, or values by time of day")
+    return content
+
+
+def _shape(content: object) -> str:
+    return "(word)" if isinstance(content, str) else "(block)"
+
+
+type Percent = Annotated[float, number(0, 100)]
+type Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), wanted("a text")]
+type YesOrNo = Annotated[bool, wanted("yes or no")]
+type Duration = Annotated[float, PlainValidator(_duration)]  # in s
+type TimeOfDay = Annotated[float, PlainValidator(_time_of_day)]  # in s
+type Moment = Annotated[datetime, PlainValidator(_moment)]  # in UTC if it has no offset
+
+# Lists and blocks, which may be empty.
+type Items[Item] = Annotated[tuple[Item, ...], _or_nothing(())]
+type Named[Key, Value] = Annotated[dict[Key, Value], _or_nothing({})]
+# One value, or several by the time of day.
+type Daily[Value] = Annotated[dict[TimeOfDay, Value], BeforeValidator(_by_time_of_day)]
+# One word, or a block or list instead.
+type WordOr[Word, Block] = Annotated[
+    Annotated[Word, Tag("(word)")] | Annotated[Block, Tag("(block)")], Discriminator(_shape)
+]

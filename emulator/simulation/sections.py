@@ -1,0 +1,253 @@
+"""What a scenario file says, but for the world."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Annotated, Final, Self
+
+from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, WrapValidator, model_validator
+
+from emulator.battery.layout import BankLayout
+from emulator.battery.models import MODELS
+from emulator.bms.bms import HIGHEST_SUPPLY
+from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
+from emulator.bms.settings import LIMITS, SettingKey
+from emulator.reading.sections import (
+    Daily,
+    Items,
+    Moment,
+    Named,
+    Percent,
+    Section,
+    Text,
+    WordOr,
+    YesOrNo,
+    check_known,
+    matching,
+    one_of,
+    problem,
+)
+from emulator.reading.values import number, should_be, wanted, whole_number
+from emulator.world.sections import WorldSection
+
+MOST_BATTERIES: Final = 100  # more than any bank may have, so that the BMS can complain
+LARGEST_SEED: Final = 2**63 - 1
+# The years for which the position of the sun is good.
+FIRST_YEAR: Final = 1950
+LAST_YEAR: Final = 2050
+DEFAULT_TEMPERATURE: Final = 20.0  # °C
+DEFAULT_SLOTS: Final = 3
+DEFAULT_RSSI: Final = -60
+
+type Celsius = Annotated[float, number(-40, 80)]
+type Model = Annotated[str, one_of(MODELS)]
+type HowMany = Annotated[int, whole_number(1, MOST_BATTERIES)]
+type Address = Annotated[
+    str,
+    matching(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", "a Bluetooth address such as C0:3A:5E:00:00:01"),
+    AfterValidator(str.upper),
+]
+type Key = Annotated[bytes, BeforeValidator(bytes.fromhex), matching(r"[0-9a-fA-F]{32}", "32 hexadecimal digits")]
+type SerialNumber = Annotated[str, matching(r"[0-9A-Z]{1,32}", "capital letters and digits")]
+type Rssi = Annotated[int, whole_number(-127, 20)]
+
+
+# Bank and settings
+
+
+class BatterySpec(Section):
+    """What is different about one battery; None = as the others, or made up."""
+
+    serial_number: SerialNumber | None = None
+    firmware_version: Annotated[str, matching(r"v\d{1,2}\.\d{2}", "a version such as v1.02")] | None = None
+    state_of_charge: Percent | None = None
+    temperature: Celsius | None = None
+    unplugged: YesOrNo = False
+
+
+class BankSection(Section):
+    """What every bank has. batteries: by number from 1."""
+
+    state_of_charge: Percent
+    state_of_charge_known: YesOrNo = True
+    temperature: Celsius | None = None
+    batteries: Named[str, BatterySpec] = Field(default_factory=dict)
+
+    @property
+    def layout(self) -> BankLayout:
+        """How its batteries are arranged."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _has_these_batteries(self) -> Self:
+        count = len(self.layout.batteries)
+        numbers = [str(number) for number in range(1, count + 1)]
+        for battery in self.batteries:
+            if battery not in numbers:
+                raise should_be(f"a whole number from 1 to {count}", "batteries", battery, "[key]")
+        return self
+
+
+class _OneModel(Section):
+    model: Model
+    series: HowMany = 1
+    parallel: HowMany = 1
+
+    @model_validator(mode="after")
+    def _is_not_too_large(self) -> Self:
+        count = self.series * self.parallel
+        if count > MOST_BATTERIES:
+            raise problem(f"{count} batteries are more than this emulator takes ({MOST_BATTERIES})")
+        return self
+
+
+class BankOfOneModel(BankSection, _OneModel):
+    """A bank whose batteries are all alike."""
+
+    @property
+    def layout(self) -> BankLayout:
+        """How its batteries are arranged."""
+        return BankLayout.of(self.model, series=self.series, parallel=self.parallel)
+
+
+def _checked(strings: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    if not strings or not all(strings) or sum(map(len, strings)) > MOST_BATTERIES:
+        raise should_be(f"strings of at least one battery, and at most {MOST_BATTERIES} in all")
+    return strings
+
+
+class _Strings(Section):
+    strings: Annotated[Items[Items[Model]], AfterValidator(_checked)]
+
+
+class BankOfStrings(BankSection, _Strings):
+    """A bank of any strings, for wirings that the BMS should complain about."""
+
+    @property
+    def layout(self) -> BankLayout:
+        """How its batteries are arranged."""
+        return BankLayout(strings=tuple(tuple(MODELS[model] for model in string) for string in self.strings))
+
+
+type AnyBank = Annotated[
+    Annotated[BankOfStrings, Tag("(strings)")] | Annotated[BankOfOneModel, Tag("(model)")],
+    Discriminator(lambda content: "(strings)" if isinstance(content, dict) and "strings" in content else "(model)"),
+]
+
+
+def _setting(key: SettingKey) -> WrapValidator:
+    return number(LIMITS[key].minimum, LIMITS[key].maximum)
+
+
+class SettingsSection(Section):
+    """The settings of the BMS that are not its defaults."""
+
+    charged_voltage: Annotated[float, _setting(SettingKey.CHARGED_VOLTAGE)] | None = None
+    tail_current: Annotated[float, _setting(SettingKey.TAIL_CURRENT)] | None = None
+    charged_detection_time: Annotated[float, _setting(SettingKey.CHARGED_DETECTION_TIME)] | None = None
+    low_soc_warning: Annotated[float, _setting(SettingKey.LOW_SOC_WARNING)] | None = None
+    discharge_floor: Annotated[float, _setting(SettingKey.DISCHARGE_FLOOR)] | None = None
+    pre_alarm_cell_voltage: Annotated[float, _setting(SettingKey.PRE_ALARM_CELL_VOLTAGE)] | None = None
+
+    def values(self) -> tuple[tuple[SettingKey, float], ...]:
+        """Return what is given, by its key."""
+        given = ((key, getattr(self, key.value)) for key in SettingKey)
+        return tuple((key, value) for key, value in given if value is not None)
+
+
+# Remote terminals
+
+REMOTES: Final = {"on": WIRE_LOOP, "loop": WIRE_LOOP, "switch": SWITCHED_LOOP, "off": OPEN}
+
+type WrittenTerminal = Annotated[
+    Wire | Annotated[float, number(0, HIGHEST_SUPPLY)],
+    wanted(f"{', '.join(Wire)}, or a voltage from 0 to {HIGHEST_SUPPLY:g}"),
+]
+
+
+class RemoteSection(Section):
+    """What is at each of the remote terminals."""
+
+    loop: YesOrNo = False
+    low: WrittenTerminal | None = Field(None, alias="l")
+    high: WrittenTerminal | None = Field(None, alias="h")
+    switch: YesOrNo | None = None
+
+    def remote(self) -> Remote:
+        """Return what is connected to them."""
+        return Remote(joined=self.loop, l_voltage=self.low, h_voltage=self.high, switch=self.switch)
+
+
+# Bluetooth
+
+
+class DeviceSpec(Section):
+    """Who a device is over Bluetooth, and what it advertises; None = what the emulator has as default."""
+
+    address: Address | None = None
+    name: Text | None = None
+    key: (
+        Annotated[bytes, BeforeValidator(bytes.fromhex), matching(r"[0-9a-fA-F]{32}", "32 hexadecimal digits")] | None
+    ) = None
+    pin: Annotated[str, matching(r"\d{6}", "six digits")] | None = None
+    serial_number: SerialNumber | None = None
+    advertises_state_of_charge: YesOrNo = True
+
+
+class ProxySection(Section):
+    """A Bluetooth proxy. rssi: dBm at which the devices arrive, for all of them or by their names."""
+
+    name: Text
+    address: Address | None = None
+    rssi: WordOr[Rssi, Named[str, Rssi]] = DEFAULT_RSSI
+    slots: Annotated[int, whole_number(0, 20)] = DEFAULT_SLOTS
+    pin: YesOrNo = False
+
+    def strengths(self, devices: Iterable[DeviceSpec]) -> tuple[int, ...]:
+        """Return the dBm of every device."""
+        rssi = self.rssi
+        return tuple(rssi if isinstance(rssi, int) else rssi.get(device.name or "", DEFAULT_RSSI) for device in devices)
+
+
+# All of it
+
+
+def _of_a_known_year(start: datetime) -> datetime:
+    if not FIRST_YEAR <= start.year < LAST_YEAR:
+        raise should_be(f"in the years from {FIRST_YEAR} to {LAST_YEAR - 1}")
+    return start
+
+
+class ScenarioSection(WorldSection):
+    """A whole scenario file."""
+
+    description: Text = ""
+    seed: Annotated[int, whole_number(0, LARGEST_SEED)] = 1
+    start: Annotated[Moment, AfterValidator(_of_a_known_year)]
+    temperature: Daily[Celsius] = Field({0.0: DEFAULT_TEMPERATURE})
+    bank: AnyBank
+    settings: SettingsSection = SettingsSection()
+    remote: WordOr[Annotated[str, one_of(REMOTES)], RemoteSection] = "on"
+    devices: Items[DeviceSpec] = ()
+    proxies: Items[ProxySection] = ()
+
+    @model_validator(mode="after")
+    def _devices_are_told_apart(self) -> Self:
+        for word in ("address", "name"):
+            values = [getattr(device, word) for device in self.devices]
+            if len(values) > 1 and (None in values or len(set(values)) < len(values)):
+                raise problem(f"each of several devices needs a different {word}", "devices")
+        return self
+
+    @model_validator(mode="after")
+    def _proxies_are_told_apart(self) -> Self:
+        if len({proxy.name for proxy in self.proxies}) < len(self.proxies):
+            raise problem("each proxy needs a different name", "proxies")
+        return self
+
+    @model_validator(mode="after")
+    def _proxies_hear_known_devices(self) -> Self:
+        names = [device.name or "" for device in self.devices or (DeviceSpec(),)]
+        for index, proxy in enumerate(self.proxies):
+            if isinstance(proxy.rssi, dict):
+                check_known(proxy.rssi, names, "proxies", index, "rssi")
+        return self
