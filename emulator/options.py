@@ -1,7 +1,7 @@
 """What the command line of the emulator asks for."""
 
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
 import re
@@ -10,8 +10,7 @@ from typing import Final, Self
 from emulator.device import DEFAULT_ADDRESS, LONGEST_NAME
 from emulator.instant_readout import KEY_LENGTH
 from emulator.rig import HIGHEST_PORT, CannotStartError
-from emulator.simulation.scenario import Scenario
-from emulator.simulation.sections import LARGEST_SEED, DeviceSpec
+from emulator.simulation.scenario import LARGEST_SEED, DeviceSpec, Scenario
 
 DEFAULT_PORT: Final = 6053  # where ESPHome devices listen
 DEFAULT_SCENARIO: Final = "solar"
@@ -150,7 +149,7 @@ class Options:
     def changed(self, scenario: Scenario) -> Scenario:
         """Return a scenario with the first device as asked for."""
         first, *others = scenario.devices
-        return replace(scenario, devices=(self._device(first), *others))
+        return scenario.model_copy(update={"devices": (self._device(first), *others)})
 
     def _device(self, spec: DeviceSpec) -> DeviceSpec:
         changed: dict[str, object] = {

@@ -1,6 +1,6 @@
 """Everything of a scenario, wired together and running: simulations, devices, VE.Smart, faults and proxies."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 import os
 from pathlib import Path
@@ -23,8 +23,7 @@ from emulator.drive import Clockwork, Drive
 from emulator.instant_readout import KEY_LENGTH
 from emulator.reading.state import JsonObject, StateError, as_json, from_json
 from emulator.simulation.faults import FaultBoard, SharedSlots
-from emulator.simulation.scenario import ProxySpec, Scenario
-from emulator.simulation.sections import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec
+from emulator.simulation.scenario import DeviceSpec, ProxySpec, Scenario
 from emulator.simulation.simulation import Simulation
 from emulator.simulation.state_file import StateFile, StateFileError, read_state
 from emulator.ve_smart.bms_registers import BmsRegisters
@@ -130,7 +129,7 @@ class Rig:
         _check_addresses(device.address for device in devices)
         if saved is not None:
             saved.restore_radios(devices)
-        plans = _plans(scenario.proxies or (_default_proxy(scenario),), devices, with_pin=with_pin)
+        plans = _plans(scenario, devices, with_pin=with_pin)
         _check_addresses(plan.mac for plan in plans)
         self.proxies = tuple(map(make_proxy, plans))
         slots = SharedSlots(self.proxies)
@@ -251,18 +250,15 @@ def _check_addresses(addresses: Iterable[str]) -> None:
 # Proxies
 
 
-def _default_proxy(scenario: Scenario) -> ProxySpec:
-    """Return the proxy of a scenario that names none: it knows the PIN."""
-    rssi = (DEFAULT_RSSI,) * len(scenario.devices)
-    return ProxySpec(name=_DEFAULT_PROXY_NAME, address=None, rssi=rssi, slots=DEFAULT_SLOTS, pin=True)
-
-
-def _plans(specs: Sequence[ProxySpec], devices: tuple[EmulatedDevice, ...], *, with_pin: bool) -> tuple[ProxyPlan, ...]:
-    plans = [_plan(spec, index, devices) for index, spec in enumerate(specs)]
+def _plans(scenario: Scenario, devices: tuple[EmulatedDevice, ...], *, with_pin: bool) -> tuple[ProxyPlan, ...]:
+    """Return what the proxies are made from; that of a scenario that names none knows the PIN."""
+    specs = scenario.proxies or (ProxySpec(name=_DEFAULT_PROXY_NAME, pin=True),)
+    strengths = [spec.strengths(scenario.devices) for spec in specs]
+    plans = [_plan(spec, index, devices, strengths[index]) for index, spec in enumerate(specs)]
     return tuple(plan if with_pin else replace(plan, pin=None) for plan in plans)
 
 
-def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...]) -> ProxyPlan:
+def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...], strengths: tuple[int, ...]) -> ProxyPlan:
     words = re.sub(r"[^a-z0-9]+", "-", spec.name.lower()).strip("-") or "proxy"
     mac = (_FIRST_PROXY_ADDRESS + index * _PROXY_ADDRESS_STEP).to_bytes(_ADDRESS_LENGTH).hex(":").upper()
     return ProxyPlan(
@@ -270,7 +266,7 @@ def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...]) -> P
         friendly_name=spec.name,
         mac=spec.address or mac,
         devices=devices,
-        rssi={device.address: rssi for device, rssi in zip(devices, spec.rssi, strict=True)},
+        rssi={device.address: rssi for device, rssi in zip(devices, strengths, strict=True)},
         slots=spec.slots,
         # A proxy has room for one PIN, as an ESP32 has it in its configuration.
         pin=devices[0].pin if spec.pin else None,

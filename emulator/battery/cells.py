@@ -12,8 +12,7 @@ from pydantic import Field
 from emulator.battery.layout import BankLayout
 from emulator.battery.open_circuit import Floats, open_circuit_slope, open_circuit_voltage
 from emulator.battery.saved import ArrayOf
-from emulator.reading.state import LARGEST, Count, JsonValue, Number, as_json
-from emulator.reading.values import whole_number
+from emulator.reading.state import Amount, Count, JsonValue, Number, as_json
 
 type Integers = NDArray[np.int64]
 type Booleans = NDArray[np.bool_]
@@ -77,7 +76,6 @@ class Ledger:
     drained: Count = 0
 
 
-type _Amount = Annotated[int, whole_number(-LARGEST, LARGEST)]
 type _Positive[Value] = Annotated[Value, Field(gt=0)]
 
 
@@ -85,7 +83,7 @@ type _Positive[Value] = Annotated[Value, Field(gt=0)]
 class CellsCheckpoint:
     """What changes in cells."""
 
-    charge: Annotated[Integers, ArrayOf(_Amount)]
+    charge: Annotated[Integers, ArrayOf(Amount)]
     bleeding: Annotated[Booleans | None, ArrayOf(bool, none_if_empty=True)]
     balancing_carry: Number
 
@@ -94,10 +92,10 @@ class CellsCheckpoint:
 class SavedCells(CellsCheckpoint):
     """Everything of cells that is saved."""
 
-    capacity: Annotated[Integers, ArrayOf(_Positive[_Amount])]
+    capacity: Annotated[Integers, ArrayOf(_Positive[Amount])]
     resistance: Annotated[Floats, ArrayOf(_Positive[Number])]
     polarization: Annotated[Floats, ArrayOf(_Positive[Number])]
-    self_discharge: Annotated[Integers, ArrayOf(_Amount)]
+    self_discharge: Annotated[Integers, ArrayOf(Amount)]
 
 
 class Look(NamedTuple):

@@ -4,7 +4,7 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import numpy as np
 
@@ -34,6 +34,7 @@ from emulator.bms.sensing import (
 )
 from emulator.bms.settings import SettingKey, Settings
 from emulator.reading.state import Count, JsonObject, JsonValue, Number, as_json, damaged, from_json
+from emulator.reading.values import wanted
 from emulator.snapshot import IoField, Snapshot
 
 STATE_VERSION: Final = 2
@@ -87,6 +88,10 @@ class Checkpoint:
     ambient: float
 
 
+def _are_of_every_output(currents: object) -> bool:
+    return isinstance(currents, dict) and set(currents) == set(Output)
+
+
 @dataclass(frozen=True, kw_only=True)
 class SavedBms:
     """Everything of a SmallBms that is saved."""
@@ -107,7 +112,7 @@ class SavedBms:
     missing: frozenset[Count]
     shown_temperature: ShownTemperature
     firmware_version: str
-    output_currents: dict[Output, Number]
+    output_currents: Annotated[dict[Output, Number], wanted("the current of every output", _are_of_every_output)]
     destroyed_outputs: set[Output]
 
 

@@ -13,6 +13,7 @@ from emulator.bms.monitor import FULL
 from emulator.bms.settings import Settings
 from emulator.bms.timer import Timer
 from emulator.reading.state import JsonValue, Number
+from emulator.reading.values import should_be
 
 PRE_ALARM_SECONDS: Final = 30.0  # at least, before the load output opens (M-O3)
 LOWEST_BATTERY_VOLTAGE: Final = 9.0  # V, outside is E-B09 (M-C11)
@@ -159,7 +160,9 @@ def _active[Item](table: tuple[tuple[Item, _Test], ...], flags: Flags) -> frozen
 
 
 def _known_flags(saved: JsonValue) -> JsonValue:
-    return {name: saved[name] for name in Flags._fields if name in saved} if isinstance(saved, Mapping) else saved
+    if not isinstance(saved, Mapping):
+        raise should_be("an object")
+    return {name: saved[name] for name in Flags._fields if name in saved}
 
 
 @dataclass(slots=True, kw_only=True)

@@ -47,7 +47,7 @@ def check_known(keys: Iterable[str], known: Collection[str], *at: str | int) -> 
 
 
 class Section(BaseModel):
-    """A block of keys with values. Its fields are the keys; there are no others."""
+    """A block of keys with values. Its fields are the keys, but for those without init; there are no others."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -57,7 +57,8 @@ class Section(BaseModel):
         if content == EMPTY:
             return {}
         if isinstance(content, dict):
-            check_known(content, [field.alias or name for name, field in cls.model_fields.items()])
+            fields = {name: field for name, field in cls.model_fields.items() if field.init is not False}
+            check_known(content, [field.alias or name for name, field in fields.items()])
         return content
 
 
@@ -72,6 +73,8 @@ def matching(pattern: str, allowed: str) -> WrapValidator:
 
 
 def _duration(content: object) -> float:
+    if isinstance(content, float):
+        return content
     match = _DURATION.fullmatch(str(content))
     seconds = float(match[1]) * _SECONDS[match[2]] if match else 0.0
     if seconds < 1 or not isfinite(seconds):
@@ -80,6 +83,8 @@ def _duration(content: object) -> float:
 
 
 def _time_of_day(content: object) -> float:
+    if isinstance(content, float):
+        return content
     match = _TIME_OF_DAY.fullmatch(str(content))
     if match is None:
         raise should_be("a time from 00:00 to 23:59")
@@ -111,6 +116,10 @@ def _shape(content: object) -> str:
 
 
 type Percent = Annotated[float, number(0, 100)]
+type Celsius = Annotated[float, number(-40, 80)]
+type Volts = Annotated[float, number(1, 100)]
+type Amperes = Annotated[float, number(0, 10_000)]
+type Watts = Annotated[float, number(0, 1_000_000)]
 type Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1), wanted("a text")]
 type YesOrNo = Annotated[bool, wanted("yes or no")]
 type Duration = Annotated[float, PlainValidator(_duration)]  # in s

@@ -19,8 +19,9 @@ LARGEST: Final = 10**15
 # Charge that has gone through a bank, in nAh, is counted without end: what the largest one could move in centuries.
 LARGEST_COUNT: Final = 10**21
 
-type Number = Annotated[float, number(-LARGEST, LARGEST)]
-type Count = Annotated[int, whole_number(-LARGEST_COUNT, LARGEST_COUNT)]
+type Number = Annotated[float, number(-LARGEST, LARGEST, "a reasonable number")]
+type Amount = Annotated[int, whole_number(-LARGEST, LARGEST, "a reasonable whole number")]
+type Count = Annotated[int, whole_number(-LARGEST_COUNT, LARGEST_COUNT, "a reasonable whole number")]
 
 _ADAPTERS: Final[dict[object, TypeAdapter[object]]] = {}
 

@@ -11,7 +11,6 @@ SHOULD_BE: Final = "should_be"  # the type of errors that say themselves what is
 
 # What is allowed where pydantic refuses a value, by the type of its error.
 _ALLOWED: Final[Mapping[str, str]] = {
-    "arguments_type": "an object",
     "bool_parsing": "yes or no",
     "bool_type": "true or false",
     "dataclass_type": "an object",
@@ -58,14 +57,15 @@ def wanted(allowed: str, accepts: Callable[[object], bool] = lambda _: True, *, 
     return WrapValidator(judge)
 
 
-def number(minimum: float, maximum: float) -> WrapValidator:
-    """Return a validator of numbers between two limits."""
-    return wanted(f"a number from {minimum:.15g} to {maximum:.15g}", _between(minimum, maximum))
+def number(minimum: float, maximum: float, allowed: str = "") -> WrapValidator:
+    """Return a validator of numbers between two limits. allowed: the words for them, if not the limits themselves."""
+    return wanted(allowed or f"a number from {minimum:.15g} to {maximum:.15g}", _between(minimum, maximum))
 
 
-def whole_number(minimum: int, maximum: int) -> WrapValidator:
-    """Return a validator of whole numbers between two limits."""
-    return wanted(f"a whole number from {minimum} to {maximum}", _between(minimum, maximum), written=r"-?\d+")
+def whole_number(minimum: int, maximum: int, allowed: str = "") -> WrapValidator:
+    """Return a validator of whole numbers between two limits. allowed: as above."""
+    words = allowed or f"a whole number from {minimum} to {maximum}"
+    return wanted(words, _between(minimum, maximum), written=r"-?\d+")
 
 
 def _between(minimum: float, maximum: float) -> Callable[[object], bool]:

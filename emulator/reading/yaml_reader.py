@@ -1,17 +1,16 @@
 """Reading YAML that people write: every error is one sentence with file, line and what is allowed."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final, NamedTuple
 
 from pydantic import ValidationError
-from pydantic_core import PydanticCustomError
+from pydantic_core import ErrorDetails
 import yaml
 
 from emulator.reading.sections import KIND, Section
 from emulator.reading.values import allowed_by
 
 type Content = str | list[Content] | dict[str, Content]
-type Context = Mapping[str, object]
 type Path = tuple[str | int, ...]
 
 # What is allowed, in the words of people who write YAML.
@@ -27,16 +26,14 @@ class ScenarioError(ValueError):
     """Something is wrong with a scenario; the text is one sentence for the user."""
 
 
-def read_yaml[Kind: Section, Result](text: str, file: str, kind: type[Kind], build: Callable[[Kind], Result]) -> Result:
-    """Return what is built of a text that is a section of a kind. Raises ScenarioError."""
+def read_yaml[Kind: Section](text: str, file: str, kind: type[Kind]) -> Kind:
+    """Return a text as a section of a kind. Raises ScenarioError for what is wrong first."""
     document = _Document(text, file)
     try:
-        return build(kind.model_validate(document.content))
+        return kind.model_validate(document.content)
     except ValidationError as error:
-        refused = [(each["type"], each["loc"], each.get("ctx", {})) for each in error.errors(include_url=False)]
-        raise document.error(*min(refused, key=lambda each: document.line(*each))) from error
-    except PydanticCustomError as error:
-        raise document.error(error.type, (), error.context or {}) from error
+        refused = [document.problem(each) for each in error.errors(include_url=False)]
+        raise document.error(*min(refused, key=lambda each: _line(each[0]))) from error
 
 
 class _Place(NamedTuple):
@@ -83,7 +80,7 @@ class _Document:
             self._read[id(node)] = self._block(node)
         content = self._read[id(node)]
         if content is None:
-            raise self._wrong(node, "this refers to itself")
+            raise self.error(node, "this refers to itself")
         return content
 
     def _block(self, node: yaml.Node) -> Content:
@@ -92,37 +89,32 @@ class _Document:
         block: dict[str, Content] = {}
         for key, value in node.value:
             if not isinstance(key, yaml.ScalarNode):
-                raise self._wrong(key, "a key should be a single word")
+                raise self.error(key, "a key should be a single word")
             if key.value in block:
-                raise self._wrong(key, f"{key.value} is there twice")
+                raise self.error(key, f"{key.value} is there twice")
             block[key.value] = self._content(value)
         return block
 
-    def _wrong(self, node: yaml.Node, problem: str) -> ScenarioError:
+    def error(self, node: yaml.Node, problem: str) -> ScenarioError:
+        """Return the sentence that says what is wrong with a node."""
         return ScenarioError(f"{self._file}, line {_line(node)}: {problem}.")
 
-    def line(self, kind: str, path: Path, context: Context) -> int:
-        """Return the line in which something was refused."""
-        return _line(self._problem(kind, path, context)[0])
-
-    def error(self, kind: str, path: Path, context: Context) -> ScenarioError:
-        """Return the sentence for what was refused at a path."""
-        return self._wrong(*self._problem(kind, path, context))
-
-    def _problem(self, kind: str, path: Path, context: Context) -> tuple[yaml.Node, str]:
+    def problem(self, refused: ErrorDetails) -> tuple[yaml.Node, str]:
         """Return where something was refused, and why."""
-        place = self._find((*path, *_keys(kind, context)))
+        kind, path, context = refused["type"], refused["loc"], refused.get("ctx", {})
+        place = self._find((*path, *context.get("at", ())))
         match kind:
             case "unknown":
-                return place.key, str(context["problem"])
+                return place.key, context["problem"]
             case "problem":
-                return place.value, str(context["problem"])
+                return place.value, context["problem"]
             case "missing":
                 return self._find(path[:-1]).value, f"{path[-1]} is missing"
             case "union_tag_not_found":
                 return place.value, f"{KIND} is missing"
-            case _:
-                return place.value, f"{place.name} should be {allowed_by(kind, context, _ALLOWED)}, not {place}"
+            case "union_tag_invalid":
+                place = self._find((*path, KIND))
+        return place.value, f"{place.name} should be {allowed_by(kind, context, _ALLOWED)}, not {place}"
 
     def _find(self, path: Path) -> _Place:
         """Return where a path leads, as far as it does: pydantic puts names into it that are none of the file's."""
@@ -138,14 +130,6 @@ class _Document:
 
 def _line(node: yaml.Node) -> int:
     return node.start_mark.line + 1
-
-
-def _keys(kind: str, context: Context) -> Path:
-    """Return where below its path an error is."""
-    if kind == "union_tag_invalid":
-        return (KIND,)
-    at = context.get("at", ())
-    return at if isinstance(at, tuple) else ()
 
 
 def _step(place: _Place, part: str | int) -> _Place | None:

@@ -1,66 +1,249 @@
-"""Scenarios: a bank, its BMS and the world around it, described in a YAML file that a user can copy and edit."""
+"""Scenarios: a bank, its BMS and the world around it, described in a YAML file that a user can copy and edit.
 
-from dataclasses import dataclass
-from datetime import datetime, timedelta
+What a file may say is in models; all of it is in the README of the folder scenarios.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
 from pathlib import Path
-from typing import Final
+from typing import Annotated, Final, Self
+
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    PlainValidator,
+    Tag,
+    TypeAdapter,
+    WrapValidator,
+    model_validator,
+)
 
 from emulator.battery.layout import BankLayout
+from emulator.battery.models import MODELS
+from emulator.bms.bms import HIGHEST_SUPPLY
 from emulator.bms.detection import detect
-from emulator.bms.remote import Remote
-from emulator.bms.settings import SettingKey
-from emulator.reading.yaml_reader import ScenarioError, read_yaml
-from emulator.simulation.sections import (
-    REMOTES,
-    BankSection,
-    BatterySpec,
-    DeviceSpec,
-    ProxySection,
-    ScenarioSection,
+from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
+from emulator.bms.settings import LIMITS, SettingKey
+from emulator.reading.sections import (
+    Celsius,
+    Items,
+    Named,
+    Percent,
+    Section,
+    Text,
+    WordOr,
+    YesOrNo,
+    check_known,
+    matching,
+    one_of,
+    problem,
 )
-from emulator.world.schedule import DailyCurve
+from emulator.reading.values import number, should_be, wanted, whole_number
+from emulator.reading.yaml_reader import ScenarioError, read_yaml
 from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec
 
 FOLDER: Final = Path(__file__).parent / "scenarios"
 SUFFIX: Final = ".yaml"
 
+MOST_BATTERIES: Final = 100  # more than any bank may have, so that the BMS can complain
+LARGEST_SEED: Final = 2**63 - 1
+DEFAULT_SLOTS: Final = 3
+DEFAULT_RSSI: Final = -60
 
-@dataclass(frozen=True, kw_only=True)
-class BankSpec:
-    """The bank: state of charge in %, temperature in °C, and the batteries (by number from 0) that are different."""
-
-    layout: BankLayout
-    state_of_charge: float
-    state_of_charge_known: bool
-    temperature: float
-    batteries: dict[int, BatterySpec]
-
-
-@dataclass(frozen=True, kw_only=True)
-class ProxySpec:
-    """A Bluetooth proxy: dBm at which the devices arrive, in their order; pin: whether it knows their PIN."""
-
-    name: str
-    address: str | None
-    rssi: tuple[int, ...]
-    slots: int
-    pin: bool
+type Model = Annotated[str, one_of(MODELS)]
+type HowMany = Annotated[int, whole_number(1, MOST_BATTERIES)]
+type Address = Annotated[
+    str,
+    matching(r"[0-9A-Fa-f]{2}(:[0-9A-Fa-f]{2}){5}", "a Bluetooth address such as C0:3A:5E:00:00:01"),
+    AfterValidator(str.upper),
+]
+type Key = Annotated[bytes, BeforeValidator(bytes.fromhex), matching(r"[0-9a-fA-F]{32}", "32 hexadecimal digits")]
+type SerialNumber = Annotated[str, matching(r"[0-9A-Z]{1,32}", "capital letters and digits")]
+type Rssi = Annotated[int, whole_number(-127, 20)]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Scenario:
+# Bank and settings
+
+
+class BatterySpec(Section):
+    """What is different about one battery; None = as the others, or made up."""
+
+    serial_number: SerialNumber | None = None
+    firmware_version: Annotated[str, matching(r"v\d{1,2}\.\d{2}", "a version such as v1.02")] | None = None
+    state_of_charge: Percent | None = None
+    temperature: Celsius | None = None
+    unplugged: YesOrNo = False
+
+
+class BankSpec(Section):
+    """What every bank has: state of charge in %, temperature in °C (None = that around it).
+
+    batteries: what is different about some of them, by number from 1.
+    """
+
+    state_of_charge: Percent
+    state_of_charge_known: YesOrNo = True
+    temperature: Celsius | None = None
+    batteries: Named[str, BatterySpec] = Field(default_factory=dict)
+
+    @property
+    def layout(self) -> BankLayout:
+        """How its batteries are arranged."""
+        raise NotImplementedError
+
+    @model_validator(mode="after")
+    def _has_these_batteries(self) -> Self:
+        count = len(self.layout.batteries)
+        numbers = [str(number) for number in range(1, count + 1)]
+        for battery in self.batteries:
+            if battery not in numbers:
+                raise should_be(f"a whole number from 1 to {count}", "batteries", battery, "[key]")
+        return self
+
+
+class _OneModel(Section):
+    model: Model
+    series: HowMany = 1
+    parallel: HowMany = 1
+
+    @model_validator(mode="after")
+    def _is_not_too_large(self) -> Self:
+        count = self.series * self.parallel
+        if count > MOST_BATTERIES:
+            raise problem(f"{count} batteries are more than this emulator takes ({MOST_BATTERIES})")
+        return self
+
+
+class BankOfOneModel(BankSpec, _OneModel):
+    """A bank whose batteries are all alike."""
+
+    @property
+    def layout(self) -> BankLayout:
+        """How its batteries are arranged."""
+        return BankLayout.of(self.model, series=self.series, parallel=self.parallel)
+
+
+def _checked(strings: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    if not strings or not all(strings) or sum(map(len, strings)) > MOST_BATTERIES:
+        raise should_be(f"strings of at least one battery, and at most {MOST_BATTERIES} in all")
+    return strings
+
+
+class _Strings(Section):
+    strings: Annotated[Items[Items[Model]], AfterValidator(_checked)]
+
+
+class BankOfStrings(BankSpec, _Strings):
+    """A bank of any strings, for wirings that the BMS should complain about."""
+
+    @property
+    def layout(self) -> BankLayout:
+        """How its batteries are arranged."""
+        return BankLayout(strings=tuple(tuple(MODELS[model] for model in string) for string in self.strings))
+
+
+type AnyBank = Annotated[
+    Annotated[BankOfStrings, Tag("(strings)")] | Annotated[BankOfOneModel, Tag("(model)")],
+    Discriminator(lambda content: "(strings)" if isinstance(content, dict) and "strings" in content else "(model)"),
+]
+
+
+def _setting(key: SettingKey) -> WrapValidator:
+    return number(LIMITS[key].minimum, LIMITS[key].maximum)
+
+
+class SettingsSpec(Section):
+    """The settings of the BMS that are not its defaults."""
+
+    charged_voltage: Annotated[float, _setting(SettingKey.CHARGED_VOLTAGE)] | None = None
+    tail_current: Annotated[float, _setting(SettingKey.TAIL_CURRENT)] | None = None
+    charged_detection_time: Annotated[float, _setting(SettingKey.CHARGED_DETECTION_TIME)] | None = None
+    low_soc_warning: Annotated[float, _setting(SettingKey.LOW_SOC_WARNING)] | None = None
+    discharge_floor: Annotated[float, _setting(SettingKey.DISCHARGE_FLOOR)] | None = None
+    pre_alarm_cell_voltage: Annotated[float, _setting(SettingKey.PRE_ALARM_CELL_VOLTAGE)] | None = None
+
+    def values(self) -> tuple[tuple[SettingKey, float], ...]:
+        """Return what is given, by its key."""
+        given = ((key, getattr(self, key.value)) for key in SettingKey)
+        return tuple((key, value) for key, value in given if value is not None)
+
+
+# Remote terminals
+
+REMOTES: Final = {"on": WIRE_LOOP, "loop": WIRE_LOOP, "switch": SWITCHED_LOOP, "off": OPEN}
+
+_WORD: Final = TypeAdapter[str](Annotated[str, one_of(REMOTES)])
+
+type _Terminal = Annotated[
+    Wire | Annotated[float, number(0, HIGHEST_SUPPLY)],
+    wanted(f"{', '.join(Wire)}, or a voltage from 0 to {HIGHEST_SUPPLY:g}"),
+]
+
+
+class _Remote(Section):
+    """What is at each of the remote terminals."""
+
+    loop: YesOrNo = False
+    low: _Terminal | None = Field(None, alias="l")
+    high: _Terminal | None = Field(None, alias="h")
+    switch: YesOrNo | None = None
+
+
+def _remote(content: object) -> Remote:
+    """Read what is connected to the remote terminals: a word for all of it, or what is at each of them."""
+    if isinstance(content, str):
+        return REMOTES[_WORD.validate_python(content)]
+    read = _Remote.model_validate(content)
+    return Remote(joined=read.loop, l_voltage=read.low, h_voltage=read.high, switch=read.switch)
+
+
+# Bluetooth
+
+
+class DeviceSpec(Section):
+    """Who a device is over Bluetooth, and what it advertises; None = what the emulator has as default."""
+
+    address: Address | None = None
+    name: Text | None = None
+    key: (
+        Annotated[bytes, BeforeValidator(bytes.fromhex), matching(r"[0-9a-fA-F]{32}", "32 hexadecimal digits")] | None
+    ) = None
+    pin: Annotated[str, matching(r"\d{6}", "six digits")] | None = None
+    serial_number: SerialNumber | None = None
+    advertises_state_of_charge: YesOrNo = True
+
+
+class ProxySpec(Section):
+    """A Bluetooth proxy. rssi: dBm at which the devices arrive, for all of them or by their names."""
+
+    name: Text
+    address: Address | None = None
+    rssi: WordOr[Rssi, Named[str, Rssi]] = DEFAULT_RSSI
+    slots: Annotated[int, whole_number(0, 20)] = DEFAULT_SLOTS
+    pin: YesOrNo = False
+
+    def strengths(self, devices: Iterable[DeviceSpec]) -> tuple[int, ...]:
+        """Return the dBm of every device."""
+        rssi = self.rssi
+        return tuple(rssi if isinstance(rssi, int) else rssi.get(device.name or "", DEFAULT_RSSI) for device in devices)
+
+
+# All of it
+
+
+class Scenario(WorldSpec):
     """A scenario. Every device has a bank and a world of its own, built alike."""
 
-    name: str
-    description: str
-    seed: int
-    start: datetime
-    bank: BankSpec
-    settings: tuple[tuple[SettingKey, float], ...]
-    remote: Remote
-    world: WorldSpec
-    devices: tuple[DeviceSpec, ...]
-    proxies: tuple[ProxySpec, ...]
+    description: Text = ""
+    seed: Annotated[int, whole_number(0, LARGEST_SEED)] = 1
+    bank: AnyBank
+    settings: SettingsSpec = SettingsSpec()
+    remote: Annotated[Remote, PlainValidator(_remote)] = WIRE_LOOP
+    devices: Annotated[Items[DeviceSpec], AfterValidator(lambda devices: devices or (DeviceSpec(),))] = (DeviceSpec(),)
+    proxies: Items[ProxySpec] = ()
+    name: str = Field("", init=False)
 
     @property
     def remote_on(self) -> bool:
@@ -71,6 +254,40 @@ class Scenario:
     def system_voltage(self) -> int:
         """The system voltage in V; a bank that has none counts as a 12 V system."""
         return detect(self.bank.layout).system_voltage or SYSTEM_VOLTAGE
+
+    @property
+    def bank_temperature(self) -> float:
+        """The temperature of the bank at the start, in °C."""
+        begins = timedelta(hours=self.start.hour, minutes=self.start.minute, seconds=self.start.second)
+        around = self.curve.value(begins.total_seconds())
+        return around if self.bank.temperature is None else self.bank.temperature
+
+    @model_validator(mode="after")
+    def _fits_the_system_voltage(self) -> Self:
+        self.check_voltages(self.system_voltage / SYSTEM_VOLTAGE)
+        return self
+
+    @model_validator(mode="after")
+    def _devices_are_told_apart(self) -> Self:
+        for word in ("address", "name"):
+            values = [getattr(device, word) for device in self.devices]
+            if len(values) > 1 and (None in values or len(set(values)) < len(values)):
+                raise problem(f"each of several devices needs a different {word}", "devices")
+        return self
+
+    @model_validator(mode="after")
+    def _proxies_are_told_apart(self) -> Self:
+        if len({proxy.name for proxy in self.proxies}) < len(self.proxies):
+            raise problem("each proxy needs a different name", "proxies")
+        return self
+
+    @model_validator(mode="after")
+    def _proxies_hear_known_devices(self) -> Self:
+        names = [device.name or "" for device in self.devices]
+        for index, proxy in enumerate(self.proxies):
+            if isinstance(proxy.rssi, dict):
+                check_known(proxy.rssi, names, "proxies", index, "rssi")
+        return self
 
 
 def names() -> tuple[str, ...]:
@@ -103,47 +320,4 @@ def read(path: Path) -> Scenario:
 
 def parse_scenario(content: str, *, name: str, file: str) -> Scenario:
     """Return a scenario from its text. Raises ScenarioError."""
-    return read_yaml(content, file, ScenarioSection, lambda section: _scenario(section, name))
-
-
-def _scenario(section: ScenarioSection, name: str) -> Scenario:
-    """Return the scenario that a file describes."""
-    temperature = DailyCurve.through(section.temperature.items())
-    system_voltage = detect(section.bank.layout).system_voltage or SYSTEM_VOLTAGE
-    devices = section.devices or (DeviceSpec(),)
-    return Scenario(
-        name=name,
-        description=section.description,
-        seed=section.seed,
-        start=section.start,
-        bank=_bank(section.bank, temperature.value(_seconds_of_day(section.start))),
-        settings=section.settings.values(),
-        remote=REMOTES[section.remote] if isinstance(section.remote, str) else section.remote.remote(),
-        world=section.world(start=section.start, temperature=temperature, system_voltage=system_voltage),
-        devices=devices,
-        proxies=tuple(_proxy(proxy, devices) for proxy in section.proxies),
-    )
-
-
-def _seconds_of_day(moment: datetime) -> float:
-    return timedelta(hours=moment.hour, minutes=moment.minute, seconds=moment.second).total_seconds()
-
-
-def _bank(section: BankSection, temperature: float) -> BankSpec:
-    return BankSpec(
-        layout=section.layout,
-        state_of_charge=section.state_of_charge,
-        state_of_charge_known=section.state_of_charge_known,
-        temperature=temperature if section.temperature is None else section.temperature,
-        batteries={int(number) - 1: battery for number, battery in section.batteries.items()},
-    )
-
-
-def _proxy(section: ProxySection, devices: tuple[DeviceSpec, ...]) -> ProxySpec:
-    return ProxySpec(
-        name=section.name,
-        address=section.address,
-        rssi=section.strengths(devices),
-        slots=section.slots,
-        pin=section.pin,
-    )
+    return read_yaml(content, file, Scenario).model_copy(update={"name": name})

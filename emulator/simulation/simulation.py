@@ -60,10 +60,10 @@ class Simulation:
         self.elapsed = 0.0  # s since the start
         self.bms = build_bms(scenario, Random(self._random_seed))
         self.world = World(
-            scenario.world,
+            scenario,
             system_voltage=scenario.system_voltage,
             seed=self._random_seed,
-            fuse=Fuse(scenario.world.fuse or FUSE_FACTOR * self.bms.bank.continuous_current),
+            fuse=Fuse(scenario.fuse or FUSE_FACTOR * self.bms.bank.continuous_current),
         )
         self.world.settle(self.elapsed, self.bms)
 

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from math import floor, sqrt
 from random import Random
-from typing import Annotated, Final
+from typing import Final
 
 from emulator.bms.bms import SmallBms
-from emulator.reading.state import LARGEST, JsonObject, JsonValue, Number, as_json, from_json
-from emulator.reading.values import number
+from emulator.reading.sections import Watts
+from emulator.reading.state import JsonObject, JsonValue, Number, as_json, from_json
 from emulator.world.chargers import Charger, ChargerState, Stage
 from emulator.world.circuit import Balance, Line, Source, balance
 from emulator.world.fuse import Fuse, FuseState
@@ -19,13 +19,11 @@ from emulator.world.loads import (
     NO_DEMAND,
     RESTART_VOLTAGE,
     Demand,
-    Draw,
     Load,
     LoadSpec,
     total,
 )
-from emulator.world.schedule import Timetable
-from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec, build_switch
+from emulator.world.spec import SYSTEM_VOLTAGE, CyrixLiCtSpec, WorldSpec
 from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery, StarterBatteryState
 from emulator.world.sun import PANEL_YIELD, STANDARD_IRRADIANCE, Clouds, Panel, Sky
 from emulator.world.switches import (
@@ -96,7 +94,7 @@ class ByHand:
     temperature: °C around the batteries.
     """
 
-    additional_load: Annotated[float, number(0, LARGEST)] = 0.0
+    additional_load: Watts = 0.0
     sunshine: Number | None = None
     temperature: Number | None = None
 
@@ -151,8 +149,11 @@ class World:
         self.fuse = fuse or Fuse()
         self.forced: dict[str, bool] = {}
         self._factor = system_voltage / SYSTEM_VOLTAGE
-        self._sky = Sky(place=spec.place, start=spec.start, clouds=Clouds(mean=spec.clouds, seed=f"{seed}/clouds"))
+        self._sky = Sky(
+            place=spec.place, start=spec.start, clouds=Clouds(mean=spec.clouds / 100, seed=f"{seed}/clouds")
+        )
         self._solar: dict[Panel, tuple[int, float]] = {}
+        self._temperature = spec.curve
         self._monday = (spec.start - _monday(spec.start)).total_seconds()
         self.switches = self._build_switches()
         self._by_hand = ByHand()
@@ -168,7 +169,7 @@ class World:
         self._bank_current = 0.0
 
     def _build_switches(self) -> dict[str, Switch]:
-        switches = {spec.name: build_switch(spec, self._factor) for spec in self.spec.switches}
+        switches = {spec.name: spec.build(self._factor) for spec in self.spec.switches}
         followed = {load.follows for load in self.spec.loads} | {charger.follows for charger in self.spec.chargers}
         return switches | {name: Direct(wiring) for name, wiring in WIRINGS.items() if name in followed}
 
@@ -183,7 +184,7 @@ class World:
     def _starter_sides(self) -> Iterable[StarterSide]:
         for spec in self.spec.switches:
             switch = self.switches[spec.name]
-            if isinstance(switch, CyrixLiCt):
+            if isinstance(spec, CyrixLiCtSpec) and isinstance(switch, CyrixLiCt):
                 chargers = tuple(charger for charger in self.chargers if charger.spec.follows == spec.name)
                 yield StarterSide(switch, StarterBattery(spec.starter_battery, factor=self._factor), chargers)
 
@@ -193,7 +194,7 @@ class World:
         """Return the temperature in °C around the batteries."""
         if self._by_hand.temperature is not None:
             return self._by_hand.temperature
-        return self.spec.temperature.value(self._moment(elapsed))
+        return self._temperature.value(self._moment(elapsed))
 
     def conditions(self) -> Hashable:
         """Return everything discrete that can flip."""
@@ -269,8 +270,7 @@ class World:
         self._by_hand = replace(by_hand)
         self.loads = self._own_loads
         if by_hand.additional_load > 0:
-            amount = Timetable.constant(by_hand.additional_load)
-            spec = LoadSpec(name=ADDITIONAL_LOAD, follows=LOAD_OUTPUT, draw=Draw.POWER, amount=amount)
+            spec = LoadSpec(name=ADDITIONAL_LOAD, follows=LOAD_OUTPUT, power={0.0: by_hand.additional_load})
             self.loads = (*self._own_loads, Load(spec, factor=self._factor))
             self.switches.setdefault(LOAD_OUTPUT, Direct(WIRINGS[LOAD_OUTPUT]))
         self._load_currents = [0.0] * len(self.loads)
@@ -293,7 +293,7 @@ class World:
         names = self.forceable
         if name not in names:
             raise UnknownItemError(f"There is no load or charger {name!r}; there are {', '.join(names) or 'none'}.")
-        if on and any(charger.name == name and charger.spec.panel is not None for charger in self.chargers):
+        if on and any(charger.name == name and charger.panel is not None for charger in self.chargers):
             raise CannotForceError(f"{name} runs on the sun, which cannot be switched on, only off.")
         if on is None:
             self.forced.pop(name, None)
@@ -461,7 +461,7 @@ class World:
         forced = self.forced.get(charger.name)
         if forced is False:
             return False
-        forced_on = forced is True and charger.spec.panel is None
+        forced_on = forced is True and charger.panel is None
         return forced_on or charger.has_power(moment, self._solar_power(charger, elapsed))
 
     def _supply(self, chargers: Iterable[Charger], line: Line, load: float, elapsed: float, voltage: float) -> Balance:
@@ -488,7 +488,7 @@ class World:
 
     def _solar_power(self, charger: Charger, elapsed: float) -> float:
         """Return the power in W of a charger's panel. The sun moves once a minute: often enough, and cheap."""
-        panel = charger.spec.panel
+        panel = charger.panel
         return 0.0 if panel is None else self._panel_power(panel, elapsed)
 
     def _panel_power(self, panel: Panel, elapsed: float) -> float:

@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 import json
 from math import inf
 from pathlib import Path
@@ -133,7 +132,8 @@ def test_there_is_no_port_above_the_highest() -> None:
 async def test_two_of_one_address() -> None:
     scenario = two()
     first, second = scenario.devices
-    same = replace(scenario, devices=(first, replace(second, address=first.address)))
+    other = second.model_copy(update={"address": first.address})
+    same = scenario.model_copy(update={"devices": (first, other)})
     with pytest.raises(CannotStartError, match="C0:00:00:00:00:01 is there twice"):
         Rig(same, make_proxy=Proxies().make)
 

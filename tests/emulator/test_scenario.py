@@ -17,8 +17,8 @@ from emulator.simulation import scenario as scenarios
 from emulator.simulation.faults import FaultBoard
 from emulator.simulation.scenario import FOLDER, Scenario, parse_scenario
 from emulator.simulation.simulation import Simulation
-from emulator.world.chargers import ChargerKind
-from emulator.world.loads import Draw
+from emulator.world.chargers import ChargerKind, SolarSpec
+from emulator.world.loads import Draw, DutySpec, Load
 from emulator.world.switches import WIRINGS, SwitchKind
 
 from .scenarios import BANK, BASE, scenario, simulation
@@ -153,8 +153,8 @@ def test_every_example_lives_well_for_days(name: str) -> None:
 
 def test_the_examples_of_the_manual_are_wired_as_it_says() -> None:
     wired = {
-        name: {charger.follows for charger in scenarios.load(name).world.chargers}
-        | {load.follows for load in scenarios.load(name).world.loads}
+        name: {charger.follows for charger in scenarios.load(name).chargers}
+        | {load.follows for load in scenarios.load(name).loads}
         for name in EXAMPLES
     }
     assert wired == {
@@ -162,7 +162,7 @@ def test_the_examples_of_the_manual_are_wired_as_it_says() -> None:
         "camper-alternator": {"Cyrix", "Smart BatteryProtect", "nothing"},
         "camper-inverter": {"Inverter", "load-output", "ve-direct-cable"},
     }
-    kinds = {name: [switch.kind for switch in scenarios.load(name).world.switches] for name in EXAMPLES}
+    kinds = {name: [switch.kind for switch in scenarios.load(name).switches] for name in EXAMPLES}
     assert kinds == {
         "solar": [SwitchKind.BATTERY_PROTECT],
         "camper-alternator": [SwitchKind.CYRIX_LI_CT, SwitchKind.SMART_BATTERY_PROTECT],
@@ -194,8 +194,8 @@ def test_largest_bank_has_400_cells() -> None:
 def test_least_that_a_scenario_needs() -> None:
     least = scenario()
     assert least.start == datetime(2026, 6, 15, 12, 0, tzinfo=UTC)
-    assert least.world.loads == ()
-    assert least.world.chargers == ()
+    assert least.loads == ()
+    assert least.chargers == ()
     assert len(least.devices) == 1
     assert least.proxies == ()
     assert least.remote_on
@@ -206,18 +206,19 @@ def test_everything_that_a_scenario_can_say() -> None:
     full: Scenario = parse_scenario(EVERYTHING, name="full", file="full.yaml")
     assert (full.seed, full.start.utcoffset(), full.remote_on) == (7, timedelta(hours=2), False)
     assert full.system_voltage == 48
-    assert full.bank.batteries[1].serial_number == "HQ2640ABCDE"
-    assert dict(full.settings)[SettingKey.DISCHARGE_FLOOR] == 20
-    assert full.world.clouds == 0.4
-    assert [switch.efficiency for switch in full.world.switches][1] == 0.95
-    assert [load.draw for load in full.world.loads] == [Draw.CURRENT, Draw.POWER, Draw.RESISTANCE]
-    assert (full.world.loads[0].on, full.world.loads[0].every) == (90, 5400)
-    assert [charger.kind for charger in full.world.chargers] == [*ChargerKind]
-    assert full.world.chargers[0].absorption_seconds == 2700
+    assert full.bank.batteries["2"].serial_number == "HQ2640ABCDE"
+    assert dict(full.settings.values())[SettingKey.DISCHARGE_FLOOR] == 20
+    assert full.clouds == 40
+    assert [full.efficiency(load) for load in full.loads] == [1, 0.95, 1]
+    assert [[*load.amounts] for load in full.loads] == [[Draw.CURRENT], [Draw.POWER], [Draw.RESISTANCE]]
+    assert full.loads[0].duty == DutySpec(on=90.0, every=5400.0)
+    assert [charger.kind for charger in full.chargers] == [*ChargerKind]
+    assert isinstance(full.chargers[0], SolarSpec)
+    assert full.chargers[0].absorption_time == 2700
     assert full.devices[0].address == "C0:3A:5E:00:00:0A"
     assert full.devices[0].key == bytes(range(16))
     assert full.devices[0].pin == "000042"
-    assert [proxy.rssi for proxy in full.proxies] == [(-50, -50), (-60, -90)]
+    assert [proxy.strengths(full.devices) for proxy in full.proxies] == [(-50, -50), (-60, -90)]
     assert [proxy.pin for proxy in full.proxies] == [True, False]
     running = Simulation(full, device=1)
     running.advance(3600)
@@ -265,8 +266,8 @@ def test_times_are_times_and_words_are_words() -> None:
             follows: nothing
             current: {06:30: 1, 18:00: 0}
         """)
-    assert read.world.loads[0].name == "on"
-    assert read.world.loads[0].amount.value(7 * 3600) == 1
+    assert read.loads[0].name == "on"
+    assert Load(read.loads[0]).demand(7 * 3600).current == 1
 
 
 def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
