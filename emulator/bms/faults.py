@@ -1,6 +1,7 @@
 """Faults of the bank and the BMS that can be switched on and off while it runs."""
 
 from dataclasses import dataclass, field
+import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, PlainSerializer
@@ -10,10 +11,10 @@ from emulator.reading.values import should_be
 
 
 def _position(key: str) -> tuple[int, int]:
-    battery, _, cell = key.partition("/")
-    if not (battery.isdecimal() and cell.isdecimal()):
+    match = re.fullmatch(r"(\d{1,4})/(\d{1,4})", key, re.ASCII)
+    if match is None:
         raise should_be("the number of a battery and of a cell")
-    return int(battery), int(cell)
+    return int(match[1]), int(match[2])
 
 
 # Number of the battery, number of the cell in it, both from 0. JSON has them as one key, such as "0/3".

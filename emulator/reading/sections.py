@@ -73,6 +73,7 @@ def matching(pattern: str, allowed: str) -> WrapValidator:
 
 
 def _duration(content: object) -> float:
+    """Read a duration with a unit, in s. A number is one that was read already."""
     if isinstance(content, float):
         return content
     match = _DURATION.fullmatch(str(content))
@@ -83,6 +84,7 @@ def _duration(content: object) -> float:
 
 
 def _time_of_day(content: object) -> float:
+    """Read a time such as 06:30, in s. A number is one that was read already."""
     if isinstance(content, float):
         return content
     match = _TIME_OF_DAY.fullmatch(str(content))

@@ -182,7 +182,7 @@ type _Terminal = Annotated[
 ]
 
 
-class _Remote(Section):
+class _RemoteSection(Section):
     """What is at each of the remote terminals."""
 
     loop: YesOrNo = False
@@ -195,7 +195,7 @@ def _remote(content: object) -> Remote:
     """Read what is connected to the remote terminals: a word for all of it, or what is at each of them."""
     if isinstance(content, str):
         return REMOTES[_WORD.validate_python(content)]
-    read = _Remote.model_validate(content)
+    read = _RemoteSection.model_validate(content)
     return Remote(joined=read.loop, l_voltage=read.low, h_voltage=read.high, switch=read.switch)
 
 
@@ -207,9 +207,7 @@ class DeviceSpec(Section):
 
     address: Address | None = None
     name: Text | None = None
-    key: (
-        Annotated[bytes, BeforeValidator(bytes.fromhex), matching(r"[0-9a-fA-F]{32}", "32 hexadecimal digits")] | None
-    ) = None
+    key: Key | None = None
     pin: Annotated[str, matching(r"\d{6}", "six digits")] | None = None
     serial_number: SerialNumber | None = None
     advertises_state_of_charge: YesOrNo = True

@@ -1,12 +1,10 @@
 """Saved states that are damaged."""
 
 from collections.abc import Mapping
-from contextlib import suppress
 from copy import deepcopy
 from dataclasses import dataclass, field
 import json
 from random import Random
-import re
 
 import pytest
 
@@ -14,11 +12,7 @@ from emulator.bms.bms import SmallBms
 from emulator.reading.state import Count, JsonObject, JsonValue, Number, StateError, as_json, from_json
 
 from .banks import TWO_IN_PARALLEL, make_bms, run
-
-# "something else" is what is said of an error that has no words.
-SENTENCE = re.compile(r"The saved state (?!.*something else)[^\n]+[^.]\.")
-
-type Path = tuple[str | int, ...]
+from .damage import SENTENCE, Path, damaged_copy
 
 
 def saved() -> dict[str, JsonValue]:
@@ -32,15 +26,6 @@ def saved() -> dict[str, JsonValue]:
 
 
 SAVED = saved()
-
-
-def paths(value: JsonValue, path: Path = ()) -> list[Path]:
-    """Return where every value is."""
-    if isinstance(value, dict):
-        return [path, *(found for key, item in value.items() for found in paths(item, (*path, key)))]
-    if isinstance(value, list):
-        return [path, *(found for index, item in enumerate(value) for found in paths(item, (*path, index)))]
-    return [path]
 
 
 def damaged(path: Path, value: JsonValue) -> dict[str, JsonValue]:
@@ -68,41 +53,12 @@ def test_the_undamaged_state_loads() -> None:
     assert SmallBms.load(SAVED).save() == SAVED
 
 
-JUNK: tuple[JsonValue, ...] = (
-    *(None, True, False, -1, 0, 7, 10**30, 1.5, -1e300, float("nan"), float("inf")),
-    *("", "x", "v1.02", "\ud800", [], [1], [[]], {}, {"x": 1}, {"0/0": 1.0}),
-)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_damaged_states_give_one_sentence_or_still_make_sense(seed: int) -> None:
-    """500 states each, with up to three values replaced or taken away."""
-    random, refused = Random(seed), 0
-    everywhere = [path for path in paths(SAVED) if path]
-    for _ in range(500):
-        data = deepcopy(SAVED)
-        for path in random.sample(everywhere, random.randint(1, 3)):
-            damage(data, path, random)
-        said = complaint(data)
-        refused += said is not None
-        assert said is None or SENTENCE.fullmatch(said), said
-    assert refused > 300
-
-
-def damage(data: JsonValue, path: Path, random: Random) -> None:
-    """Replace a value, take it away, or double it; what is no longer there stays away."""
-    *way, last = path
-    place = data
-    with suppress(KeyError, IndexError, TypeError):
-        for key in way:
-            place = place[key]  # type: ignore[index] # or it is suppressed
-        value = place[last]  # type: ignore[index]
-        if isinstance(place, dict):
-            place[last] = random.choice(JUNK)
-            if random.random() < 0.2:
-                del place[last]
-        elif isinstance(place, list) and isinstance(last, int):
-            place[last : last + 1] = random.choice(([], [random.choice(JUNK)], [value, value]))
+    random = Random(seed)
+    said = [complaint(damaged_copy(SAVED, random)) for _ in range(500)]
+    assert [each for each in said if each is not None and not SENTENCE.fullmatch(each)] == []
+    assert 300 < sum(each is not None for each in said) < 500
 
 
 @pytest.mark.parametrize("key", list(SAVED))
