@@ -251,7 +251,7 @@ def _check_addresses(addresses: Iterable[str]) -> None:
 
 
 def _plans(scenario: Scenario, devices: tuple[EmulatedDevice, ...], *, with_pin: bool) -> tuple[ProxyPlan, ...]:
-    """Return what the proxies are made from; that of a scenario that names none knows the PIN."""
+    """Return the plans of the proxies. A scenario without proxies gets one that knows the PIN."""
     specs = scenario.proxies or (ProxySpec(name=_DEFAULT_PROXY_NAME, pin=True),)
     strengths = [spec.strengths(scenario.devices) for spec in specs]
     plans = [_plan(spec, index, devices, strengths[index]) for index, spec in enumerate(specs)]
@@ -301,13 +301,13 @@ class _SavedStations:
 
 @dataclass(frozen=True, kw_only=True)
 class _Saved:
-    """What came from a state file."""
+    """The content of a state file."""
 
     simulations: tuple[Simulation, ...]
     radios: tuple[_SavedRadio, ...]
 
     def restore_radios(self, devices: Iterable[EmulatedDevice]) -> None:
-        """Give the devices what their radios remembered."""
+        """Restore the state of the radios."""
         for device, radio in zip(devices, self.radios, strict=True):
             device.instant_readout_on = radio.instant_readout_on
             device.peripheral.bonds.update(radio.bonds)

@@ -34,8 +34,8 @@ COOLING_SECONDS: Final = 3 * 3600.0  # time constant of a battery towards the am
 FIRMWARE_VERSION: Final = "v1.02"
 SERIAL_NUMBER_PREFIX: Final = "HQ2640"
 
-# Assumed: from here on a cell is destroyed, as its separator melts, in °C. It gets no hotter: what would follow is no
-# matter of a BMS.
+# Assumed: from here on a cell is destroyed, as its separator melts, in °C. It gets no hotter here: what a
+# burning battery does is beyond this model.
 DESTROYING_TEMPERATURE: Final = 130.0
 
 # What a saved state may hold: °C, A.
@@ -51,7 +51,7 @@ SHORTEST_STEP: Final = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Battery:
-    """One battery of the bank: what does not change."""
+    """The fixed properties of one battery."""
 
     model: BatteryModel
     serial_number: str
@@ -85,7 +85,7 @@ type _Carry = Annotated[float, number(0, 1)]
 
 @dataclass(frozen=True, kw_only=True)
 class BankCheckpoint:
-    """What changes in a bank."""
+    """The state of a bank that steps change."""
 
     cells: CellsCheckpoint
     ledger: Ledger
@@ -111,7 +111,7 @@ type _Model = Annotated[str, wanted("battery models", lambda name: name in MODEL
 
 @dataclass(frozen=True, kw_only=True)
 class SavedBank(BankCheckpoint):
-    """Everything of a bank that is saved. Raises ValueError if it does not fit together."""
+    """A saved bank. Raises ValueError if its lists differ in length."""
 
     strings: Annotated[list[list[_Model]], wanted("lists of battery models", _no_string_is_empty)]
     serial_numbers: tuple[str, ...]
@@ -120,7 +120,7 @@ class SavedBank(BankCheckpoint):
 
     @property
     def layout(self) -> BankLayout:
-        """How the batteries are arranged."""
+        """The arrangement of the batteries."""
         return BankLayout(strings=tuple(tuple(MODELS[name] for name in string) for string in self.strings))
 
     def __post_init__(self) -> None:
@@ -143,8 +143,8 @@ class Bank:
     """The batteries. Currents are in A, positive = charging; temperatures in °C.
 
     over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined:
-    a cell was once emptied (M-D1). Both are remembered and change nothing. destroyed: a battery was once so hot that
-    it is of no use any more. drains: A that leak in a cell, by its number.
+    a cell was once emptied (M-D1). Both are only remembered. destroyed: a battery was once so hot that it is useless.
+    drains: the current in A that leaks inside a cell, by the number of the cell.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class Bank:
         self.over_pulse = False
         self.ruined = False
         self.destroyed = False
-        # The current that the polarization has come to feel, and the one that the slower one has.
+        # The currents, smoothed over time, that drive the fast and the slow polarization.
         self._polarizing = np.zeros(len(layout.strings))
         self._diffusing = np.zeros(len(layout.strings))
         self._pending = 0.0
@@ -198,7 +198,7 @@ class Bank:
 
     @property
     def voltage(self) -> float:
-        """The voltage in V at the terminals, at the current of the last step."""
+        """The terminal voltage in V at the current of the last step."""
         return self._voltage
 
     @property
@@ -218,7 +218,7 @@ class Bank:
 
     @property
     def charge_ah(self) -> float:
-        """The charge in Ah that the bank can give until its first cell of every string is empty."""
+        """The charge in Ah that the bank can give until the first cell of each string is empty."""
         lowest = np.minimum.reduceat(self.cells.charge, self.cells.string_starts)
         return int(lowest.sum()) / NAH_PER_AH
 
@@ -229,14 +229,14 @@ class Bank:
 
     @property
     def current_use(self) -> CurrentUse:
-        """How much the batteries are asked to carry, by the one that carries most (M-B2, M-B3)."""
+        """How hard the most loaded battery is used (M-B2, M-B3)."""
         models = [self.layout.strings[string][0] for string in range(len(self._string_currents))]
         uses = [_use(model, float(current)) for model, current in zip(models, self._string_currents, strict=True)]
         return max(uses)
 
     @property
     def continuous_current(self) -> float:
-        """The current in A that the bank may carry without end (M-B2)."""
+        """The continuous current of the bank in A (M-B2)."""
         return sum(min(model.continuous_a for model in string) for string in self.layout.strings)
 
     def string_of_battery(self, battery: int) -> int:
@@ -248,16 +248,16 @@ class Bank:
         return float(self._string_currents[self.string_of_battery(battery)])
 
     def first_cell(self, battery: int) -> int:
-        """Return the number, among all cells, of the first one of a battery."""
+        """Return the index of the first cell of a battery."""
         return int(self.cells.battery_starts[battery])
 
     def battery_cells(self, battery: int) -> slice:
-        """Return where one battery has its cells."""
+        """Return the indices of the cells of a battery."""
         start = self.first_cell(battery)
         return slice(start, start + self.batteries[battery].model.cells)
 
     def terminal_voltage(self, current: float) -> float:
-        """Return the voltage in V at the terminals if this current flowed now."""
+        """Return the terminal voltage in V for a current in A that flows now."""
         return (current + self._source) / self._conductance
 
     def current_at(self, voltage: float, seconds: float = 0.0) -> float:
@@ -266,14 +266,14 @@ class Bank:
         return float(voltage * conductance.sum() - (electromotive * conductance).sum())
 
     def longest_step(self, current: float) -> float:
-        """Return the seconds for which a step at this current stays accurate."""
+        """Return how long a step at this current may be, in s, and still be accurate."""
         moving = self._shares(current, 0.0)[self.cells.string_of]
         slope = self._look.slope
         if self._losses is not None:
             moving = moving - self._losses
         if (apparent := self._look.apparent_seconds) is not None:
             moving = moving + (moving - self._diffusing[self.cells.string_of]) * (apparent / SLOW_SECONDS)
-            # The knee at full is so sharp that a step must not run into it.
+            # The voltage rises so steeply near full that a step must not run into it.
             slope = np.maximum(slope, self.cells.slope(self.cells.after(self._look.charge, moving, LONGEST_STEP)))
         speed = float(np.max(slope * np.abs(moving)))
         if speed * LONGEST_STEP <= VOLTAGE_STEP:
@@ -283,7 +283,7 @@ class Bank:
     # What happens
 
     def step(self, *, current: float, own_consumption: float, ambient: float, seconds: float) -> int:
-        """Let a net current flow while the BMS takes its own; return the charge that the cells got, in nAh."""
+        """Let a net current flow, less what the BMS consumes; return the charge that went into the cells, in nAh."""
         self.current = current
         self._net = net = current - own_consumption
         moved = self._account(current, own_consumption, seconds)
@@ -298,7 +298,7 @@ class Bank:
         return moved
 
     def _account(self, current: float, own_consumption: float, seconds: float) -> int:
-        """Turn currents into whole nAh, carrying what is left over, and book them."""
+        """Turn currents into whole nAh, carry the remainder over, and book them."""
         terminals = current * seconds * NAH_PER_AMPERE_SECOND + self._carries[0]
         own = own_consumption * seconds * NAH_PER_AMPERE_SECOND + self._carries[1]
         through, taken = int(terminals // 1), int(own // 1)
@@ -341,7 +341,7 @@ class Bank:
         return source, self._connected / resistance
 
     def _tick(self, shares: Floats, ambient: float, seconds: float) -> None:
-        """Do what is slow once enough time has gathered."""
+        """Advance the slow processes once a whole tick has passed."""
         self._pending += seconds
         ticks = int(self._pending // TICK)
         if ticks == 0:
@@ -364,7 +364,7 @@ class Bank:
         self.temperature = np.minimum(reached, DESTROYING_TEMPERATURE)
 
     def _watch_pulse(self, shares: Floats, seconds: float) -> None:
-        """Count how long more than the continuous current flows (M-B3)."""
+        """Count for how long more than the continuous current flows (M-B3)."""
         charging, discharging = float(shares.max()) - CURRENT_TOLERANCE, -float(shares.min()) - CURRENT_TOLERANCE
         if max(charging, discharging) <= self._continuous:
             self.over_seconds = 0.0
@@ -374,7 +374,7 @@ class Bank:
         self.over_pulse = self.over_pulse or beyond or self.over_seconds > PULSE_SECONDS + TIME_TOLERANCE
 
     def _warm(self) -> None:
-        """Work out what follows from the temperatures: resistances."""
+        """Compute the resistances from the temperatures."""
         cells = self.cells
         cells.warm(self.temperature)
         self._string_resistance = self._per_string(cells.resistance)
@@ -384,7 +384,7 @@ class Bank:
         self._conductance = float(self._string_conductance.sum())
 
     def _refresh(self) -> None:
-        """Work out what follows from the charges: voltages."""
+        """Compute the voltages from the charges."""
         cells = self.cells
         self._look = look = cells.look(self._diffusing)
         self._losses = cells.losses()
@@ -404,7 +404,7 @@ class Bank:
         return total
 
     def update_firmware(self, battery: int, version: str) -> None:
-        """Give a battery another firmware."""
+        """Set the firmware version of a battery."""
         batteries = list(self.batteries)
         batteries[battery] = replace(batteries[battery], firmware_version=version)
         self.batteries = tuple(batteries)
@@ -412,7 +412,7 @@ class Bank:
     # Going back, saving and loading
 
     def copy(self) -> BankCheckpoint:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return BankCheckpoint(
             cells=self.cells.copy(),
             ledger=replace(self.ledger),
@@ -430,7 +430,7 @@ class Bank:
         )
 
     def restore(self, checkpoint: BankCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self.cells.restore(checkpoint.cells)
         self.ledger = replace(checkpoint.ledger)
         self.temperature = checkpoint.temperature

@@ -66,7 +66,7 @@ BALANCING_ENDS: Final = 0.003
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Where charge went, in nAh: through the terminals of the bank, and lost inside the cells (summed over them)."""
+    """An account of charge in nAh: through the terminals of the bank, and lost inside the cells (their sum)."""
 
     charged: Count = 0
     discharged: Count = 0
@@ -81,7 +81,7 @@ type _Positive[Value] = Annotated[Value, Field(gt=0)]
 
 @dataclass(frozen=True)
 class CellsCheckpoint:
-    """What changes in cells."""
+    """The state of the cells that steps change."""
 
     charge: Annotated[Integers, ArrayOf(Amount)]
     bleeding: Annotated[Booleans | None, ArrayOf(bool, none_if_empty=True)]
@@ -90,7 +90,7 @@ class CellsCheckpoint:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedCells(CellsCheckpoint):
-    """Everything of cells that is saved."""
+    """Saved cells."""
 
     capacity: Annotated[Integers, ArrayOf(_Positive[Amount])]
     resistance: Annotated[Floats, ArrayOf(_Positive[Number])]
@@ -99,7 +99,7 @@ class SavedCells(CellsCheckpoint):
 
 
 class Look(NamedTuple):
-    """How cells look: their voltage in V without current, how fast it rises in V per As, and apparent charge.
+    """How cells appear: their voltage in V without current, how fast it rises in V per As, and apparent charge.
 
     charge: 1 = full, apparent charge included. apparent_seconds: As for every A that the slow polarization feels;
     None = none in any cell.
@@ -112,7 +112,7 @@ class Look(NamedTuple):
 
 
 def resistance_factor(temperature: Floats) -> Floats:
-    """Return how many times the resistance at the reference temperature cells have at others, in °C."""
+    """Return the resistance at temperatures in °C, as a multiple of that at the reference temperature."""
     inverse = 1 / (temperature + ZERO_CELSIUS) - 1 / (RESISTANCE_REFERENCE + ZERO_CELSIUS)
     factor: Floats = np.exp(ACTIVATION_ENERGY / GAS_CONSTANT * inverse)
     return factor
@@ -188,7 +188,7 @@ class Cells:
         return open_circuit_voltage(self.state_of_charge)
 
     def look(self, diffusing: Floats) -> Look:
-        """Return how the cells look from outside. diffusing: A in every string that the slow polarization feels."""
+        """Return how the cells appear from outside. diffusing: the smoothed current of each string in A."""
         true = self.state_of_charge
         apparent = self._apparent_seconds(true)
         if apparent is None:
@@ -212,7 +212,7 @@ class Cells:
         return grown * SLOW_CHARGE_SECONDS
 
     def losses(self) -> Floats | None:
-        """Return the current in A that every cell loses inside to balancing and beyond full; None = none does."""
+        """Return the current in A that each cell loses to balancing and to overcharge; None = no cell loses any."""
         surplus = self.charge - self.capacity
         lost: Floats | None = None
         if float(surplus.max()) > 0:
@@ -229,11 +229,11 @@ class Cells:
         self.polarization = self.nominal_polarization * by_cell
 
     def add(self, through: Integers) -> None:
-        """Charge every cell with what went through its string, in nAh."""
+        """Add to every cell the charge that went through its string, in nAh."""
         self.charge = self.charge + through[self.string_of]
 
     def discharge_themselves(self, ticks: int, ledger: Ledger) -> None:
-        """Lose the self-discharge of some ticks, and of what is beyond full."""
+        """Subtract the self-discharge of some ticks, and the losses of overcharged cells."""
         lost = (np.maximum(self.state_of_charge, 0.0) * (self.self_discharge * ticks)).astype(np.int64)
         surplus = self.charge - self.capacity
         if float(surplus.max()) > 0:
@@ -243,13 +243,13 @@ class Cells:
         ledger.self_discharged += int(lost.sum())
 
     def drain(self, cell: int, amount: int, ledger: Ledger) -> None:
-        """Lose charge in one cell, in nAh."""
+        """Subtract charge from one cell, in nAh."""
         self.charge = self.charge.copy()
         self.charge[cell] -= amount
         ledger.drained += amount
 
     def balance(self, seconds: float, ledger: Ledger) -> None:
-        """Lose the charge that the balancing resistors take."""
+        """Subtract the charge that the balancing resistors take."""
         if self.bleeding is None:
             return
         amount = BALANCING_CURRENT * NAH_PER_AMPERE_SECOND * seconds + self._balancing_carry
@@ -271,11 +271,11 @@ class Cells:
         self.bleeding = wanted if wanted.any() else None
 
     def copy(self) -> CellsCheckpoint:
-        """Return what restore takes. Arrays are replaced, never changed in place, so that sharing them is safe."""
+        """Return a copy of the state, for restore. It shares the arrays, which never change in place."""
         return CellsCheckpoint(self.charge, self.bleeding, self._balancing_carry)
 
     def restore(self, checkpoint: CellsCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self.charge = checkpoint.charge
         self.bleeding = checkpoint.bleeding
         self._balancing_carry = checkpoint.balancing_carry

@@ -8,7 +8,7 @@ from emulator.battery.models import MODELS, BatteryModel
 
 @dataclass(frozen=True, kw_only=True)
 class BankLayout:
-    """Strings in parallel, each of batteries in series. Takes wrong wirings too: the BMS is who complains."""
+    """Strings in parallel, each of batteries in series. Invalid arrangements are allowed: the BMS reports them."""
 
     strings: tuple[tuple[BatteryModel, ...], ...]
 

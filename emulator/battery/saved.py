@@ -1,4 +1,4 @@
-"""Arrays in a saved state, where they are lists."""
+"""Arrays, which are lists in a saved state."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from pydantic_core import CoreSchema, core_schema
 
 @dataclass(frozen=True)
 class ArrayOf:
-    """Says that a field is an array of items of a type. none_if_empty: whether an empty list stands for None."""
+    """Annotates a field as an array. item: the type of its items. none_if_empty: whether an empty list means None."""
 
     item: object
     none_if_empty: bool = False

@@ -48,7 +48,7 @@ CONSUMPTION_LOW: Final = 0.0012  # in low cell voltage, and with the system off 
 LOWEST_OPERATING_TEMPERATURE: Final = -20.0
 HIGHEST_OPERATING_TEMPERATURE: Final = 50.0
 
-# Assumed: for how long the BMS goes on without supply, in s. A short circuit that a switch ends is over by then.
+# Assumed: how long the BMS keeps running without supply, in s. A short circuit that a switch ends takes less.
 HOLD_UP: Final = 0.02
 
 # A step never ends closer than this to a timer, in s, so that rounding cannot make endless tiny steps.
@@ -58,7 +58,7 @@ _SOC_SETTINGS: Final = (SettingKey.LOW_SOC_WARNING, SettingKey.DISCHARGE_FLOOR)
 
 
 class ShownTemperature(StrEnum):
-    """Which of the batteries' temperatures is shown where there is room for one. Nobody knows which it is."""
+    """Which temperature is shown where there is room for one. What the real device shows is unknown."""
 
     HOTTEST = "hottest"
     COLDEST = "coldest"
@@ -74,7 +74,7 @@ _SHOWN_TEMPERATURES: Final[dict[ShownTemperature, Callable[[Floats], np.float64]
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """Everything of a SmallBms that a step changes."""
+    """The state of a SmallBms that steps change."""
 
     bank: BankCheckpoint
     rules: RulesCheckpoint
@@ -94,7 +94,7 @@ def _are_of_every_output(currents: object) -> bool:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedBms:
-    """Everything of a SmallBms that is saved."""
+    """A saved SmallBms."""
 
     version: Count
     bank: SavedBank
@@ -184,7 +184,7 @@ class SmallBms:
 
     @property
     def powered(self) -> bool:
-        """Whether the bank voltage is one that the BMS runs on (M-W1)."""
+        """Whether the bank voltage is high enough, and low enough, for the BMS to run (M-W1)."""
         return self._powered
 
     @property
@@ -194,7 +194,7 @@ class SmallBms:
 
     @property
     def within_operating_temperature(self) -> bool:
-        """Whether the ambient temperature is one that the BMS is made for (M-W2). Assumed: it goes on all the same."""
+        """Whether the ambient temperature is within the rated range (M-W2). Assumed: the BMS works outside of it too."""
         return LOWEST_OPERATING_TEMPERATURE <= self._ambient <= HIGHEST_OPERATING_TEMPERATURE
 
     @property
@@ -246,7 +246,7 @@ class SmallBms:
 
     @property
     def own_consumption(self) -> float:
-        """The current that the BMS and what hangs on its outputs take now (M-W1)."""
+        """The current in A that the BMS and the loads on its outputs take now (M-W1)."""
         if not self._powered:
             return 0.0
         low = self.rules.flags.low_cell or not self.system_on
@@ -256,7 +256,7 @@ class SmallBms:
 
     @property
     def record_temperature(self) -> float | None:
-        """The one temperature that Instant Readout and the status page show, in °C; None = no battery tells."""
+        """The temperature that Instant Readout and the status page show, in °C; None = no battery answers."""
         known = known_temperatures(self.bank, self.faults)
         return float(_SHOWN_TEMPERATURES[self.shown_temperature](known)) if len(known) else None
 
@@ -272,7 +272,7 @@ class SmallBms:
 
     @property
     def waiting(self) -> dict[Reason, float]:
-        """The seconds until what is there switches something off, by its reason."""
+        """The seconds until an active condition switches something off, by reason."""
         return self.rules.waiting(self._sensed.lowest_cell)
 
     @property
@@ -291,7 +291,7 @@ class SmallBms:
             seconds -= part
 
     def terminal_voltage(self, current: float) -> float:
-        """Return the bank voltage if this current flowed now."""
+        """Return the bank voltage in V for a current in A that flows now."""
         return self.bank.terminal_voltage(current - self.own_consumption)
 
     def current_at(self, voltage: float, seconds: float = 0.0) -> float:
@@ -302,7 +302,7 @@ class SmallBms:
         return self.bank.current_at(voltage, seconds) + self.own_consumption
 
     def longest_step(self, current: float) -> float:
-        """Return the seconds for which a step at this current stays accurate."""
+        """Return how long a step at this current may be, in s, and still be accurate."""
         return self.bank.longest_step(current)
 
     def next_timer(self) -> float | None:
@@ -312,11 +312,11 @@ class SmallBms:
         return None if soonest is None else max(soonest, SHORTEST_TIMER)
 
     def conditions(self) -> Hashable:
-        """Return everything discrete that can flip, but for balancing resistors: when they switch is not critical."""
+        """Return all discrete states that can flip, except the balancing resistors, whose timing is not critical."""
         return self.outputs, self.rules.flags, self.firmware_state, self.monitor.detecting, self._powered
 
     def copy(self) -> Checkpoint:
-        """Return what restore takes: everything that steps change."""
+        """Return a copy of everything that steps change, for restore."""
         return Checkpoint(
             bank=self.bank.copy(),
             rules=self.rules.copy(),
@@ -331,7 +331,7 @@ class SmallBms:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a copy. Settings, mode, remote and faults stay as they are."""
+        """Go back to the state in a copy. Settings, mode, remote and faults stay as they are."""
         self.bank.restore(checkpoint.bank)
         self.rules.restore(checkpoint.rules)
         self.monitor.restore(checkpoint.monitor)
@@ -408,17 +408,17 @@ class SmallBms:
             self.destroyed_outputs.add(output)
 
     def repair_outputs(self) -> None:
-        """Make the outputs whole again, with nothing connected to them."""
+        """Repair the outputs, and disconnect everything from them."""
         self.output_currents = dict.fromkeys(Output, 0.0)
         self.destroyed_outputs.clear()
 
     def power_cycle(self) -> None:
-        """Take the supply away and bring it back: the BMS looks for its batteries anew."""
+        """Take the supply away and bring it back: the BMS detects its batteries again."""
         self._power_up()
         self.refresh()
 
     def refresh(self) -> None:
-        """Measure and decide, without time passing. Raises ValueError for a fault in a battery or cell that is not."""
+        """Measure and decide, without time passing. Raises ValueError for a fault in an unknown battery or cell."""
         check_faults(self.bank, self.faults)
         self._sense()
         self._decide(0.0)
@@ -458,7 +458,7 @@ class SmallBms:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Look for the batteries as long as they make no valid bank."""
+        """Detect the batteries again, as long as they make no valid bank."""
         self._look_for_batteries()
         if self.detected.error is None:
             self.monitor.battery_added()
@@ -655,7 +655,7 @@ class SmallBms:
 
 
 def _check_batteries(bank: Bank, saved: SavedBms) -> None:
-    """Raise StateError if something was saved of a battery or cell that the bank has not."""
+    """Raise StateError if the state names a battery or cell that the bank does not have."""
     try:
         check_faults(bank, saved.faults)
     except ValueError as error:

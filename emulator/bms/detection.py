@@ -1,4 +1,4 @@
-"""What the BMS finds of its bank by itself (M-B4, M-B5)."""
+"""What the BMS detects of its bank (M-B4, M-B5)."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -14,7 +14,7 @@ MOST_BATTERIES: Final = {12.8: 50, 25.6: 50, 51.2: 25}  # by nominal voltage of 
 
 @dataclass(frozen=True, kw_only=True)
 class Detected:
-    """What the BMS found by itself (M-B5). system_voltage is 0 if there is none; capacity in Ah of the whole bank."""
+    """The bank as the BMS detected it (M-B5). system_voltage: 0 if there is none; capacity_ah: of the whole bank."""
 
     error: Code | None
     system_voltage: int
@@ -31,7 +31,7 @@ class Detected:
 
 
 def detect(layout: BankLayout, missing: int | frozenset[int] | None = None) -> Detected:
-    """Look for batteries, of which one or some (by their indices in layout.batteries) may not answer.
+    """Detect the bank. missing: the indices, in layout.batteries, of batteries that do not answer.
 
     Assumed, as the manual gives both errors the same meaning: E-B01 = the batteries found do not make a bank (models
     mixed, too many, no system voltage), E-B05 = the bank is not complete (a battery does not answer, strings of unequal

@@ -25,7 +25,7 @@ type CellPosition = Annotated[
 
 @dataclass(kw_only=True)
 class BmsFaults:
-    """What is wrong. Only cell_drains touch the cells; all others are what the BMS measures.
+    """The active faults. cell_drains change the cells; all others only change what the BMS measures.
 
     unplugged: batteries that do not answer. cell_voltage_offsets: V added to what is measured. cell_drains: A that leak
     inside a cell. forced_temperature: °C measured in every battery. forced_bank_voltage: V measured at the bank.
@@ -40,7 +40,7 @@ class BmsFaults:
 
     @property
     def unplugged_battery(self) -> int | None:
-        """The first battery that does not answer. Set it to let one alone not answer, or none."""
+        """The first battery that does not answer. Setting it makes this battery the only one; None makes all answer."""
         return min(self.unplugged, default=None)
 
     @unplugged_battery.setter

@@ -13,11 +13,11 @@ FIRMWARE_VERSION: Final = "v1.05"  # of a new BMS, assumed
 
 
 class FirmwareState(StrEnum):
-    """How far an update is."""
+    """The state of an update."""
 
     IDLE = "idle"
     UPDATING = "updating"
-    FAILED = "failed"  # the load output still is as it was
+    FAILED = "failed"  # the load output is unchanged so far
     GIVEN_UP = "given_up"  # the load output floats
 
 
@@ -27,7 +27,7 @@ class FirmwareUpdateError(RuntimeError):
 
 @dataclass(slots=True)
 class FirmwareUpdate:
-    """One update, its failure and the time that is left until the load output floats.
+    """An update, its failure, and the time left until the load output floats.
 
     subject: the number of the battery that is updated, from 0; None = the BMS. loads_off: whether the load output
     floats.
@@ -71,7 +71,7 @@ class FirmwareUpdate:
 
     @property
     def remaining(self) -> float | None:
-        """The seconds that are left until the load output floats; None if there is no hurry, or none are left."""
+        """The seconds until the load output floats; None if it does not, or already does."""
         return self.since_failure.remaining(RETRY_SECONDS)
 
     def copy(self) -> FirmwareUpdate:

@@ -1,23 +1,18 @@
-"""Bringing a state that an earlier version saved up to date."""
+"""Upgrading a state that an earlier version saved."""
 
 from dataclasses import dataclass
 from typing import Final
 
 from emulator.bms.firmware import FIRMWARE_VERSION
 from emulator.bms.settings import DEFAULT_PRE_ALARM_CELL_VOLTAGE
-from emulator.reading.state import Count, JsonObject, JsonValue, StateError, from_json
+from emulator.reading.state import Count, JsonObject, JsonValue, StateError, from_json, version_of
 
 FORMER_VERSION: Final = 1
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Version:
-    version: Count
-
-
-@dataclass(frozen=True, kw_only=True)
 class _Former:
-    """What of a state of the former version is changed."""
+    """The parts of a state of the former version that the upgrade changes."""
 
     bank: JsonObject
     rules: JsonObject
@@ -30,7 +25,7 @@ class _Former:
 
 @dataclass(frozen=True, kw_only=True)
 class _FormerParts:
-    """What is changed in parts of these."""
+    """Fields inside these parts that the upgrade needs."""
 
     strings: list[JsonValue]
     firmware: JsonObject
@@ -38,12 +33,12 @@ class _FormerParts:
 
 
 def upgraded(data: JsonObject, version: int) -> JsonObject:
-    """Return a saved device as the present version saves it; as it is unless it is of the former one.
+    """Return a saved device in the format of this version; one that already has it is returned unchanged.
 
-    Raises StateError. What the former version did not know has its default: the bank has come to rest, the pre-alarm
-    has its usual level, the remote terminals have no switch, no discharge is under way, and the firmware is the usual.
+    Raises StateError. What the former version did not save gets its default: the bank is at rest, the pre-alarm has its
+    default level, the remote terminals have no switch, no discharge is under way, and the firmware is the default one.
     """
-    saved_by = from_json(_Version, data).version
+    saved_by = version_of(data)
     if saved_by == version:
         return data
     if saved_by != FORMER_VERSION:
@@ -66,5 +61,5 @@ def upgraded(data: JsonObject, version: int) -> JsonObject:
 
 
 def _numbers(number: int | None) -> list[int]:
-    """Return the one number or none that there was, as a list."""
+    """Return one number, or none, as a list."""
     return [] if number is None else [number]

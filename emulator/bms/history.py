@@ -15,7 +15,7 @@ CYCLE_CHARGED: Final = 90.0
 
 @dataclass(slots=True, kw_only=True)
 class HistoryState:
-    """What has been gathered; None = nothing yet. Ah are kept in nAh.
+    """The values so far; None = no value yet. Charges are in nAh.
 
     discharge: what was drawn since the history began, or since a synchronization.
     """
@@ -45,12 +45,12 @@ class History:
 
     @property
     def deepest_discharge_ah(self) -> float:
-        """The most that was ever drawn in one go, in Ah: 0 for a new device, whatever its state of charge."""
+        """The deepest discharge so far, in Ah: 0 for a new device, whatever its state of charge."""
         return self._state.deepest_discharge / NAH_PER_AH
 
     @property
     def cumulative_drawn_ah(self) -> float:
-        """Everything that was drawn, in Ah."""
+        """The total charge drawn, in Ah."""
         return self._state.drawn / NAH_PER_AH
 
     @property
@@ -162,11 +162,11 @@ class History:
         self._state = HistoryState()
 
     def copy(self) -> HistoryState:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return replace(self._state)
 
     def restore(self, checkpoint: HistoryState) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self._state = replace(checkpoint)
 
 

@@ -65,7 +65,7 @@ class Monitor:
 
     @property
     def detecting(self) -> bool:
-        """Whether the time towards a synchronization is running."""
+        """Whether the detection time before a synchronization is running."""
         return self._state.detecting is not None and not self._state.synchronized
 
     @property
@@ -87,7 +87,7 @@ class Monitor:
         return min(left_ah / -current * MINUTES_PER_HOUR, LONGEST_TIME_REMAINING)
 
     def next_timer(self, settings: Settings) -> float | None:
-        """Return the seconds until a synchronization, if one is in sight."""
+        """Return the seconds until a synchronization; None if no detection time is running."""
         if not self.detecting:
             return None
         return Timer(self._state.detecting).remaining(settings.charged_detection_time * SECONDS_PER_MINUTE)
@@ -127,12 +127,12 @@ class Monitor:
         return self._synchronize_once()
 
     def _looks_charged(self, voltage: float, current: float, settings: Settings) -> bool:
-        # Assumed: a discharge is no charge current below the tail current.
+        # Assumed: a discharge current does not count as a charge current below the tail current.
         tail = settings.tail_current / 100 * self.capacity_ah
         return voltage > settings.charged_voltage and -IDLE_CURRENT < current < tail
 
     def _judge_balance(self, lowest: float, highest: float, charged: bool) -> None:
-        """Compare cells near full: further down equal voltages say nothing about equal charges."""
+        """Compare cells near full: below that, equal voltages do not mean equal charges."""
         if highest > BALANCING_VOLTAGE and highest - lowest > IMBALANCE:
             self._state.imbalanced = True
         elif charged:
@@ -160,13 +160,13 @@ class Monitor:
         self._state.counted = round(self._capacity * percent / 100)
 
     def battery_added(self) -> None:
-        """Forget what is known of the balance (M-V3)."""
+        """Make the balancer status unknown (M-V3)."""
         self._state.since_full = None
 
     def copy(self) -> MonitorState:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return replace(self._state)
 
     def restore(self, checkpoint: MonitorState) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self._state = replace(checkpoint)

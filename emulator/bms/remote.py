@@ -11,12 +11,12 @@ from emulator.reading.values import wanted
 
 L_BELOW: Final = 3.5  # V (M-R2)
 H_ABOVE: Final = 2.9  # V (M-R3)
-# Assumed: how far apart the voltages of H and of the battery may be measured although they are the same, in V.
+# Assumed: how far the measured voltages of H and of the battery may differ although they are the same, in V.
 MEASURING_TOLERANCE: Final = 0.1
 
 
 class Wire(StrEnum):
-    """A wire from a terminal to a pole of the battery, whatever voltage that has."""
+    """A wire from a terminal to a pole of the battery."""
 
     PLUS = "plus"
     MINUS = "minus"
@@ -34,7 +34,7 @@ type Terminal = Annotated[
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """What is connected to the terminals: a wire between them, and what brings the voltage of each.
+    """What is connected to the terminals: a wire between them, and the source of voltage at each.
 
     switch: the position of a switch in these wires, closed = True; None = there is no switch.
     """
@@ -58,7 +58,7 @@ class Remote:
         return high is not None and H_ABOVE < high <= battery_voltage + MEASURING_TOLERANCE
 
     def switched(self, closed: bool) -> Self:
-        """Return the same wires with their switch, which is put in if there was none, in this position."""
+        """Return the same wires with their switch in a position; a switch is added if there is none."""
         return replace(self, switch=closed)
 
 

@@ -167,7 +167,7 @@ def _known_flags(saved: JsonValue) -> JsonValue:
 
 @dataclass(slots=True, kw_only=True)
 class RulesCheckpoint:
-    """What changes in the rules. Times in s."""
+    """The state of the rules that steps change. Times in s."""
 
     flags: Annotated[Flags, BeforeValidator(_known_flags), PlainSerializer(Flags._asdict)]
     low_cell: Number | None
@@ -213,7 +213,7 @@ class Rules:
         return Permission.PRE_ALARM if self.pre_alarm else Permission.YES
 
     def waiting(self, lowest_cell: float | None) -> dict[Reason, float]:
-        """Return the seconds until what is there switches something off, unless it goes away before; by its reason.
+        """Return the seconds until each active condition switches something off, by reason.
 
         lowest_cell: V, as measured last.
         """
@@ -262,15 +262,15 @@ class Rules:
             self._decide_again()
 
     def forget_soc(self) -> None:
-        """Judge the state of charge afresh, after it or a level was set by hand."""
+        """Reset the state-of-charge flags, after the state of charge or a threshold was set by hand."""
         self.flags = self.flags._replace(low_soc=False, discharge_floor=False)
 
     def forget_pre_alarm(self) -> None:
-        """Judge the pre-alarm afresh, after its level was set by hand. A low cell stays low until it is released."""
+        """Reset the pre-alarm, after its level was set by hand. A low cell stays low until it is released."""
         self.flags = self.flags._replace(low_cell_warning=self.flags.low_cell)
 
     def announce_anew(self) -> None:
-        """Give a pre-alarm its whole time again, because the loads have just come back (M-O3)."""
+        """Restart the time of the pre-alarm, because the loads have just come back (M-O3)."""
         self._low_cell.restart()
         self._low_bank.restart()
 
@@ -281,7 +281,7 @@ class Rules:
             self.announce_anew()
 
     def decide(self) -> None:
-        """Work out what follows from the flags."""
+        """Compute codes and permissions from the flags."""
         self._decided = (self.flags, self.firmware.state)
         self.codes = _active(_CODES, self.flags)
         self.charge_off = _active(_CHARGE_OFF, self.flags)
@@ -295,7 +295,7 @@ class Rules:
         self.pre_alarm = about_to_open and not self.discharge_off
 
     def _cell_too_low(self, measured: Measurements, settings: Settings, seconds: float) -> tuple[bool, bool]:
-        """Apply M-O3: the warning comes first, and for long enough, however fast the cell falls."""
+        """Apply M-O3: the warning comes first and lasts long enough, however fast the cell falls."""
         lowest, before = measured.lowest_cell, self.flags
         level = LOW_CELL_RELEASE if before.low_cell_warning else settings.pre_alarm_cell_voltage
         warning = before.low_cell_warning if lowest is None else lowest <= level
@@ -311,7 +311,7 @@ class Rules:
         return low, low and self._low_bank.reached(LOW_BANK_VOLTAGE_SECONDS)
 
     def copy(self) -> RulesCheckpoint:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return RulesCheckpoint(
             flags=self.flags,
             low_cell=self._low_cell.elapsed,
@@ -321,7 +321,7 @@ class Rules:
         )
 
     def restore(self, checkpoint: RulesCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self.flags = checkpoint.flags
         self._low_cell.elapsed = checkpoint.low_cell
         self._low_bank.elapsed = checkpoint.low_bank
@@ -331,7 +331,7 @@ class Rules:
 
 
 def _holds(threshold: Threshold, before: bool, value: float | None) -> bool:
-    """Judge a value; one that is not known leaves everything as it was."""
+    """Return whether a threshold is tripped; an unknown value changes nothing."""
     return before if value is None else threshold.holds(before, value)
 
 

@@ -31,7 +31,7 @@ class SettingKey(StrEnum):
     PRE_ALARM_CELL_VOLTAGE = "pre_alarm_cell_voltage"
 
 
-# What a reset leaves as it is: it restores exactly the other five (M-X1).
+# The settings that a reset keeps: it restores exactly the other five (M-X1).
 KEPT_BY_RESET: Final = (SettingKey.PRE_ALARM_CELL_VOLTAGE,)
 
 

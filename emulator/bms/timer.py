@@ -21,7 +21,7 @@ class Timer:
             self.elapsed += seconds
 
     def restart(self) -> None:
-        """Count anew, if it counts at all."""
+        """Start again from 0, if it is running."""
         if self.elapsed is not None:
             self.elapsed = 0.0
 

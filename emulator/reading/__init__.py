@@ -1,1 +1,1 @@
-"""Reading what somebody else wrote: scenario files of people, states that an emulator saved."""
+"""Reading scenario files and saved states, and saying in one sentence what is wrong with them."""

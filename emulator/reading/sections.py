@@ -1,7 +1,7 @@
-"""What a scenario file is made of: sections of keys with values, and the values that people write.
+"""Sections of a scenario file, and the types of their values.
 
-A value is a text until it is read as what is asked for, and not as what YAML 1.1 would make of it: 06:30 is a time of
-day (and not 390), and on is a word.
+Every value is text until its type reads it. YAML 1.1 would read 06:30 as 390 and on as true; here the first is a time
+of day, and the second is a word.
 """
 
 from collections.abc import Collection, Iterable
@@ -25,8 +25,8 @@ from pydantic_core import PydanticCustomError
 
 from emulator.reading.values import number, should_be, wanted
 
-EMPTY: Final = ""  # what is written where nothing is
-KIND: Final = "kind"  # the key by which sections of several kinds are told apart
+EMPTY: Final = ""  # the text of a key without a value
+KIND: Final = "kind"  # the key that tells sections of several kinds apart
 
 _SECONDS: Final = {"s": 1.0, "min": 60.0, "h": 3600.0}
 _DURATION: Final = re.compile(rf"(\d+(?:\.\d+)?)\s*({'|'.join(_SECONDS)})")
@@ -34,12 +34,12 @@ _TIME_OF_DAY: Final = re.compile(r"([01]?\d|2[0-3]):([0-5]\d)")
 
 
 def problem(text: str, *at: str | int) -> PydanticCustomError:
-    """Return an error that says what is wrong with a value. at: the keys from here to it."""
+    """Return an error that says what is wrong with a value. at: the path of keys to this value."""
     return PydanticCustomError("problem", "{problem}", {"problem": text, "at": at})
 
 
 def check_known(keys: Iterable[str], known: Collection[str], *at: str | int) -> None:
-    """Raise an error if there is a key that is not known. at: the keys from here to them."""
+    """Raise an error for the first unknown key. at: the path of keys to the section that has it."""
     for key in keys:
         if key not in known:
             text = f"{key} is not known here; known are {', '.join(known)}"
@@ -47,7 +47,7 @@ def check_known(keys: Iterable[str], known: Collection[str], *at: str | int) -> 
 
 
 class Section(BaseModel):
-    """A block of keys with values. Its fields are the keys, but for those without init; there are no others."""
+    """A block of keys with values. Its fields are the keys it may have, except fields with init=False."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -63,17 +63,17 @@ class Section(BaseModel):
 
 
 def one_of(words: Collection[str]) -> WrapValidator:
-    """Return a validator of one of some words."""
+    """Return a validator that takes only some words."""
     return wanted(f"one of {', '.join(words)}", lambda word: word in words)
 
 
 def matching(pattern: str, allowed: str) -> WrapValidator:
-    """Return a validator of texts of a form."""
+    """Return a validator that takes only texts that match a pattern."""
     return wanted(allowed, written=pattern)
 
 
 def _duration(content: object) -> float:
-    """Read a duration with a unit, in s. A number is one that was read already."""
+    """Return a duration in s, from a text such as 12 min, or from a number of seconds."""
     if isinstance(content, float):
         return content
     match = _DURATION.fullmatch(str(content))
@@ -84,7 +84,7 @@ def _duration(content: object) -> float:
 
 
 def _time_of_day(content: object) -> float:
-    """Read a time such as 06:30, in s. A number is one that was read already."""
+    """Return a time of day in s, from a text such as 06:30, or from a number of seconds."""
     if isinstance(content, float):
         return content
     match = _TIME_OF_DAY.fullmatch(str(content))
@@ -128,7 +128,7 @@ type Duration = Annotated[float, PlainValidator(_duration)]  # in s
 type TimeOfDay = Annotated[float, PlainValidator(_time_of_day)]  # in s
 type Moment = Annotated[datetime, PlainValidator(_moment)]  # in UTC if it has no offset
 
-# Lists and blocks, which may be empty.
+# A list, and a block with any keys; both may be empty.
 type Items[Item] = Annotated[tuple[Item, ...], _or_nothing(())]
 type Named[Key, Value] = Annotated[dict[Key, Value], _or_nothing({})]
 # One value, or several by the time of day.

@@ -1,9 +1,10 @@
-"""State as JSON: its types, making it from what an emulator remembers, and reading it back.
+"""State as JSON: its types, writing it and reading it back.
 
-What is remembered is in plain dataclasses, whose annotations say what their fields may be.
+State is kept in plain dataclasses. The annotations of their fields say which values are allowed.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 import json
 from typing import Annotated, Final
 
@@ -37,7 +38,7 @@ def as_json(remembered: object) -> dict[str, JsonValue]:
 
 
 def from_json[Remembered](kind: type[Remembered], saved: JsonValue) -> Remembered:
-    """Return a dataclass of a kind from JSON. All of its fields must be there. Raises StateError."""
+    """Return a dataclass of a kind from JSON, in which no field may be missing. Raises StateError."""
     try:
         remembered = _adapter(kind).validate_json(json.dumps(saved), strict=True)
     except ValidationError as error:
@@ -47,6 +48,16 @@ def from_json[Remembered](kind: type[Remembered], saved: JsonValue) -> Remembere
     if missing is not None:
         raise damaged(f"{missing} is missing")
     return remembered
+
+
+@dataclass(frozen=True)
+class _Version:
+    version: Count
+
+
+def version_of(saved: JsonObject) -> int:
+    """Return the version of a saved state. Raises StateError."""
+    return from_json(_Version, saved).version
 
 
 def damaged(problem: str) -> StateError:
@@ -61,7 +72,7 @@ def _adapter(kind: type) -> TypeAdapter[object]:
 
 
 def _problem(error: ValidationError) -> str:
-    """Return what is wrong first."""
+    """Return the first thing that is wrong."""
     first = error.errors(include_url=False)[0]
     keys = [key for key in first["loc"] if isinstance(key, str) and key != "[key]"]
     key = keys[-1] if keys else "it"
@@ -73,7 +84,7 @@ def _problem(error: ValidationError) -> str:
 
 
 def _missing(wanted: JsonValue, saved: JsonValue) -> str | None:
-    """Return the name of a field that would be saved again and is not there: its default has taken its place."""
+    """Return the name of a field that is not in the saved state, and got its default instead; None if there is none."""
     if isinstance(wanted, list) and isinstance(saved, list):
         pairs = list(zip(wanted, saved, strict=False))
     elif isinstance(wanted, dict) and isinstance(saved, Mapping):

@@ -1,4 +1,4 @@
-"""What values may be, and the words for what is allowed when they are something else."""
+"""Limits of values, and the words that say what is allowed when a value is refused."""
 
 from collections.abc import Callable, Mapping
 import re
@@ -7,9 +7,9 @@ from typing import Final
 from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import PydanticCustomError
 
-SHOULD_BE: Final = "should_be"  # the type of errors that say themselves what is allowed
+SHOULD_BE: Final = "should_be"  # the type of our own errors, whose context says what is allowed
 
-# What is allowed where pydantic refuses a value, by the type of its error.
+# What to say is allowed, by the type of the error that pydantic reports.
 _ALLOWED: Final[Mapping[str, str]] = {
     "bool_parsing": "yes or no",
     "bool_type": "true or false",
@@ -33,14 +33,14 @@ _ALLOWED: Final[Mapping[str, str]] = {
 
 
 def should_be(allowed: str, *at: str | int) -> PydanticCustomError:
-    """Return the error that says what is allowed. at: the keys from here to what is not."""
+    """Return an error that says what is allowed. at: the path of keys to the value that is not."""
     return PydanticCustomError(SHOULD_BE, "should be {allowed}", {"allowed": allowed, "at": at})
 
 
 def wanted(allowed: str, accepts: Callable[[object], bool] = lambda _: True, *, written: str = ".*") -> WrapValidator:
-    """Return a validator that says what is allowed, in these words, whatever else refuses the value.
+    """Return a validator that says what is allowed, in these words, whenever a value is refused.
 
-    accepts: whether a value is good. written: the pattern of a text before it is read as such a value.
+    accepts: a check of the value once it is read. written: a pattern for the text that it is read from.
     """
 
     def judge(value: object, handler: ValidatorFunctionWrapHandler) -> object:
@@ -58,12 +58,12 @@ def wanted(allowed: str, accepts: Callable[[object], bool] = lambda _: True, *, 
 
 
 def number(minimum: float, maximum: float, allowed: str = "") -> WrapValidator:
-    """Return a validator of numbers between two limits. allowed: the words for them, if not the limits themselves."""
+    """Return a validator of numbers between two limits. allowed: other words than the limits themselves."""
     return wanted(allowed or f"a number from {minimum:.15g} to {maximum:.15g}", _between(minimum, maximum))
 
 
 def whole_number(minimum: int, maximum: int, allowed: str = "") -> WrapValidator:
-    """Return a validator of whole numbers between two limits. allowed: as above."""
+    """Return a validator of whole numbers between two limits. allowed: other words than the limits themselves."""
     words = allowed or f"a whole number from {minimum} to {maximum}"
     return wanted(words, _between(minimum, maximum), written=r"-?\d+")
 
@@ -73,9 +73,9 @@ def _between(minimum: float, maximum: float) -> Callable[[object], bool]:
 
 
 def allowed_by(kind: str, context: Mapping[str, object], words: Mapping[str, str] | None = None) -> str:
-    """Return what is allowed where something was refused, by the type and the context of the error.
+    """Return what is allowed, by the type and the context of an error.
 
-    words: what takes the place of the usual ones, by type.
+    words: other words than the usual ones, by type.
     """
     if kind == SHOULD_BE:
         return str(context["allowed"])
@@ -84,5 +84,5 @@ def allowed_by(kind: str, context: Mapping[str, object], words: Mapping[str, str
 
 
 def _words(value: object) -> object:
-    """Return what pydantic lists, such as "'on' or 'off'", as we do."""
+    """Return a list of words as we write it; pydantic writes "'on' or 'off'"."""
     return ", ".join(re.findall(r"'([^']*)'", value)) if isinstance(value, str) else value

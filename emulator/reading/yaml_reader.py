@@ -13,7 +13,7 @@ from emulator.reading.values import allowed_by
 type Content = str | list[Content] | dict[str, Content]
 type Path = tuple[str | int, ...]
 
-# What is allowed, in the words of people who write YAML.
+# The words that differ in YAML, as in reading/values.py.
 _ALLOWED: Final[Mapping[str, str]] = {
     "dict_type": "a block of keys with values",
     "model_attributes_type": "a block of keys with values",
@@ -27,7 +27,7 @@ class ScenarioError(ValueError):
 
 
 def read_yaml[Kind: Section](text: str, file: str, kind: type[Kind]) -> Kind:
-    """Return a text as a section of a kind. Raises ScenarioError for what is wrong first."""
+    """Return the section in a text. Raises ScenarioError for the first mistake in the file."""
     document = _Document(text, file)
     try:
         return kind.model_validate(document.content)
@@ -37,7 +37,7 @@ def read_yaml[Kind: Section](text: str, file: str, kind: type[Kind]) -> Kind:
 
 
 class _Place(NamedTuple):
-    """A value in a file, with its name and its key for errors."""
+    """A value in a file, with its name and its key, for errors."""
 
     name: str
     value: yaml.Node
@@ -48,7 +48,7 @@ class _Place(NamedTuple):
 
 
 class _Document:
-    """A file: its content, and where in it something is. Raises ScenarioError."""
+    """A file: its content, and the lines of its values. Raises ScenarioError."""
 
     def __init__(self, text: str, file: str) -> None:
         self._file = file
@@ -72,7 +72,7 @@ class _Document:
         return root
 
     def _content(self, node: yaml.Node) -> Content:
-        """Return the content of a node. What several places refer to is read once, however often they do."""
+        """Return the content of a node. A node with several references is read only once."""
         if isinstance(node, yaml.ScalarNode):
             return str(node.value)
         if id(node) not in self._read:
@@ -100,7 +100,7 @@ class _Document:
         return ScenarioError(f"{self._file}, line {_line(node)}: {problem}.")
 
     def problem(self, refused: ErrorDetails) -> tuple[yaml.Node, str]:
-        """Return where something was refused, and why."""
+        """Return the node that is wrong, and the reason."""
         kind, path, context = refused["type"], refused["loc"], refused.get("ctx", {})
         place = self._find((*path, *context.get("at", ())))
         match kind:
@@ -117,7 +117,7 @@ class _Document:
         return place.value, f"{place.name} should be {allowed_by(kind, context, _ALLOWED)}, not {place}"
 
     def _find(self, path: Path) -> _Place:
-        """Return where a path leads, as far as it does: pydantic puts names into it that are none of the file's."""
+        """Return the place at a path. Parts that are not in the file, such as tags of unions, are skipped."""
         above = place = _Place("the file", self._root, self._root)
         for part in path:
             if part == "[key]":
@@ -133,7 +133,7 @@ def _line(node: yaml.Node) -> int:
 
 
 def _step(place: _Place, part: str | int) -> _Place | None:
-    """Return the value under a key, or an item of a list; None if there is none."""
+    """Return the value of a key, or an item of a list; None if there is none."""
     if isinstance(place.value, yaml.MappingNode):
         found = ((key, value) for key, value in place.value.value if key.value == part)
         return next((_Place(key.value, value, key) for key, value in found), None)

@@ -1,6 +1,6 @@
 """Scenarios: a bank, its BMS and the world around it, described in a YAML file that a user can copy and edit.
 
-What a file may say is in models; all of it is in the README of the folder scenarios.
+The models below are the sections of such a file. scenarios/README.md documents every key.
 """
 
 from collections.abc import Iterable
@@ -47,7 +47,7 @@ from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec
 FOLDER: Final = Path(__file__).parent / "scenarios"
 SUFFIX: Final = ".yaml"
 
-MOST_BATTERIES: Final = 100  # more than any bank may have, so that the BMS can complain
+MOST_BATTERIES: Final = 100  # more than a bank may have, so that the BMS can report it
 LARGEST_SEED: Final = 2**63 - 1
 DEFAULT_SLOTS: Final = 3
 DEFAULT_RSSI: Final = -60
@@ -68,7 +68,7 @@ type Rssi = Annotated[int, whole_number(-127, 20)]
 
 
 class BatterySpec(Section):
-    """What is different about one battery; None = as the others, or made up."""
+    """How one battery differs from the others; None = it does not."""
 
     serial_number: SerialNumber | None = None
     firmware_version: Annotated[str, matching(r"v\d{1,2}\.\d{2}", "a version such as v1.02")] | None = None
@@ -78,9 +78,9 @@ class BatterySpec(Section):
 
 
 class BankSpec(Section):
-    """What every bank has: state of charge in %, temperature in °C (None = that around it).
+    """A bank. state_of_charge in %; temperature in °C, None = that around it.
 
-    batteries: what is different about some of them, by number from 1.
+    batteries: how some batteries differ from the others, by number from 1.
     """
 
     state_of_charge: Percent
@@ -90,7 +90,7 @@ class BankSpec(Section):
 
     @property
     def layout(self) -> BankLayout:
-        """How its batteries are arranged."""
+        """The arrangement of its batteries."""
         raise NotImplementedError
 
     @model_validator(mode="after")
@@ -121,7 +121,7 @@ class BankOfOneModel(BankSpec, _OneModel):
 
     @property
     def layout(self) -> BankLayout:
-        """How its batteries are arranged."""
+        """The arrangement of its batteries."""
         return BankLayout.of(self.model, series=self.series, parallel=self.parallel)
 
 
@@ -136,11 +136,11 @@ class _Strings(Section):
 
 
 class BankOfStrings(BankSpec, _Strings):
-    """A bank of any strings, for wirings that the BMS should complain about."""
+    """A bank of any strings, also of invalid ones, which the BMS reports."""
 
     @property
     def layout(self) -> BankLayout:
-        """How its batteries are arranged."""
+        """The arrangement of its batteries."""
         return BankLayout(strings=tuple(tuple(MODELS[model] for model in string) for string in self.strings))
 
 
@@ -155,7 +155,7 @@ def _setting(key: SettingKey) -> WrapValidator:
 
 
 class SettingsSpec(Section):
-    """The settings of the BMS that are not its defaults."""
+    """The settings of the BMS that differ from its defaults."""
 
     charged_voltage: Annotated[float, _setting(SettingKey.CHARGED_VOLTAGE)] | None = None
     tail_current: Annotated[float, _setting(SettingKey.TAIL_CURRENT)] | None = None
@@ -165,7 +165,7 @@ class SettingsSpec(Section):
     pre_alarm_cell_voltage: Annotated[float, _setting(SettingKey.PRE_ALARM_CELL_VOLTAGE)] | None = None
 
     def values(self) -> tuple[tuple[SettingKey, float], ...]:
-        """Return what is given, by its key."""
+        """Return the settings that are given, with their keys."""
         given = ((key, getattr(self, key.value)) for key in SettingKey)
         return tuple((key, value) for key, value in given if value is not None)
 
@@ -192,7 +192,7 @@ class _RemoteSection(Section):
 
 
 def _remote(content: object) -> Remote:
-    """Read what is connected to the remote terminals: a word for all of it, or what is at each of them."""
+    """Return what is connected to the remote terminals, from one word or from a section."""
     if isinstance(content, str):
         return REMOTES[_WORD.validate_python(content)]
     read = _RemoteSection.model_validate(content)
@@ -203,7 +203,7 @@ def _remote(content: object) -> Remote:
 
 
 class DeviceSpec(Section):
-    """Who a device is over Bluetooth, and what it advertises; None = what the emulator has as default."""
+    """The identity of a device over Bluetooth, and what it advertises; None = the default of the emulator."""
 
     address: Address | None = None
     name: Text | None = None
@@ -214,7 +214,7 @@ class DeviceSpec(Section):
 
 
 class ProxySpec(Section):
-    """A Bluetooth proxy. rssi: dBm at which the devices arrive, for all of them or by their names."""
+    """A Bluetooth proxy. rssi: signal strength in dBm, the same for all devices or by their names."""
 
     name: Text
     address: Address | None = None
@@ -223,7 +223,7 @@ class ProxySpec(Section):
     pin: YesOrNo = False
 
     def strengths(self, devices: Iterable[DeviceSpec]) -> tuple[int, ...]:
-        """Return the dBm of every device."""
+        """Return the signal strength of every device in dBm."""
         rssi = self.rssi
         return tuple(rssi if isinstance(rssi, int) else rssi.get(device.name or "", DEFAULT_RSSI) for device in devices)
 

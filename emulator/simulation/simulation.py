@@ -41,7 +41,7 @@ LONGEST_LIFE: Final = 100 * 365.25 * 24 * 3600
 
 @dataclass(frozen=True, kw_only=True)
 class SavedSimulation:
-    """A saved simulation, whose parts read the rest themselves."""
+    """A saved simulation. The BMS and the world read their own parts."""
 
     seed: Count
     device: Count

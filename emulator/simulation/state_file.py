@@ -10,7 +10,7 @@ import re
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from emulator.reading.state import Count, JsonObject, JsonValue, StateError, from_json
+from emulator.reading.state import JsonObject, JsonValue, StateError, from_json, version_of
 
 FORMAT: Final = "smallbms-emulator"
 VERSION: Final = 1
@@ -18,11 +18,6 @@ VERSION: Final = 1
 
 class StateFileError(Exception):
     """A state file that cannot be read or written; the text is one sentence for the user."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Version:
-    version: Count
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +40,7 @@ class StateFile:
         self._claimed = False
 
     def exists(self) -> bool:
-        """Return whether there is one. Raises StateFileError for what is no ordinary file, such as a pipe."""
+        """Return whether the file exists. Raises StateFileError if it is not an ordinary file, for example a pipe."""
         if not self._target.parent.is_dir():
             raise StateFileError(f"The state cannot be saved to {self.path}: there is no folder {self._target.parent}.")
         if not self._target.exists():
@@ -156,7 +151,7 @@ def read_state(path: Path) -> JsonObject:
 def _checked(content: JsonValue) -> JsonObject:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StateError("It was not written by this emulator.")
-    if from_json(_Version, content).version != VERSION:
+    if version_of(content) != VERSION:
         raise StateError("It was written by another version of this emulator.")
     saved = from_json(_Content, content)
     if saved.checksum != _checksum(saved.state):

@@ -51,7 +51,7 @@ DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday
 
 
 class ChargerKind(StrEnum):
-    """Where a charger has its power from."""
+    """The source of power of a charger."""
 
     SOLAR = "solar"
     SHORE = "shore"
@@ -59,7 +59,7 @@ class ChargerKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """How far a charger is."""
+    """The stage of a charger."""
 
     OFF = "off"
     BULK = "bulk"
@@ -79,7 +79,7 @@ type Times = WordOr[YesOrNo, Items[WindowSpec]]  # when something is there
 
 
 class ChargerSpec(Section):
-    """A charger: its current in A, and what it follows. Voltages are in V as the system has them."""
+    """A charger: its maximum current in A, and what it follows. Voltages are those of the system, in V."""
 
     name: Text
     kind: ChargerKind
@@ -147,7 +147,7 @@ def _timetable(spec: AnyCharger) -> Timetable:
 
 @dataclass(frozen=True, slots=True)
 class ChargerState:
-    """What a charger remembers. Times in s: at the absorption voltage, below the float voltage, without power."""
+    """The state of a charger. Times in s: at the absorption voltage, below the float voltage, without power."""
 
     stage: Stage = Stage.OFF
     resumes: Stage = Stage.BULK
@@ -163,7 +163,7 @@ class Charger:
         self.spec = spec
         self.name = spec.name
         self.state = ChargerState()
-        self.current = 0.0  # A, what it gives now
+        self.current = 0.0  # A, at present
         self.panel = spec.panel if isinstance(spec, SolarSpec) else None
         setpoints: tuple[float, float | None] = spec.setpoints(factor)
         self.absorption_voltage, self.float_voltage = setpoints
@@ -173,7 +173,7 @@ class Charger:
 
     @property
     def conditions(self) -> Hashable:
-        """What must not be stepped over."""
+        """The discrete states whose changes a step must not miss."""
         return self.state.stage, self.state.low is None
 
     @property

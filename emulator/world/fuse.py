@@ -14,7 +14,7 @@ FUSE_SECONDS: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class FuseState:
-    """How far it has melted, 0 to 1, and whether it has blown."""
+    """The state of a fuse: how far it has melted, from 0 to 1, and whether it has blown."""
 
     melted: Annotated[float, number(0, 1)] = 0.0
     blown: bool = False
@@ -42,7 +42,7 @@ class Fuse:
         if self.blown or (self.state.melted == 0 and abs(current) <= self.rating):
             return
         melted = max(self.state.melted + self._heating(current) * seconds, 0.0)
-        # As good as blown counts, so that rounding does not leave an endless rest.
+        # Nearly blown counts as blown, so that rounding cannot leave a rest forever.
         self.state = FuseState(melted=min(melted, 1.0), blown=melted >= 1 - 1e-9)
 
     def replace(self) -> None:

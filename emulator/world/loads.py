@@ -1,4 +1,4 @@
-"""What takes current from the bank."""
+"""Loads: what they draw, and when."""
 
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -16,12 +16,12 @@ LOWEST_VOLTAGE: Final = 6.0
 RESTART_VOLTAGE: Final = 10.0
 
 
-# The name of the load that can be added by hand.
+# The name of the load that a user can add by hand.
 ADDITIONAL_LOAD: Final = "Additional load"
 
 
 class Draw(StrEnum):
-    """What of a load is given, and stays the same when the voltage changes."""
+    """The quantity that stays the same when the voltage changes."""
 
     POWER = "power"  # W
     CURRENT = "current"  # A
@@ -42,7 +42,10 @@ class DutySpec(Section):
 
 
 class LoadSpec(Section):
-    """A load: what it follows, and one of what it draws, by the time of day. Without a duty cycle it never pauses."""
+    """A load: what it follows, and one of power, current and resistance by time of day.
+
+    Without a duty cycle it never pauses.
+    """
 
     name: Text
     follows: Text
@@ -53,7 +56,7 @@ class LoadSpec(Section):
 
     @property
     def amounts(self) -> Mapping[Draw, Mapping[float, float]]:
-        """What of it is given."""
+        """The one of them that is given."""
         amounts = {Draw.POWER: self.power, Draw.CURRENT: self.current, Draw.RESISTANCE: self.resistance}
         return {draw: amount for draw, amount in amounts.items() if amount is not None}
 

@@ -1,4 +1,4 @@
-"""What a world is made of, before it runs: the part of a scenario file that is the world."""
+"""The world in a scenario file: place, temperature, switches, loads and chargers."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
@@ -52,16 +52,22 @@ def _wirings(output: Output) -> tuple[str, ...]:
 
 # Switches
 
+_CYRIXES: Final[Mapping[SwitchKind, type[Switch]]] = {
+    SwitchKind.CYRIX_LI_LOAD: CyrixLiLoad,
+    SwitchKind.CYRIX_LI_CHARGE: CyrixLiCharge,
+    SwitchKind.CYRIX_LI_CT: CyrixLiCt,
+}
+
 
 class SwitchSpec(Section):
-    """A switch of its own between an output and what follows it."""
+    """A separate switch between an output and the loads or chargers that follow it."""
 
     name: Text
     kind: SwitchKind
 
     def build(self, factor: float) -> Switch:
         """Return the switch as it runs. factor: how many times 12 V the system has."""
-        raise NotImplementedError
+        return _CYRIXES[self.kind](self.name, factor=factor)
 
 
 class ProtectSpec(SwitchSpec):
@@ -88,10 +94,6 @@ class CyrixLiLoadSpec(SwitchSpec):
 
     kind: Literal[SwitchKind.CYRIX_LI_LOAD]
 
-    @override
-    def build(self, factor: float) -> CyrixLiLoad:
-        return CyrixLiLoad(self.name, factor=factor)
-
 
 class InverterSpec(SwitchSpec):
     """An inverter: its efficiency in %, and what it draws for itself in W (both assumed)."""
@@ -107,7 +109,7 @@ class InverterSpec(SwitchSpec):
 
     def idle_load(self) -> LoadSpec:
         """Return what it draws for itself."""
-        # It comes before the conversion, so that its efficiency must not count.
+        # It is drawn before the conversion, so the efficiency does not apply.
         power = self.idle_power * self.efficiency / 100
         return LoadSpec(name=f"{self.name} (idle)", follows=self.name, power={0.0: power})
 
@@ -117,20 +119,12 @@ class CyrixLiChargeSpec(SwitchSpec):
 
     kind: Literal[SwitchKind.CYRIX_LI_CHARGE]
 
-    @override
-    def build(self, factor: float) -> CyrixLiCharge:
-        return CyrixLiCharge(self.name, factor=factor)
-
 
 class CyrixLiCtSpec(SwitchSpec):
     """A Cyrix-Li-ct, with the starter battery on its other side."""
 
     kind: Literal[SwitchKind.CYRIX_LI_CT]
     starter_battery: StarterBatterySpec = StarterBatterySpec()
-
-    @override
-    def build(self, factor: float) -> CyrixLiCt:
-        return CyrixLiCt(self.name, factor=factor)
 
 
 _OUTPUTS: Final = {
@@ -151,9 +145,9 @@ def _of_a_known_year(start: datetime) -> datetime:
 
 
 class WorldSpec(Section):
-    """Everything around the bank: clouds in %, °C around the batteries, and the A of the main fuse.
+    """Everything around the bank. clouds: mean cover in %. temperature: °C around the batteries.
 
-    fuse: None = as the batteries need it.
+    fuse: rating of the main fuse in A; None = what the batteries need.
     """
 
     start: Annotated[Moment, AfterValidator(_of_a_known_year)]
@@ -167,7 +161,7 @@ class WorldSpec(Section):
 
     @model_validator(mode="after")
     def _every_name_is_its_own(self) -> Self:
-        """Everything in a world is found by its name."""
+        """Check this: everything in a world is found by its name."""
         taken = {*WIRINGS, ADDITIONAL_LOAD}
         for section in ("switches", "loads", "chargers"):
             for index, item in enumerate(getattr(self, section)):
@@ -197,7 +191,7 @@ class WorldSpec(Section):
         return self
 
     def check_voltages(self, factor: float) -> None:
-        """Raise an error if voltages do not fit each other. factor: how many times 12 V the system has."""
+        """Raise an error if two voltages contradict each other. factor: how many times 12 V the system has."""
         for index, switch in enumerate(self.switches):
             disconnects, reconnects = switch.thresholds(factor) if isinstance(switch, ProtectSpec) else (0.0, 1.0)
             if disconnects >= reconnects:

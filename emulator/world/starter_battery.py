@@ -28,7 +28,7 @@ class StarterBatterySpec(Section):
 
 @dataclass(frozen=True)
 class StarterBatteryState:
-    """What a starter battery remembers. charge: 1 = full."""
+    """The state of a starter battery. charge: 1 = full."""
 
     charge: Number
 
@@ -59,5 +59,5 @@ class StarterBattery:
         self.charge = min(max(taken, 0.0), 1.0)
 
     def resume(self, state: StarterBatteryState) -> None:
-        """Go on in a state that was saved."""
+        """Continue in a saved state."""
         self.charge = min(max(state.charge, 0.0), 1.0)

@@ -1,4 +1,4 @@
-"""What stands between the outputs of the BMS and the loads and chargers that obey them (M-O5).
+"""The switches and cables between the outputs of the BMS and loads and chargers (M-O5).
 
 Thresholds are for a 12 V system; others have multiples of them. They are from the manufacturer's data sheets; where
 those say nothing, the line says assumed.
@@ -46,7 +46,7 @@ TOLERANCE: Final = 1e-6  # s, for rounding
 
 
 class SwitchKind(StrEnum):
-    """What a scenario can put between an output and what obeys it."""
+    """The separate switches that a scenario can place between an output and loads or chargers."""
 
     BATTERY_PROTECT = "battery-protect"
     SMART_BATTERY_PROTECT = "smart-battery-protect"
@@ -58,7 +58,7 @@ class SwitchKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """How something is wired to an output when no switch of its own is named."""
+    """How a load or charger is wired to an output without a separate switch."""
 
     name: str
     output: Output | None
@@ -100,7 +100,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class SwitchState:
-    """What a switch remembers. waiting: how long in s what will change it has lasted, None = it does not hold."""
+    """The state of a switch. waiting: for how many s the condition that will change it has held; None = it does not."""
 
     closed: bool = True
     waiting: Number | None = None
@@ -133,7 +133,7 @@ class Switch:
 
     @property
     def conditions(self) -> Hashable:
-        """What must not be stepped over."""
+        """The discrete states whose changes a step must not miss."""
         return self.state.closed, self.state.waiting is None
 
     def next_timer(self) -> float | None:
@@ -167,7 +167,7 @@ class Switch:
         return SwitchState(closed=not self.state.closed)
 
     def resume(self, state: SwitchState) -> None:
-        """Go on in a state that was saved."""
+        """Continue in a saved state."""
         self.state = state
 
 
@@ -180,7 +180,7 @@ class Direct(Switch):
 
     @override
     def resume(self, state: SwitchState) -> None:
-        # It never waits, so it could not tell how long.
+        # It never waits.
         self.state = SwitchState(closed=state.closed)
 
     @override

@@ -77,7 +77,7 @@ class ItemStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorldCheckpoint:
-    """What changes in the world."""
+    """The state of the world that steps change."""
 
     switches: tuple[SwitchState, ...]
     chargers: tuple[ChargerState, ...]
@@ -88,9 +88,9 @@ class WorldCheckpoint:
 
 @dataclass(kw_only=True)
 class ByHand:
-    """What of the world is set by hand; None = as the scenario has it.
+    """The values set by hand; None = as in the scenario.
 
-    additional_load: W of a load on the load output, which the scenario does not know. sunshine: W/m² on every panel.
+    additional_load: power in W of one more load on the load output. sunshine: W/m² on every panel.
     temperature: °C around the batteries.
     """
 
@@ -101,7 +101,7 @@ class ByHand:
 
 @dataclass(frozen=True, kw_only=True)
 class SavedWorld:
-    """Everything of a world that is saved, by the names of what is in it."""
+    """A saved world: states by the names of switches, chargers and loads."""
 
     switches: dict[str, SwitchState]
     chargers: dict[str, ChargerState]
@@ -112,12 +112,12 @@ class SavedWorld:
     by_hand: ByHand
 
 
-# What a world of an earlier version saved nothing of.
+# Fields that an earlier version did not save.
 _LATER: Final[JsonObject] = {"tripped": [], "fuse": as_json(FuseState()), "by_hand": as_json(ByHand())}
 
 
 class StarterSide:
-    """What is on the other side of a Cyrix-Li-ct: a starter battery, and chargers such as the alternator."""
+    """The other side of a Cyrix-Li-ct: a starter battery, and chargers such as the alternator."""
 
     def __init__(self, switch: CyrixLiCt, battery: StarterBattery, chargers: tuple[Charger, ...]) -> None:
         self.switch = switch
@@ -127,7 +127,7 @@ class StarterSide:
         self.current = 0.0
 
     def line(self, bank_voltage: float) -> Line:
-        """Return what the starter battery takes at each voltage."""
+        """Return the current that the starter battery takes, by voltage."""
         driven = any(charger.state.stage is not Stage.OFF for charger in self.chargers)
         return self.battery.line(driven or bank_voltage > self.battery.rest_voltage)
 
@@ -197,7 +197,7 @@ class World:
         return self._temperature.value(self._moment(elapsed))
 
     def conditions(self) -> Hashable:
-        """Return everything discrete that can flip."""
+        """Return all discrete states that can flip."""
         return (
             tuple([switch.conditions for switch in self.switches.values()]),
             tuple([charger.conditions for charger in self.chargers]),
@@ -303,7 +303,7 @@ class World:
     # What happens
 
     def settle(self, elapsed: float, bms: SmallBms) -> None:
-        """React at once to the outputs of the BMS, and to what the clock says."""
+        """React at once to the outputs of the BMS and to the time of day."""
         for situation, switch in self._situations(elapsed, bms):
             switch.settle(situation)
         moment = self._moment(elapsed)
@@ -336,7 +336,7 @@ class World:
         return self._bank_current
 
     def _flow_nowhere(self, elapsed: float) -> float:
-        """Do without the bank, whose fuse has blown: what hangs on it has no supply, whoever could charge it."""
+        """Supply nothing: the fuse has blown, and no charger can supply the loads without the bank."""
         for charger in self._near_chargers:
             charger.current = 0.0
         for side in self._starters:
@@ -508,7 +508,7 @@ class World:
     # Going back, saving and loading
 
     def copy(self) -> WorldCheckpoint:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return WorldCheckpoint(
             tuple([switch.state for switch in self.switches.values()]),
             tuple([charger.state for charger in self.chargers]),
@@ -518,7 +518,7 @@ class World:
         )
 
     def restore(self, checkpoint: WorldCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         for switch, switch_state in zip(self.switches.values(), checkpoint.switches, strict=True):
             switch.state = switch_state
         for charger, charger_state in zip(self.chargers, checkpoint.chargers, strict=True):
@@ -545,7 +545,7 @@ class World:
         )
 
     def load(self, data: JsonObject) -> None:
-        """Take what was saved of the items that are still there. Raises StateError; nothing was taken then."""
+        """Restore what was saved of the items that still exist. Raises StateError, and then restores nothing."""
         saved = from_json(SavedWorld, {**_LATER, **data})
         for name in saved.switches.keys() & self.switches.keys():
             self.switches[name].resume(saved.switches[name])
