@@ -526,7 +526,7 @@ async def _body(request: web.Request) -> Body:
     try:
         return Body(json.loads(content))
     except (ValueError, RecursionError) as error:
-        raise RequestError("The request is no JSON.") from error
+        raise RequestError("The request is not valid JSON.") from error
 
 
 def _device(request: web.Request) -> str:

@@ -243,7 +243,7 @@ def _check_addresses(addresses: Iterable[str]) -> None:
     seen = set[str]()
     for address in addresses:
         if address in seen:
-            raise CannotStartError(f"The address {address} is there twice.")
+            raise CannotStartError(f"The address {address} appears twice.")
         seen.add(address)
 
 

@@ -194,7 +194,7 @@ class SmallBms:
 
     @property
     def within_operating_temperature(self) -> bool:
-        """Whether the ambient temperature is within the rated range (M-W2). Assumed: the BMS works outside of it too."""
+        """Whether the ambient temperature is in the rated range (M-W2). Assumed: the BMS works outside of it, too."""
         return LOWEST_OPERATING_TEMPERATURE <= self._ambient <= HIGHEST_OPERATING_TEMPERATURE
 
     @property

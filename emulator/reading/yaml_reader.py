@@ -64,7 +64,7 @@ class _Document:
             root = yaml.compose(text, Loader=yaml.SafeLoader)
         except yaml.MarkedYAMLError as error:
             line = 1 if error.problem_mark is None else error.problem_mark.line + 1
-            raise ScenarioError(f"{self._file}, line {line}: this is no YAML ({error.problem}).") from error
+            raise ScenarioError(f"{self._file}, line {line}: this is not valid YAML ({error.problem}).") from error
         except yaml.YAMLError as error:
             raise ScenarioError(f"{self._file} holds a character that YAML does not allow.") from error
         if root is None:
@@ -91,7 +91,7 @@ class _Document:
             if not isinstance(key, yaml.ScalarNode):
                 raise self.error(key, "a key should be a single word")
             if key.value in block:
-                raise self.error(key, f"{key.value} is there twice")
+                raise self.error(key, f"{key.value} appears twice")
             block[key.value] = self._content(value)
         return block
 

@@ -312,7 +312,7 @@ def read(path: Path) -> Scenario:
     except OSError as error:
         raise ScenarioError(f"{path} cannot be read: {error.strerror}.") from error
     except UnicodeDecodeError as error:
-        raise ScenarioError(f"{path} is no text in UTF-8.") from error
+        raise ScenarioError(f"{path} is not text in UTF-8.") from error
     return parse_scenario(content, name=path.stem, file=path.name)
 
 

@@ -46,7 +46,7 @@ class StateFile:
         if not self._target.exists():
             return False
         if not self._target.is_file():
-            raise StateFileError(f"The state cannot be saved to {self.path}: it is no ordinary file.")
+            raise StateFileError(f"The state cannot be saved to {self.path}: it is not an ordinary file.")
         return True
 
     def claim(self) -> None:
@@ -141,7 +141,7 @@ def read_state(path: Path) -> JsonObject:
     except OSError as error:
         raise StateFileError(f"The state file {path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise StateFileError(f"The state file {path} is damaged: it is no JSON.") from error
+        raise StateFileError(f"The state file {path} is damaged: it is not valid JSON.") from error
     try:
         return _checked(content)
     except StateError as error:

@@ -134,7 +134,7 @@ async def test_two_of_one_address() -> None:
     first, second = scenario.devices
     other = second.model_copy(update={"address": first.address})
     same = scenario.model_copy(update={"devices": (first, other)})
-    with pytest.raises(CannotStartError, match="C0:00:00:00:00:01 is there twice"):
+    with pytest.raises(CannotStartError, match="C0:00:00:00:00:01 appears twice"):
         Rig(same, make_proxy=Proxies().make)
 
 

@@ -366,10 +366,10 @@ def saved_bytes() -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "it is no JSON"),
-        (b"{", "it is no JSON"),
-        (b"[" * 100_000, "it is no JSON"),
-        (b"\xff\xfe", "it is no JSON"),
+        (b"", "it is not valid JSON"),
+        (b"{", "it is not valid JSON"),
+        (b"[" * 100_000, "it is not valid JSON"),
+        (b"\xff\xfe", "it is not valid JSON"),
         (b"[]", "It was not written by this emulator"),
         (b"{}", "It was not written by this emulator"),
         (b'{"format": "smallbms-emulator", "version": 2}', "It was written by another version"),
