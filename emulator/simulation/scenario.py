@@ -48,7 +48,6 @@ FOLDER: Final = Path(__file__).parent / "scenarios"
 SUFFIX: Final = ".yaml"
 
 MOST_BATTERIES: Final = 100  # more than a bank may have, so that the BMS can report it
-LARGEST_SEED: Final = 2**63 - 1
 DEFAULT_SLOTS: Final = 3
 DEFAULT_RSSI: Final = -60
 
@@ -60,6 +59,8 @@ type Address = Annotated[
     AfterValidator(str.upper),
 ]
 type Key = Annotated[bytes, BeforeValidator(bytes.fromhex), matching(r"[0-9a-fA-F]{32}", "32 hexadecimal digits")]
+type Pin = Annotated[str, matching(r"\d{6}", "six digits")]
+type Seed = Annotated[int, whole_number(0, 2**63 - 1)]
 type SerialNumber = Annotated[str, matching(r"[0-9A-Z]{1,32}", "capital letters and digits")]
 type Rssi = Annotated[int, whole_number(-127, 20)]
 
@@ -208,7 +209,7 @@ class DeviceSpec(Section):
     address: Address | None = None
     name: Text | None = None
     key: Key | None = None
-    pin: Annotated[str, matching(r"\d{6}", "six digits")] | None = None
+    pin: Pin | None = None
     serial_number: SerialNumber | None = None
     advertises_state_of_charge: YesOrNo = True
 
@@ -235,7 +236,7 @@ class Scenario(WorldSpec):
     """A scenario. Every device has a bank and a world of its own, built alike."""
 
     description: Text = ""
-    seed: Annotated[int, whole_number(0, LARGEST_SEED)] = 1
+    seed: Seed = 1
     bank: AnyBank
     settings: SettingsSpec = SettingsSpec()
     remote: Annotated[Remote, PlainValidator(_remote)] = WIRE_LOOP
