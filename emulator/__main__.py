@@ -17,17 +17,17 @@ from pathlib import Path
 import sys
 from typing import Final
 
-from emulator.bms.state import JsonObject
 from emulator.control import Control
 from emulator.live import show_live, write_lines
 from emulator.options import Options
 from emulator.radio.esphome_proxy import EsphomeProxy
+from emulator.reading.state import JsonObject
+from emulator.reading.yaml_reader import ScenarioError
 from emulator.report import speed
 from emulator.rig import HOST, CannotStartError, ProxyPlan, Rig
 from emulator.simulation.faults import FAULTS, Fault, FaultError
 from emulator.simulation.scenario import load, names
 from emulator.simulation.state_file import StateFile, StateFileError
-from emulator.simulation.yaml_reader import ScenarioError
 
 SAVE_PERIOD: Final = 30.0  # s of real time
 

@@ -18,9 +18,9 @@ from emulator.bms.firmware import FirmwareUpdateError
 from emulator.bms.outputs import Output
 from emulator.bms.remote import Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
-from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
 from emulator.panel.panel import Panel
+from emulator.reading.state import JsonObject, JsonValue, as_json
 from emulator.report import EVERYTHING, faults, flows, fuse, health, proxy_state, quirks, radio, speed, state, world
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
@@ -149,7 +149,7 @@ async def _change_settings(call: Call) -> JsonValue:
     # Only now, as all of them are good.
     for key, value in values.items():
         bms.change_setting(key, value)
-    return bms.settings.save()
+    return as_json(bms.settings)
 
 
 def _setting(body: Body, key: SettingKey) -> float:
@@ -201,7 +201,7 @@ async def _synchronize(call: Call) -> JsonValue:
 
 async def _restore_defaults(call: Call) -> JsonValue:
     call.station.bms.restore_defaults()
-    return call.station.bms.settings.save()
+    return as_json(call.station.bms.settings)
 
 
 async def _clear_history(call: Call) -> JsonValue:
@@ -526,7 +526,7 @@ async def _body(request: web.Request) -> Body:
     try:
         return Body(json.loads(content))
     except (ValueError, RecursionError) as error:
-        raise RequestError("The request is no JSON.") from error
+        raise RequestError("The request is not valid JSON.") from error
 
 
 def _device(request: web.Request) -> str:

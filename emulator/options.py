@@ -1,62 +1,49 @@
 """What the command line of the emulator asks for."""
 
 from argparse import ArgumentError, ArgumentParser, ArgumentTypeError
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from math import inf, isfinite
 from pathlib import Path
-import re
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
-from emulator.device import DEFAULT_ADDRESS, LONGEST_NAME
-from emulator.instant_readout import KEY_LENGTH
+from pydantic import TypeAdapter, ValidationError
+
+from emulator.device import LONGEST_NAME
+from emulator.reading.values import allowed_by, wanted, whole_number
 from emulator.rig import HIGHEST_PORT, CannotStartError
-from emulator.simulation.scenario import DeviceSpec, Scenario
+from emulator.simulation.scenario import Address, DeviceSpec, Key, Pin, Scenario, Seed
 
 DEFAULT_PORT: Final = 6053  # where ESPHome devices listen
 DEFAULT_SCENARIO: Final = "solar"
 AS_FAST_AS_POSSIBLE: Final = "max"
-LARGEST_SEED: Final = 2**63 - 1
 
-_ADDRESS: Final = re.compile(r"[0-9A-F]{2}(:[0-9A-F]{2}){5}")
-_KEY: Final = re.compile(rf"[0-9a-f]{{{2 * KEY_LENGTH}}}")
-_PIN: Final = re.compile(r"[0-9]{6}")
-_WHOLE: Final = re.compile(r"[0-9]{1,19}")
-
-
-def _address(text: str) -> str:
-    if not _ADDRESS.fullmatch(text.upper()):
-        raise ArgumentTypeError(f"A Bluetooth address looks like {DEFAULT_ADDRESS}, not like {text!r}.")
-    return text.upper()
+type _Name = Annotated[
+    str, wanted(f"a text of 1 to {LONGEST_NAME} bytes", lambda name: 0 < len(str(name).encode()) <= LONGEST_NAME)
+]
+type _Port = Annotated[int, whole_number(0, HIGHEST_PORT)]
 
 
-def _key(text: str) -> bytes:
-    if not _KEY.fullmatch(text.lower()):
-        raise ArgumentTypeError(f"A key has {2 * KEY_LENGTH} hexadecimal digits; {text!r} does not.")
-    return bytes.fromhex(text)
+def _value_of[Value](name: str, kind: TypeAdapter[Value]) -> Callable[[str], Value]:
+    """Return a function that reads the value of an option."""
+
+    def read(text: str) -> Value:
+        try:
+            return kind.validate_python(text)
+        except ValidationError as error:
+            first = error.errors(include_url=False)[0]
+            allowed = allowed_by(first["type"], first.get("ctx", {}))
+            raise ArgumentTypeError(f"{name} should be {allowed}, not {text!r}.") from error
+
+    return read
 
 
-def _pin(text: str) -> str:
-    if not _PIN.fullmatch(text):
-        raise ArgumentTypeError(f"A PIN has six digits; {text!r} does not.")
-    return text
-
-
-def _name(text: str) -> str:
-    if not 0 < len(text.encode()) <= LONGEST_NAME:
-        raise ArgumentTypeError(f"A name has 1 to {LONGEST_NAME} bytes; {text!r} does not.")
-    return text
-
-
-def _port(text: str) -> int:
-    if not _WHOLE.fullmatch(text) or int(text) > HIGHEST_PORT:
-        raise ArgumentTypeError(f"A port is a number from 0 to {HIGHEST_PORT}; {text!r} is not.")
-    return int(text)
-
-
-def _seed(text: str) -> int:
-    if not _WHOLE.fullmatch(text) or int(text) > LARGEST_SEED:
-        raise ArgumentTypeError(f"A seed is a whole number from 0 to {LARGEST_SEED}; {text!r} is not.")
-    return int(text)
+_address = _value_of("The address", TypeAdapter[str](Address))
+_key = _value_of("The key", TypeAdapter[bytes](Key))
+_pin = _value_of("The PIN", TypeAdapter[str](Pin))
+_name = _value_of("The name", TypeAdapter[str](_Name))
+_port = _value_of("The port", TypeAdapter[int](_Port))
+_seed = _value_of("The seed", TypeAdapter[int](Seed))
 
 
 def _speed(text: str) -> float:
@@ -150,14 +137,14 @@ class Options:
     def changed(self, scenario: Scenario) -> Scenario:
         """Return a scenario with the first device as asked for."""
         first, *others = scenario.devices
-        return replace(scenario, devices=(self._device(first), *others))
+        return scenario.model_copy(update={"devices": (self._device(first), *others)})
 
     def _device(self, spec: DeviceSpec) -> DeviceSpec:
-        return replace(
-            spec,
-            address=self.address or spec.address,
-            key=self.key or spec.key,
-            pin=self.pin or spec.pin,
-            name=self.name or spec.name,
-            advertises_state_of_charge=self.advertises_state_of_charge and spec.advertises_state_of_charge,
-        )
+        changed: dict[str, object] = {
+            "address": self.address or spec.address,
+            "key": self.key or spec.key,
+            "pin": self.pin or spec.pin,
+            "name": self.name or spec.name,
+            "advertises_state_of_charge": self.advertises_state_of_charge and spec.advertises_state_of_charge,
+        }
+        return spec.model_copy(update=changed)

@@ -12,8 +12,8 @@ from emulator.bms.history import History
 from emulator.bms.outputs import Output
 from emulator.bms.rules import Reason
 from emulator.bms.settings import SettingKey
-from emulator.bms.state import JsonObject, JsonValue
 from emulator.options import AS_FAST_AS_POSSIBLE
+from emulator.reading.state import JsonObject, JsonValue, as_json
 from emulator.rig import Proxy, Rig, Station
 from emulator.simulation.faults import FAULTS, Fault
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
@@ -59,7 +59,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
             "discharge": bms.allowed_to_discharge,
             "discharge_off_reasons": _reasons(bms.discharge_off_reasons),
         },
-        "remote": {"on": bms.remote.is_on(bms.voltage), **bms.remote.save()},
+        "remote": {"on": bms.remote.is_on(bms.voltage), **as_json(bms.remote)},
         "leds": {"blue": bms.blue_led, "red": bms.red_led},
         "codes": [_code(code) for code in CODES if code in bms.codes],
         "flows": flows(station),
@@ -101,7 +101,7 @@ def world(station: Station) -> JsonObject:
     return {
         "temperature": simulation.world.ambient(simulation.elapsed),
         "sunshine": simulation.world.sunshine(simulation.elapsed),
-        "by_hand": simulation.world.by_hand.save(),
+        "by_hand": as_json(simulation.world.by_hand),
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 
-from emulator.bms.state import JsonValue
+from emulator.reading.state import JsonValue
 
 
 class RequestError(Exception):

@@ -1,15 +1,16 @@
 """Everything of a scenario, wired together and running: simulations, devices, VE.Smart, faults and proxies."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 import os
 from pathlib import Path
 import re
 from time import time
-from typing import Final, Protocol
+from typing import Annotated, Final, Protocol
+
+from pydantic import PlainSerializer
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_list, get_object, get_strs
 from emulator.device import (
     DEFAULT_ADDRESS,
     DEFAULT_KEY,
@@ -20,8 +21,9 @@ from emulator.device import (
 )
 from emulator.drive import Clockwork, Drive
 from emulator.instant_readout import KEY_LENGTH
+from emulator.reading.state import JsonObject, StateError, as_json, from_json
 from emulator.simulation.faults import FaultBoard, SharedSlots
-from emulator.simulation.scenario import DEFAULT_RSSI, DEFAULT_SLOTS, DeviceSpec, ProxySpec, Scenario
+from emulator.simulation.scenario import DeviceSpec, ProxySpec, Scenario
 from emulator.simulation.simulation import Simulation
 from emulator.simulation.state_file import StateFile, StateFileError, read_state
 from emulator.ve_smart.bms_registers import BmsRegisters
@@ -127,7 +129,7 @@ class Rig:
         _check_addresses(device.address for device in devices)
         if saved is not None:
             saved.restore_radios(devices)
-        plans = _plans(scenario.proxies or (_default_proxy(scenario),), devices, with_pin=with_pin)
+        plans = _plans(scenario, devices, with_pin=with_pin)
         _check_addresses(plan.mac for plan in plans)
         self.proxies = tuple(map(make_proxy, plans))
         slots = SharedSlots(self.proxies)
@@ -241,25 +243,22 @@ def _check_addresses(addresses: Iterable[str]) -> None:
     seen = set[str]()
     for address in addresses:
         if address in seen:
-            raise CannotStartError(f"The address {address} is there twice.")
+            raise CannotStartError(f"The address {address} appears twice.")
         seen.add(address)
 
 
 # Proxies
 
 
-def _default_proxy(scenario: Scenario) -> ProxySpec:
-    """Return the proxy of a scenario that names none: it knows the PIN."""
-    rssi = (DEFAULT_RSSI,) * len(scenario.devices)
-    return ProxySpec(name=_DEFAULT_PROXY_NAME, address=None, rssi=rssi, slots=DEFAULT_SLOTS, pin=True)
-
-
-def _plans(specs: Sequence[ProxySpec], devices: tuple[EmulatedDevice, ...], *, with_pin: bool) -> tuple[ProxyPlan, ...]:
-    plans = [_plan(spec, index, devices) for index, spec in enumerate(specs)]
+def _plans(scenario: Scenario, devices: tuple[EmulatedDevice, ...], *, with_pin: bool) -> tuple[ProxyPlan, ...]:
+    """Return the plans of the proxies. A scenario without proxies gets one that knows the PIN."""
+    specs = scenario.proxies or (ProxySpec(name=_DEFAULT_PROXY_NAME, pin=True),)
+    strengths = [spec.strengths(scenario.devices) for spec in specs]
+    plans = [_plan(spec, index, devices, strengths[index]) for index, spec in enumerate(specs)]
     return tuple(plan if with_pin else replace(plan, pin=None) for plan in plans)
 
 
-def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...]) -> ProxyPlan:
+def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...], strengths: tuple[int, ...]) -> ProxyPlan:
     words = re.sub(r"[^a-z0-9]+", "-", spec.name.lower()).strip("-") or "proxy"
     mac = (_FIRST_PROXY_ADDRESS + index * _PROXY_ADDRESS_STEP).to_bytes(_ADDRESS_LENGTH).hex(":").upper()
     return ProxyPlan(
@@ -267,7 +266,7 @@ def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...]) -> P
         friendly_name=spec.name,
         mac=spec.address or mac,
         devices=devices,
-        rssi={device.address: rssi for device, rssi in zip(devices, spec.rssi, strict=True)},
+        rssi={device.address: rssi for device, rssi in zip(devices, strengths, strict=True)},
         slots=spec.slots,
         # A proxy has room for one PIN, as an ESP32 has it in its configuration.
         pin=devices[0].pin if spec.pin else None,
@@ -279,25 +278,39 @@ def _plan(spec: ProxySpec, index: int, devices: tuple[EmulatedDevice, ...]) -> P
 
 def _save(station: Station) -> JsonObject:
     device = station.device
-    radio: JsonObject = {
-        "instant_readout_on": device.instant_readout_on,
-        "bonds": sorted(device.peripheral.bonds),
-    }
-    return {"simulation": station.simulation.save_state(), "radio": radio}
+    radio = _SavedRadio(instant_readout_on=device.instant_readout_on, bonds=frozenset(device.peripheral.bonds))
+    return as_json(_SavedStation(simulation=station.simulation.save_state(), radio=radio))
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SavedRadio:
+    instant_readout_on: bool
+    bonds: Annotated[frozenset[str], PlainSerializer(sorted)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SavedStation:
+    simulation: JsonObject
+    radio: _SavedRadio
+
+
+@dataclass(frozen=True, kw_only=True)
+class _SavedStations:
+    devices: list[_SavedStation]
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Saved:
-    """What came from a state file."""
+    """The content of a state file."""
 
     simulations: tuple[Simulation, ...]
-    radios: tuple[tuple[bool, frozenset[str]], ...]
+    radios: tuple[_SavedRadio, ...]
 
     def restore_radios(self, devices: Iterable[EmulatedDevice]) -> None:
-        """Give the devices what their radios remembered."""
-        for device, (instant_readout_on, bonds) in zip(devices, self.radios, strict=True):
-            device.instant_readout_on = instant_readout_on
-            device.peripheral.bonds.update(bonds)
+        """Restore the state of the radios."""
+        for device, radio in zip(devices, self.radios, strict=True):
+            device.instant_readout_on = radio.instant_readout_on
+            device.peripheral.bonds.update(radio.bonds)
 
 
 def _read(file: StateFile, scenario: Scenario, seed: int | None) -> _Saved | None:
@@ -311,24 +324,17 @@ def _read(file: StateFile, scenario: Scenario, seed: int | None) -> _Saved | Non
 
 
 def _load(data: JsonObject, scenario: Scenario, seed: int | None) -> _Saved:
-    saved = [_as_object(item) for item in get_list(data, "devices")]
+    saved = from_json(_SavedStations, data).devices
     if len(saved) != len(scenario.devices):
         raise StateError(f"It holds {len(saved)} devices, and the scenario has {len(scenario.devices)}.")
-    states = [get_object(item, "simulation") for item in saved]
-    for state in states:
-        _check_origin(state, scenario, seed)
-    simulations = tuple(Simulation.load_state(scenario, state) for state in states)
+    for station in saved:
+        _check_origin(station.simulation, scenario, seed)
+    simulations = tuple(Simulation.load_state(scenario, station.simulation) for station in saved)
     if [simulation.device for simulation in simulations] != list(range(len(simulations))):
         raise StateError("Its devices are in another order.")
     if len({simulation.elapsed for simulation in simulations}) > 1:
         raise StateError("Its devices live in different times.")
-    return _Saved(simulations=simulations, radios=tuple(_radio(get_object(item, "radio")) for item in saved))
-
-
-def _as_object(value: JsonValue) -> JsonObject:
-    if not isinstance(value, Mapping):
-        raise StateError("The saved state is damaged: devices should be objects.")
-    return value
+    return _Saved(simulations=simulations, radios=tuple(station.radio for station in saved))
 
 
 def _check_origin(state: JsonObject, scenario: Scenario, seed: int | None) -> None:
@@ -336,8 +342,3 @@ def _check_origin(state: JsonObject, scenario: Scenario, seed: int | None) -> No
         raise StateError(f"It was saved by the scenario {state.get('scenario')}, not {scenario.name}.")
     if seed is not None and state.get("seed") != seed:
         raise StateError(f"It was begun with the seed {state.get('seed')}, not {seed}.")
-
-
-def _radio(data: JsonObject) -> tuple[bool, frozenset[str]]:
-    bonds = get_strs(data, "bonds", len(get_list(data, "bonds")))
-    return get_bool(data, "instant_readout_on"), frozenset(bonds)

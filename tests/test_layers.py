@@ -31,6 +31,11 @@ FORBIDDEN: Final = (
     ("emulator.device", "from homeassistant.core import callback", "homeassistant"),
     ("emulator.device", "import habluetooth", "habluetooth"),
     ("emulator.device", "from .radio import in_process", "emulator.radio.in_process"),
+    ("emulator.battery.layout", "from ..bms.codes import Code", "emulator.bms.codes"),
+    ("emulator.bms.detection", "from ..world.world import World", "emulator.world.world"),
+    ("emulator.world.world", "from ..simulation.grid import TOLERANCE", "emulator.simulation.grid"),
+    ("emulator.simulation.grid", "from ..device import MODEL_NUMBER", "emulator.device"),
+    ("emulator.reading.state", "from ..battery.models import MODELS", "emulator.battery.models"),
 )
 ALLOWED: Final = (
     (f"{INTEGRATION}.protocol.nonces", "from . import codes"),
@@ -72,11 +77,11 @@ def test_every_contract_is_kept() -> None:
     result = lint_imports(ROOT)
 
     assert result.returncode == 0, result.stdout + result.stderr
-    assert "Contracts: 6 kept, 0 broken." in result.stdout
+    assert "Contracts: 7 kept, 0 broken." in result.stdout
 
 
 def test_every_contract_can_be_broken(complaints: str) -> None:
-    assert "Contracts: 0 kept, 6 broken." in complaints
+    assert "Contracts: 0 kept, 7 broken." in complaints
 
 
 @pytest.mark.parametrize(("module", "statement", "imported"), FORBIDDEN)

@@ -1,11 +1,11 @@
 """A bank of batteries: currents of its strings, terminal voltage, temperatures, and an exact account of charge."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sized
 from dataclasses import dataclass, replace
 from enum import IntEnum
 from math import exp
 from random import Random
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import numpy as np
 
@@ -18,21 +18,14 @@ from emulator.battery.cells import (
     CellsCheckpoint,
     Integers,
     Ledger,
+    SavedCells,
 )
 from emulator.battery.layout import BankLayout
 from emulator.battery.models import CURRENT_TOLERANCE, MODELS, PULSE_SECONDS, TIME_TOLERANCE, BatteryModel
 from emulator.battery.open_circuit import Floats
-from emulator.bms.state import (
-    JsonObject,
-    JsonValue,
-    StateError,
-    get_bool,
-    get_float,
-    get_floats,
-    get_list,
-    get_object,
-    get_strs,
-)
+from emulator.battery.saved import ArrayOf
+from emulator.reading.state import JsonObject, JsonValue, Number, as_json, from_json
+from emulator.reading.values import number, wanted
 
 # All assumed.
 POLARIZATION_SECONDS: Final = 60.0  # time constant of the slow part of the resistance
@@ -41,8 +34,8 @@ COOLING_SECONDS: Final = 3 * 3600.0  # time constant of a battery towards the am
 FIRMWARE_VERSION: Final = "v1.02"
 SERIAL_NUMBER_PREFIX: Final = "HQ2640"
 
-# Assumed: from here on a cell is destroyed, as its separator melts, in °C. It gets no hotter: what would follow is no
-# matter of a BMS.
+# Assumed: from here on a cell is destroyed, as its separator melts, in °C. It gets no hotter here: what a
+# burning battery does is beyond this model.
 DESTROYING_TEMPERATURE: Final = 130.0
 
 # What a saved state may hold: °C, A.
@@ -58,7 +51,7 @@ SHORTEST_STEP: Final = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class Battery:
-    """One battery of the bank: what does not change."""
+    """The fixed properties of one battery."""
 
     model: BatteryModel
     serial_number: str
@@ -85,31 +78,73 @@ def _use(model: BatteryModel, current: float) -> CurrentUse:
     return next((use for limit, use in limits if carried <= limit), CurrentUse.TOO_HIGH)
 
 
-@dataclass(frozen=True, slots=True)
+type _Temperature = Annotated[float, number(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE)]
+type _Current = Annotated[float, number(-HIGHEST_CURRENT, HIGHEST_CURRENT)]
+type _Carry = Annotated[float, number(0, 1)]
+
+
+@dataclass(frozen=True, kw_only=True)
 class BankCheckpoint:
-    """What changes in a bank."""
+    """The state of a bank that steps change."""
 
     cells: CellsCheckpoint
     ledger: Ledger
-    temperature: Floats
-    polarizing: Floats
-    diffusing: Floats
-    current: float
-    net: float
-    pending: float
-    carries: tuple[float, float]
-    over_seconds: float
+    temperature: Annotated[Floats, ArrayOf(_Temperature)]
+    polarizing: Annotated[Floats, ArrayOf(_Current)]
+    diffusing: Annotated[Floats, ArrayOf(_Current)]
+    current: _Current
+    net: _Current
+    pending: Annotated[float, number(0, TICK)]
+    carries: tuple[_Carry, _Carry]
+    over_seconds: Number
     over_pulse: bool
     ruined: bool
     destroyed: bool
+
+
+def _no_string_is_empty(strings: object) -> bool:
+    return isinstance(strings, list) and bool(strings) and all(strings)
+
+
+type _Model = Annotated[str, wanted("battery models", lambda name: name in MODELS)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedBank(BankCheckpoint):
+    """A saved bank. Raises ValueError if its lists differ in length."""
+
+    strings: Annotated[list[list[_Model]], wanted("lists of battery models", _no_string_is_empty)]
+    serial_numbers: tuple[str, ...]
+    firmware_versions: tuple[str, ...]
+    cells: SavedCells
+
+    @property
+    def layout(self) -> BankLayout:
+        """The arrangement of the batteries."""
+        return BankLayout(strings=tuple(tuple(MODELS[name] for name in string) for string in self.strings))
+
+    def __post_init__(self) -> None:
+        batteries = self.layout.batteries
+        by_string = {"polarizing": self.polarizing, "diffusing": self.diffusing}
+        by_battery = {name: getattr(self, name) for name in ("serial_numbers", "firmware_versions", "temperature")}
+        by_cell = {name: value for name, value in vars(self.cells).items() if isinstance(value, np.ndarray)}
+        cells = sum(model.cells for model in batteries)
+        for lists, length in ((by_string, len(self.strings)), (by_battery, len(batteries)), (by_cell, cells)):
+            _check_lengths(lists, length)
+
+
+def _check_lengths(lists: Mapping[str, Sized], length: int) -> None:
+    for name, items in lists.items():
+        if len(items) != length:
+            raise ValueError(f"{name} should be a list of {length}")
 
 
 class Bank:
     """The batteries. Currents are in A, positive = charging; temperatures in °C.
 
     over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined:
-    a cell was once emptied (M-D1). Both are remembered and change nothing. destroyed: a battery was once so hot that
-    it is of no use any more. drains: A that leak in a cell, by its number.
+    a cell was once emptied (M-D1). Both are only remembered. destroyed: a battery was once so hot that it is useless.
+    drains: the current in A that leaks inside a cell, by the number of the cell.
     """
 
     def __init__(
@@ -126,7 +161,7 @@ class Bank:
         self.over_pulse = False
         self.ruined = False
         self.destroyed = False
-        # The current that the polarization has come to feel, and the one that the slower one has.
+        # The currents, smoothed over time, that drive the fast and the slow polarization.
         self._polarizing = np.zeros(len(layout.strings))
         self._diffusing = np.zeros(len(layout.strings))
         self._pending = 0.0
@@ -163,7 +198,7 @@ class Bank:
 
     @property
     def voltage(self) -> float:
-        """The voltage in V at the terminals, at the current of the last step."""
+        """The terminal voltage in V at the current of the last step."""
         return self._voltage
 
     @property
@@ -183,7 +218,7 @@ class Bank:
 
     @property
     def charge_ah(self) -> float:
-        """The charge in Ah that the bank can give until its first cell of every string is empty."""
+        """The charge in Ah that the bank can give until the first cell of each string is empty."""
         lowest = np.minimum.reduceat(self.cells.charge, self.cells.string_starts)
         return int(lowest.sum()) / NAH_PER_AH
 
@@ -194,14 +229,14 @@ class Bank:
 
     @property
     def current_use(self) -> CurrentUse:
-        """How much the batteries are asked to carry, by the one that carries most (M-B2, M-B3)."""
+        """How hard the most loaded battery is used (M-B2, M-B3)."""
         models = [self.layout.strings[string][0] for string in range(len(self._string_currents))]
         uses = [_use(model, float(current)) for model, current in zip(models, self._string_currents, strict=True)]
         return max(uses)
 
     @property
     def continuous_current(self) -> float:
-        """The current in A that the bank may carry without end (M-B2)."""
+        """The continuous current of the bank in A (M-B2)."""
         return sum(min(model.continuous_a for model in string) for string in self.layout.strings)
 
     def string_of_battery(self, battery: int) -> int:
@@ -213,16 +248,16 @@ class Bank:
         return float(self._string_currents[self.string_of_battery(battery)])
 
     def first_cell(self, battery: int) -> int:
-        """Return the number, among all cells, of the first one of a battery."""
+        """Return the index of the first cell of a battery."""
         return int(self.cells.battery_starts[battery])
 
     def battery_cells(self, battery: int) -> slice:
-        """Return where one battery has its cells."""
+        """Return the indices of the cells of a battery."""
         start = self.first_cell(battery)
         return slice(start, start + self.batteries[battery].model.cells)
 
     def terminal_voltage(self, current: float) -> float:
-        """Return the voltage in V at the terminals if this current flowed now."""
+        """Return the terminal voltage in V for a current in A that flows now."""
         return (current + self._source) / self._conductance
 
     def current_at(self, voltage: float, seconds: float = 0.0) -> float:
@@ -231,14 +266,14 @@ class Bank:
         return float(voltage * conductance.sum() - (electromotive * conductance).sum())
 
     def longest_step(self, current: float) -> float:
-        """Return the seconds for which a step at this current stays accurate."""
+        """Return how long a step at this current may be, in s, and still be accurate."""
         moving = self._shares(current, 0.0)[self.cells.string_of]
         slope = self._look.slope
         if self._losses is not None:
             moving = moving - self._losses
         if (apparent := self._look.apparent_seconds) is not None:
             moving = moving + (moving - self._diffusing[self.cells.string_of]) * (apparent / SLOW_SECONDS)
-            # The knee at full is so sharp that a step must not run into it.
+            # The voltage rises so steeply near full that a step must not run into it.
             slope = np.maximum(slope, self.cells.slope(self.cells.after(self._look.charge, moving, LONGEST_STEP)))
         speed = float(np.max(slope * np.abs(moving)))
         if speed * LONGEST_STEP <= VOLTAGE_STEP:
@@ -248,7 +283,7 @@ class Bank:
     # What happens
 
     def step(self, *, current: float, own_consumption: float, ambient: float, seconds: float) -> int:
-        """Let a net current flow while the BMS takes its own; return the charge that the cells got, in nAh."""
+        """Let a net current flow, less what the BMS consumes; return the charge that went into the cells, in nAh."""
         self.current = current
         self._net = net = current - own_consumption
         moved = self._account(current, own_consumption, seconds)
@@ -263,7 +298,7 @@ class Bank:
         return moved
 
     def _account(self, current: float, own_consumption: float, seconds: float) -> int:
-        """Turn currents into whole nAh, carrying what is left over, and book them."""
+        """Turn currents into whole nAh, carry the remainder over, and book them."""
         terminals = current * seconds * NAH_PER_AMPERE_SECOND + self._carries[0]
         own = own_consumption * seconds * NAH_PER_AMPERE_SECOND + self._carries[1]
         through, taken = int(terminals // 1), int(own // 1)
@@ -306,7 +341,7 @@ class Bank:
         return source, self._connected / resistance
 
     def _tick(self, shares: Floats, ambient: float, seconds: float) -> None:
-        """Do what is slow once enough time has gathered."""
+        """Advance the slow processes once a whole tick has passed."""
         self._pending += seconds
         ticks = int(self._pending // TICK)
         if ticks == 0:
@@ -329,7 +364,7 @@ class Bank:
         self.temperature = np.minimum(reached, DESTROYING_TEMPERATURE)
 
     def _watch_pulse(self, shares: Floats, seconds: float) -> None:
-        """Count how long more than the continuous current flows (M-B3)."""
+        """Count for how long more than the continuous current flows (M-B3)."""
         charging, discharging = float(shares.max()) - CURRENT_TOLERANCE, -float(shares.min()) - CURRENT_TOLERANCE
         if max(charging, discharging) <= self._continuous:
             self.over_seconds = 0.0
@@ -339,7 +374,7 @@ class Bank:
         self.over_pulse = self.over_pulse or beyond or self.over_seconds > PULSE_SECONDS + TIME_TOLERANCE
 
     def _warm(self) -> None:
-        """Work out what follows from the temperatures: resistances."""
+        """Compute the resistances from the temperatures."""
         cells = self.cells
         cells.warm(self.temperature)
         self._string_resistance = self._per_string(cells.resistance)
@@ -349,7 +384,7 @@ class Bank:
         self._conductance = float(self._string_conductance.sum())
 
     def _refresh(self) -> None:
-        """Work out what follows from the charges: voltages."""
+        """Compute the voltages from the charges."""
         cells = self.cells
         self._look = look = cells.look(self._diffusing)
         self._losses = cells.losses()
@@ -369,7 +404,7 @@ class Bank:
         return total
 
     def update_firmware(self, battery: int, version: str) -> None:
-        """Give a battery another firmware."""
+        """Set the firmware version of a battery."""
         batteries = list(self.batteries)
         batteries[battery] = replace(batteries[battery], firmware_version=version)
         self.batteries = tuple(batteries)
@@ -377,7 +412,7 @@ class Bank:
     # Going back, saving and loading
 
     def copy(self) -> BankCheckpoint:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return BankCheckpoint(
             cells=self.cells.copy(),
             ledger=replace(self.ledger),
@@ -395,7 +430,7 @@ class Bank:
         )
 
     def restore(self, checkpoint: BankCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self.cells.restore(checkpoint.cells)
         self.ledger = replace(checkpoint.ledger)
         self.temperature = checkpoint.temperature
@@ -415,84 +450,35 @@ class Bank:
     def save(self) -> dict[str, JsonValue]:
         """Return the bank as JSON."""
         return {
+            **as_json(self.copy()),
             "strings": [[model.name for model in string] for string in self.layout.strings],
             "serial_numbers": [battery.serial_number for battery in self.batteries],
             "firmware_versions": [battery.firmware_version for battery in self.batteries],
             "cells": self.cells.save(),
-            "ledger": self.ledger.save(),
-            "temperature": self.temperature.tolist(),
-            "polarizing": self._polarizing.tolist(),
-            "diffusing": self._diffusing.tolist(),
-            "current": self.current,
-            "net": self._net,
-            "pending": self._pending,
-            "carries": list(self._carries),
-            "over_seconds": self.over_seconds,
-            "over_pulse": self.over_pulse,
-            "ruined": self.ruined,
-            "destroyed": self.destroyed,
         }
 
     @classmethod
     def load(cls, data: JsonObject) -> Self:
         """Return a saved bank. Raises StateError."""
-        layout = _load_layout(data)
-        count = len(layout.batteries)
+        return cls.resumed(from_json(SavedBank, data))
+
+    @classmethod
+    def resumed(cls, saved: SavedBank) -> Self:
+        """Return a saved bank."""
+        layout = saved.layout
+        fixed = zip(layout.batteries, saved.serial_numbers, saved.firmware_versions, strict=True)
         bank = cls(
             layout=layout,
-            batteries=_load_batteries(data, layout),
-            cells=Cells.load(get_object(data, "cells"), layout),
-            temperature=np.array(
-                get_floats(data, "temperature", count, lowest=LOWEST_TEMPERATURE, highest=HIGHEST_TEMPERATURE)
+            batteries=tuple(
+                Battery(model=model, serial_number=serial_number, firmware_version=version)
+                for model, serial_number, version in fixed
             ),
+            cells=Cells.resumed(saved.cells, layout),
+            temperature=saved.temperature,
         )
-        first, second = get_floats(data, "carries", 2, lowest=0, highest=1)
-        bank.restore(
-            BankCheckpoint(
-                cells=bank.cells.copy(),
-                ledger=Ledger.load(get_object(data, "ledger")),
-                temperature=bank.temperature,
-                polarizing=_load_currents(data, "polarizing", len(layout.strings)),
-                diffusing=_load_currents(data, "diffusing", len(layout.strings)),
-                current=get_float(data, "current", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
-                net=get_float(data, "net", lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT),
-                pending=get_float(data, "pending", lowest=0, highest=TICK),
-                carries=(first, second),
-                over_seconds=get_float(data, "over_seconds"),
-                over_pulse=get_bool(data, "over_pulse"),
-                ruined=get_bool(data, "ruined"),
-                destroyed=get_bool(data, "destroyed"),
-            )
-        )
+        bank.restore(saved)
         return bank
-
-
-def _load_currents(data: JsonObject, key: str, count: int) -> Floats:
-    return np.array(get_floats(data, key, count, lowest=-HIGHEST_CURRENT, highest=HIGHEST_CURRENT))
 
 
 def _serial_number(random: Random) -> str:
     return SERIAL_NUMBER_PREFIX + "".join(random.choices("0123456789ABCDEFGHJKLMNPQRSTUVWXYZ", k=5))
-
-
-def _load_layout(data: JsonObject) -> BankLayout:
-    try:
-        return BankLayout(strings=tuple(_load_string(string) for string in get_list(data, "strings")))
-    except (KeyError, TypeError, ValueError) as error:
-        raise StateError("The saved state is damaged: strings should be lists of battery models.") from error
-
-
-def _load_string(names: JsonValue) -> tuple[BatteryModel, ...]:
-    if not isinstance(names, Sequence):
-        raise TypeError
-    return tuple(MODELS[str(name)] for name in names)
-
-
-def _load_batteries(data: JsonObject, layout: BankLayout) -> tuple[Battery, ...]:
-    count = len(layout.batteries)
-    serial_numbers = get_strs(data, "serial_numbers", count)
-    versions = get_strs(data, "firmware_versions", count)
-    return tuple(
-        Battery(model=model, serial_number=serial_number, firmware_version=version)
-        for model, serial_number, version in zip(layout.batteries, serial_numbers, versions, strict=True)
-    )

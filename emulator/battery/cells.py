@@ -1,16 +1,18 @@
 """The cells of a bank as arrays: charge counted in whole nano-ampere-hours, resistance, self-discharge, balancing."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from math import exp
 from random import Random
-from typing import Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
+from pydantic import Field
 
 from emulator.battery.layout import BankLayout
 from emulator.battery.open_circuit import Floats, open_circuit_slope, open_circuit_voltage
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bools, get_float, get_floats, get_int, get_ints
+from emulator.battery.saved import ArrayOf
+from emulator.reading.state import Amount, Count, JsonValue, Number, as_json
 
 type Integers = NDArray[np.int64]
 type Booleans = NDArray[np.bool_]
@@ -64,36 +66,40 @@ BALANCING_ENDS: Final = 0.003
 
 @dataclass(kw_only=True)
 class Ledger:
-    """Where charge went, in nAh: through the terminals of the bank, and lost inside the cells (summed over them)."""
+    """An account of charge in nAh: through the terminals of the bank, and lost inside the cells (their sum)."""
 
-    charged: int = 0
-    discharged: int = 0
-    own_consumption: int = 0
-    self_discharged: int = 0
-    balanced: int = 0
-    drained: int = 0
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the ledger as JSON."""
-        return dict(vars(self))
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return a saved ledger. Raises StateError."""
-        return cls(**{field.name: get_int(data, field.name) for field in fields(cls)})
+    charged: Count = 0
+    discharged: Count = 0
+    own_consumption: Count = 0
+    self_discharged: Count = 0
+    balanced: Count = 0
+    drained: Count = 0
 
 
-@dataclass(frozen=True, slots=True)
+type _Positive[Value] = Annotated[Value, Field(gt=0)]
+
+
+@dataclass(frozen=True)
 class CellsCheckpoint:
-    """What changes in cells."""
+    """The state of the cells that steps change."""
 
-    charge: Integers
-    bleeding: Booleans | None
-    balancing_carry: float
+    charge: Annotated[Integers, ArrayOf(Amount)]
+    bleeding: Annotated[Booleans | None, ArrayOf(bool, none_if_empty=True)]
+    balancing_carry: Number
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedCells(CellsCheckpoint):
+    """Saved cells."""
+
+    capacity: Annotated[Integers, ArrayOf(_Positive[Amount])]
+    resistance: Annotated[Floats, ArrayOf(_Positive[Number])]
+    polarization: Annotated[Floats, ArrayOf(_Positive[Number])]
+    self_discharge: Annotated[Integers, ArrayOf(Amount)]
 
 
 class Look(NamedTuple):
-    """How cells look: their voltage in V without current, how fast it rises in V per As, and apparent charge.
+    """How cells appear: their voltage in V without current, how fast it rises in V per As, and apparent charge.
 
     charge: 1 = full, apparent charge included. apparent_seconds: As for every A that the slow polarization feels;
     None = none in any cell.
@@ -106,7 +112,7 @@ class Look(NamedTuple):
 
 
 def resistance_factor(temperature: Floats) -> Floats:
-    """Return how many times the resistance at the reference temperature cells have at others, in °C."""
+    """Return the resistance at temperatures in °C, as a multiple of that at the reference temperature."""
     inverse = 1 / (temperature + ZERO_CELSIUS) - 1 / (RESISTANCE_REFERENCE + ZERO_CELSIUS)
     factor: Floats = np.exp(ACTIVATION_ENERGY / GAS_CONSTANT * inverse)
     return factor
@@ -182,7 +188,7 @@ class Cells:
         return open_circuit_voltage(self.state_of_charge)
 
     def look(self, diffusing: Floats) -> Look:
-        """Return how the cells look from outside. diffusing: A in every string that the slow polarization feels."""
+        """Return how the cells appear from outside. diffusing: the smoothed current of each string in A."""
         true = self.state_of_charge
         apparent = self._apparent_seconds(true)
         if apparent is None:
@@ -206,7 +212,7 @@ class Cells:
         return grown * SLOW_CHARGE_SECONDS
 
     def losses(self) -> Floats | None:
-        """Return the current in A that every cell loses inside to balancing and beyond full; None = none does."""
+        """Return the current in A that each cell loses to balancing and to overcharge; None = no cell loses any."""
         surplus = self.charge - self.capacity
         lost: Floats | None = None
         if float(surplus.max()) > 0:
@@ -223,11 +229,11 @@ class Cells:
         self.polarization = self.nominal_polarization * by_cell
 
     def add(self, through: Integers) -> None:
-        """Charge every cell with what went through its string, in nAh."""
+        """Add to every cell the charge that went through its string, in nAh."""
         self.charge = self.charge + through[self.string_of]
 
     def discharge_themselves(self, ticks: int, ledger: Ledger) -> None:
-        """Lose the self-discharge of some ticks, and of what is beyond full."""
+        """Subtract the self-discharge of some ticks, and the losses of overcharged cells."""
         lost = (np.maximum(self.state_of_charge, 0.0) * (self.self_discharge * ticks)).astype(np.int64)
         surplus = self.charge - self.capacity
         if float(surplus.max()) > 0:
@@ -237,13 +243,13 @@ class Cells:
         ledger.self_discharged += int(lost.sum())
 
     def drain(self, cell: int, amount: int, ledger: Ledger) -> None:
-        """Lose charge in one cell, in nAh."""
+        """Subtract charge from one cell, in nAh."""
         self.charge = self.charge.copy()
         self.charge[cell] -= amount
         ledger.drained += amount
 
     def balance(self, seconds: float, ledger: Ledger) -> None:
-        """Lose the charge that the balancing resistors take."""
+        """Subtract the charge that the balancing resistors take."""
         if self.bleeding is None:
             return
         amount = BALANCING_CURRENT * NAH_PER_AMPERE_SECOND * seconds + self._balancing_carry
@@ -265,11 +271,11 @@ class Cells:
         self.bleeding = wanted if wanted.any() else None
 
     def copy(self) -> CellsCheckpoint:
-        """Return what restore takes. Arrays are replaced, never changed in place, so that sharing them is safe."""
+        """Return a copy of the state, for restore. It shares the arrays, which never change in place."""
         return CellsCheckpoint(self.charge, self.bleeding, self._balancing_carry)
 
     def restore(self, checkpoint: CellsCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self.charge = checkpoint.charge
         self.bleeding = checkpoint.bleeding
         self._balancing_carry = checkpoint.balancing_carry
@@ -277,37 +283,26 @@ class Cells:
     def save(self) -> dict[str, JsonValue]:
         """Return the cells as JSON."""
         return {
+            **as_json(self.copy()),
             "capacity": self.capacity.tolist(),
-            "charge": self.charge.tolist(),
             "resistance": self.nominal_resistance.tolist(),
             "polarization": self.nominal_polarization.tolist(),
             "self_discharge": self.self_discharge.tolist(),
-            "bleeding": [] if self.bleeding is None else self.bleeding.tolist(),
-            "balancing_carry": self._balancing_carry,
         }
 
     @classmethod
-    def load(cls, data: JsonObject, layout: BankLayout) -> Self:
-        """Return saved cells. Raises StateError."""
-        count = sum(model.cells for model in layout.batteries)
+    def resumed(cls, saved: SavedCells, layout: BankLayout) -> Self:
+        """Return saved cells."""
         cells = cls(
             layout=layout,
-            capacity=_positive(np.array(get_ints(data, "capacity", count), dtype=np.int64)),
-            charge=np.array(get_ints(data, "charge", count), dtype=np.int64),
-            resistance=_positive(np.array(get_floats(data, "resistance", count))),
-            polarization=_positive(np.array(get_floats(data, "polarization", count))),
-            self_discharge=np.array(get_ints(data, "self_discharge", count), dtype=np.int64),
+            capacity=saved.capacity,
+            charge=saved.charge,
+            resistance=saved.resistance,
+            polarization=saved.polarization,
+            self_discharge=saved.self_discharge,
         )
-        if data.get("bleeding"):
-            cells.bleeding = np.array(get_bools(data, "bleeding", count))
-        cells._balancing_carry = get_float(data, "balancing_carry")
+        cells.restore(saved)
         return cells
-
-
-def _positive[Number: (np.int64, np.float64)](values: NDArray[Number]) -> NDArray[Number]:
-    if values.min() <= 0:
-        raise StateError("The saved state is damaged: capacity and resistance of a cell should be above zero.")
-    return values
 
 
 def _starts(lengths: list[int]) -> Integers:

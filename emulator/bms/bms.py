@@ -1,17 +1,18 @@
 """The smallBMS NG: a bank, the rules, the monitor and the history behind one object."""
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 import numpy as np
 
-from emulator.battery.bank import Bank, BankCheckpoint
-from emulator.battery.layout import BankLayout, Detected, detect
+from emulator.battery.bank import Bank, BankCheckpoint, SavedBank
+from emulator.battery.layout import BankLayout
 from emulator.battery.open_circuit import Floats
 from emulator.bms.codes import Code, error_number, levels
+from emulator.bms.detection import Detected, detect
 from emulator.bms.faults import BmsFaults
 from emulator.bms.firmware import FIRMWARE_VERSION, FirmwareState, FirmwareUpdateError, next_version
 from emulator.bms.former_state import upgraded
@@ -31,19 +32,9 @@ from emulator.bms.sensing import (
     sense,
     temperatures,
 )
-from emulator.bms.settings import SettingError, SettingKey, Settings
-from emulator.bms.state import (
-    JsonObject,
-    JsonValue,
-    StateError,
-    get_bool,
-    get_float,
-    get_int,
-    get_list,
-    get_numbers,
-    get_object,
-    get_str,
-)
+from emulator.bms.settings import SettingKey, Settings
+from emulator.reading.state import Count, JsonObject, JsonValue, Number, as_json, damaged, from_json
+from emulator.reading.values import wanted
 from emulator.snapshot import IoField, Snapshot
 
 STATE_VERSION: Final = 2
@@ -57,7 +48,7 @@ CONSUMPTION_LOW: Final = 0.0012  # in low cell voltage, and with the system off 
 LOWEST_OPERATING_TEMPERATURE: Final = -20.0
 HIGHEST_OPERATING_TEMPERATURE: Final = 50.0
 
-# Assumed: for how long the BMS goes on without supply, in s. A short circuit that a switch ends is over by then.
+# Assumed: how long the BMS keeps running without supply, in s. A short circuit that a switch ends takes less.
 HOLD_UP: Final = 0.02
 
 # A step never ends closer than this to a timer, in s, so that rounding cannot make endless tiny steps.
@@ -67,7 +58,7 @@ _SOC_SETTINGS: Final = (SettingKey.LOW_SOC_WARNING, SettingKey.DISCHARGE_FLOOR)
 
 
 class ShownTemperature(StrEnum):
-    """Which of the batteries' temperatures is shown where there is room for one. Nobody knows which it is."""
+    """Which temperature is shown where there is room for one. What the real device shows is unknown."""
 
     HOTTEST = "hottest"
     COLDEST = "coldest"
@@ -83,7 +74,7 @@ _SHOWN_TEMPERATURES: Final[dict[ShownTemperature, Callable[[Floats], np.float64]
 
 @dataclass(slots=True, kw_only=True)
 class Checkpoint:
-    """Everything of a SmallBms that a step changes."""
+    """The state of a SmallBms that steps change."""
 
     bank: BankCheckpoint
     rules: RulesCheckpoint
@@ -95,6 +86,34 @@ class Checkpoint:
     powered: bool
     was_on: bool
     ambient: float
+
+
+def _are_of_every_output(currents: object) -> bool:
+    return isinstance(currents, dict) and set(currents) == set(Output)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedBms:
+    """A saved SmallBms."""
+
+    version: Count
+    bank: SavedBank
+    rules: RulesCheckpoint
+    monitor: MonitorState
+    history: HistoryState
+    settings: Settings
+    remote: Remote
+    faults: BmsFaults
+    mode_on: bool
+    bluetooth_enabled: bool
+    powered: bool
+    was_on: bool
+    ambient: Number
+    missing: frozenset[Count]
+    shown_temperature: ShownTemperature
+    firmware_version: str
+    output_currents: Annotated[dict[Output, Number], wanted("the current of every output", _are_of_every_output)]
+    destroyed_outputs: set[Output]
 
 
 class SmallBms:
@@ -165,7 +184,7 @@ class SmallBms:
 
     @property
     def powered(self) -> bool:
-        """Whether the bank voltage is one that the BMS runs on (M-W1)."""
+        """Whether the bank voltage is high enough, and low enough, for the BMS to run (M-W1)."""
         return self._powered
 
     @property
@@ -175,7 +194,7 @@ class SmallBms:
 
     @property
     def within_operating_temperature(self) -> bool:
-        """Whether the ambient temperature is one that the BMS is made for (M-W2). Assumed: it goes on all the same."""
+        """Whether the ambient temperature is in the rated range (M-W2). Assumed: the BMS works outside of it, too."""
         return LOWEST_OPERATING_TEMPERATURE <= self._ambient <= HIGHEST_OPERATING_TEMPERATURE
 
     @property
@@ -227,7 +246,7 @@ class SmallBms:
 
     @property
     def own_consumption(self) -> float:
-        """The current that the BMS and what hangs on its outputs take now (M-W1)."""
+        """The current in A that the BMS and the loads on its outputs take now (M-W1)."""
         if not self._powered:
             return 0.0
         low = self.rules.flags.low_cell or not self.system_on
@@ -237,7 +256,7 @@ class SmallBms:
 
     @property
     def record_temperature(self) -> float | None:
-        """The one temperature that Instant Readout and the status page show, in °C; None = no battery tells."""
+        """The temperature that Instant Readout and the status page show, in °C; None = no battery answers."""
         known = known_temperatures(self.bank, self.faults)
         return float(_SHOWN_TEMPERATURES[self.shown_temperature](known)) if len(known) else None
 
@@ -253,7 +272,7 @@ class SmallBms:
 
     @property
     def waiting(self) -> dict[Reason, float]:
-        """The seconds until what is there switches something off, by its reason."""
+        """The seconds until an active condition switches something off, by reason."""
         return self.rules.waiting(self._sensed.lowest_cell)
 
     @property
@@ -272,7 +291,7 @@ class SmallBms:
             seconds -= part
 
     def terminal_voltage(self, current: float) -> float:
-        """Return the bank voltage if this current flowed now."""
+        """Return the bank voltage in V for a current in A that flows now."""
         return self.bank.terminal_voltage(current - self.own_consumption)
 
     def current_at(self, voltage: float, seconds: float = 0.0) -> float:
@@ -283,7 +302,7 @@ class SmallBms:
         return self.bank.current_at(voltage, seconds) + self.own_consumption
 
     def longest_step(self, current: float) -> float:
-        """Return the seconds for which a step at this current stays accurate."""
+        """Return how long a step at this current may be, in s, and still be accurate."""
         return self.bank.longest_step(current)
 
     def next_timer(self) -> float | None:
@@ -293,11 +312,11 @@ class SmallBms:
         return None if soonest is None else max(soonest, SHORTEST_TIMER)
 
     def conditions(self) -> Hashable:
-        """Return everything discrete that can flip, but for balancing resistors: when they switch is not critical."""
+        """Return all discrete states that can flip, except the balancing resistors, whose timing is not critical."""
         return self.outputs, self.rules.flags, self.firmware_state, self.monitor.detecting, self._powered
 
     def copy(self) -> Checkpoint:
-        """Return what restore takes: everything that steps change."""
+        """Return a copy of everything that steps change, for restore."""
         return Checkpoint(
             bank=self.bank.copy(),
             rules=self.rules.copy(),
@@ -312,7 +331,7 @@ class SmallBms:
         )
 
     def restore(self, checkpoint: Checkpoint) -> None:
-        """Go back to a copy. Settings, mode, remote and faults stay as they are."""
+        """Go back to the state in a copy. Settings, mode, remote and faults stay as they are."""
         self.bank.restore(checkpoint.bank)
         self.rules.restore(checkpoint.rules)
         self.monitor.restore(checkpoint.monitor)
@@ -389,17 +408,17 @@ class SmallBms:
             self.destroyed_outputs.add(output)
 
     def repair_outputs(self) -> None:
-        """Make the outputs whole again, with nothing connected to them."""
+        """Repair the outputs, and disconnect everything from them."""
         self.output_currents = dict.fromkeys(Output, 0.0)
         self.destroyed_outputs.clear()
 
     def power_cycle(self) -> None:
-        """Take the supply away and bring it back: the BMS looks for its batteries anew."""
+        """Take the supply away and bring it back: the BMS detects its batteries again."""
         self._power_up()
         self.refresh()
 
     def refresh(self) -> None:
-        """Measure and decide, without time passing. Raises ValueError for a fault in a battery or cell that is not."""
+        """Measure and decide, without time passing. Raises ValueError for a fault in an unknown battery or cell."""
         check_faults(self.bank, self.faults)
         self._sense()
         self._decide(0.0)
@@ -439,7 +458,7 @@ class SmallBms:
             self._look_again()
 
     def _look_again(self) -> None:
-        """Look for the batteries as long as they make no valid bank."""
+        """Detect the batteries again, as long as they make no valid bank."""
         self._look_for_batteries()
         if self.detected.error is None:
             self.monitor.battery_added()
@@ -586,12 +605,12 @@ class SmallBms:
         return {
             "version": STATE_VERSION,
             "bank": self.bank.save(),
-            "rules": self.rules.save(),
-            "monitor": self.monitor.save(),
-            "history": self.history.save(),
-            "settings": self.settings.save(),
-            "remote": self.remote.save(),
-            "faults": self.faults.save(),
+            "rules": as_json(self.rules.copy()),
+            "monitor": as_json(self.monitor.copy()),
+            "history": as_json(self.history.copy()),
+            "settings": as_json(self.settings),
+            "remote": as_json(self.remote),
+            "faults": as_json(self.faults),
             "mode_on": self.mode_on,
             "bluetooth_enabled": self.bluetooth_enabled,
             "powered": self._powered,
@@ -607,62 +626,40 @@ class SmallBms:
     @classmethod
     def load(cls, data: JsonObject) -> Self:
         """Return a saved device, also one of the former version. Raises StateError."""
-        data = upgraded(data, STATE_VERSION)
-        if get_int(data, "version") != STATE_VERSION:
-            raise StateError("The saved state was written by another version of this program.")
-        bms = cls(bank=Bank.load(get_object(data, "bank")), state_of_charge=None)
-        bms.faults = _load_faults(data, bms.bank)
-        bms.mode_on = get_bool(data, "mode_on")
-        bms.shown_temperature = _load_shown_temperature(data)
-        bms.firmware_version = get_str(data, "firmware_version")
-        bms.bluetooth_enabled = get_bool(data, "bluetooth_enabled")
-        bms.remote = Remote.load(get_object(data, "remote"))
-        bms.settings = _load_settings(get_object(data, "settings"))
-        bms.history = History.load(get_object(data, "history"))
-        bms.output_currents = _load_output_currents(get_object(data, "output_currents"))
-        bms.destroyed_outputs = _load_outputs(get_list(data, "destroyed_outputs"))
-        bms._load_decisions(data)
+        saved = from_json(SavedBms, upgraded(data, STATE_VERSION))
+        bms = cls(bank=Bank.resumed(saved.bank), state_of_charge=None)
+        _check_batteries(bms.bank, saved)
+        bms._resume(saved)
         return bms
 
-    def _load_decisions(self, data: JsonObject) -> None:
-        self._missing = get_numbers(data, "missing")
+    def _resume(self, saved: SavedBms) -> None:
+        self.faults = saved.faults
+        self.mode_on = saved.mode_on
+        self.shown_temperature = saved.shown_temperature
+        self.firmware_version = saved.firmware_version
+        self.bluetooth_enabled = saved.bluetooth_enabled
+        self.remote = saved.remote
+        self.settings = saved.settings
+        self.history.restore(saved.history)
+        self.output_currents = saved.output_currents
+        self.destroyed_outputs = saved.destroyed_outputs
+        self._missing = saved.missing
         self.detected = detect(self.bank.layout, self._missing)
-        self.monitor = Monitor.load(get_object(data, "monitor"), capacity_ah=self.detected.capacity_ah)
-        self.rules = Rules.load(get_object(data, "rules"))
-        self._powered = get_bool(data, "powered")
-        self._was_on = get_bool(data, "was_on")
-        self._ambient = get_float(data, "ambient")
+        self.monitor = Monitor(capacity_ah=self.detected.capacity_ah, state_of_charge=None)
+        self.monitor.restore(saved.monitor)
+        self.rules.restore(saved.rules)
+        self._powered = saved.powered
+        self._was_on = saved.was_on
+        self._ambient = saved.ambient
         self._sensed = sense(self.bank, self.faults)
 
 
-def _load_shown_temperature(data: JsonObject) -> ShownTemperature:
-    shown = get_str(data, "shown_temperature")
-    if shown not in ShownTemperature:
-        raise StateError("The saved state is damaged: shown_temperature is unknown.")
-    return ShownTemperature(shown)
-
-
-def _load_settings(data: JsonObject) -> Settings:
+def _check_batteries(bank: Bank, saved: SavedBms) -> None:
+    """Raise StateError if the state names a battery or cell that the bank does not have."""
     try:
-        return Settings.load(data)
-    except SettingError as error:
-        raise StateError(f"The saved state is damaged: {error}") from error
-
-
-def _load_faults(data: JsonObject, bank: Bank) -> BmsFaults:
-    faults = BmsFaults.load(get_object(data, "faults"))
-    try:
-        check_faults(bank, faults)
+        check_faults(bank, saved.faults)
     except ValueError as error:
-        raise StateError(f"The saved state is damaged: {error}") from error
-    return faults
-
-
-def _load_output_currents(data: JsonObject) -> dict[Output, float]:
-    return {output: get_float(data, output.value) for output in Output}
-
-
-def _load_outputs(names: Sequence[JsonValue]) -> set[Output]:
-    if not all(isinstance(name, str) and name in Output for name in names):
-        raise StateError("The saved state is damaged: an output is unknown.")
-    return {Output(str(name)) for name in names}
+        raise damaged(str(error)) from error
+    updated = saved.rules.firmware.subject
+    if updated is not None and not 0 <= updated < len(bank.batteries):
+        raise damaged(f"The bank has no battery {updated}")

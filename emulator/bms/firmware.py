@@ -3,21 +3,21 @@
 from dataclasses import dataclass, field
 from enum import StrEnum
 import re
-from typing import Final, Self
+from typing import Final
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_bool, get_object, get_optional_int, get_str
 from emulator.bms.timer import Timer
+from emulator.reading.state import Count
 
 RETRY_SECONDS: Final = 120.0
 FIRMWARE_VERSION: Final = "v1.05"  # of a new BMS, assumed
 
 
 class FirmwareState(StrEnum):
-    """How far an update is."""
+    """The state of an update."""
 
     IDLE = "idle"
     UPDATING = "updating"
-    FAILED = "failed"  # the load output still is as it was
+    FAILED = "failed"  # the load output is unchanged so far
     GIVEN_UP = "given_up"  # the load output floats
 
 
@@ -27,7 +27,7 @@ class FirmwareUpdateError(RuntimeError):
 
 @dataclass(slots=True)
 class FirmwareUpdate:
-    """One update, its failure and the time that is left until the load output floats.
+    """An update, its failure, and the time left until the load output floats.
 
     subject: the number of the battery that is updated, from 0; None = the BMS. loads_off: whether the load output
     floats.
@@ -39,7 +39,7 @@ class FirmwareUpdate:
     state: FirmwareState = FirmwareState.IDLE
     since_failure: Timer = field(default_factory=Timer)
     loads_off: bool = False
-    subject: int | None = None
+    subject: Count | None = None
 
     def begin(self, subject: int | None = None) -> None:
         """Begin an update, or a new attempt. Raises FirmwareUpdateError."""
@@ -71,34 +71,12 @@ class FirmwareUpdate:
 
     @property
     def remaining(self) -> float | None:
-        """The seconds that are left until the load output floats; None if there is no hurry, or none are left."""
+        """The seconds until the load output floats; None if it does not, or already does."""
         return self.since_failure.remaining(RETRY_SECONDS)
 
     def copy(self) -> FirmwareUpdate:
         """Return a copy."""
         return FirmwareUpdate(self.state, Timer(self.since_failure.elapsed), self.loads_off, self.subject)
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the update as JSON."""
-        return {
-            "state": self.state.value,
-            "since_failure": self.since_failure.save(),
-            "loads_off": self.loads_off,
-            "subject": self.subject,
-        }
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return a saved update. Raises StateError."""
-        state = get_str(data, "state")
-        if state not in FirmwareState:
-            raise StateError("The saved state is damaged: state of the firmware update is unknown.")
-        return cls(
-            FirmwareState(state),
-            Timer.load(get_object(data, "since_failure")),
-            get_bool(data, "loads_off"),
-            get_optional_int(data, "subject"),
-        )
 
 
 def next_version(version: str) -> str:

@@ -1,10 +1,10 @@
 """The thirteen history values (M-V5)."""
 
-from dataclasses import dataclass, fields, replace
-from typing import Final, Self
+from dataclasses import dataclass, replace
+from typing import Final
 
 from emulator.battery.cells import NAH_PER_AH
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_float, get_int, get_optional_float
+from emulator.reading.state import Count, Number
 
 SECONDS_PER_HOUR: Final = 3600
 
@@ -15,26 +15,26 @@ CYCLE_CHARGED: Final = 90.0
 
 @dataclass(slots=True, kw_only=True)
 class HistoryState:
-    """What has been gathered; None = nothing yet. Ah are kept in nAh.
+    """The values so far; None = no value yet. Charges are in nAh.
 
     discharge: what was drawn since the history began, or since a synchronization.
     """
 
-    deepest_discharge: int = 0
-    discharge: int = 0
-    drawn: int = 0
-    discharged_wh: float = 0.0
-    charged_wh: float = 0.0
-    synchronizations: int = 0
-    cycles: int = 0
+    deepest_discharge: Count = 0
+    discharge: Count = 0
+    drawn: Count = 0
+    discharged_wh: Number = 0.0
+    charged_wh: Number = 0.0
+    synchronizations: Count = 0
+    cycles: Count = 0
     cycle_begun: bool = False
-    since_full: float | None = None
-    lowest_voltage: float | None = None
-    highest_voltage: float | None = None
-    lowest_cell: float | None = None
-    highest_cell: float | None = None
-    lowest_temperature: float | None = None
-    highest_temperature: float | None = None
+    since_full: Number | None = None
+    lowest_voltage: Number | None = None
+    highest_voltage: Number | None = None
+    lowest_cell: Number | None = None
+    highest_cell: Number | None = None
+    lowest_temperature: Number | None = None
+    highest_temperature: Number | None = None
 
 
 class History:
@@ -45,12 +45,12 @@ class History:
 
     @property
     def deepest_discharge_ah(self) -> float:
-        """The most that was ever drawn in one go, in Ah: 0 for a new device, whatever its state of charge."""
+        """The deepest discharge so far, in Ah: 0 for a new device, whatever its state of charge."""
         return self._state.deepest_discharge / NAH_PER_AH
 
     @property
     def cumulative_drawn_ah(self) -> float:
-        """Everything that was drawn, in Ah."""
+        """The total charge drawn, in Ah."""
         return self._state.drawn / NAH_PER_AH
 
     @property
@@ -162,41 +162,12 @@ class History:
         self._state = HistoryState()
 
     def copy(self) -> HistoryState:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return replace(self._state)
 
     def restore(self, checkpoint: HistoryState) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self._state = replace(checkpoint)
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the history as JSON."""
-        return {field.name: getattr(self._state, field.name) for field in fields(HistoryState)}
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return a saved history. Raises StateError."""
-        history = cls()
-        history.restore(
-            HistoryState(
-                deepest_discharge=get_int(data, "deepest_discharge"),
-                discharge=get_int(data, "discharge"),
-                drawn=get_int(data, "drawn"),
-                discharged_wh=get_float(data, "discharged_wh"),
-                charged_wh=get_float(data, "charged_wh"),
-                synchronizations=get_int(data, "synchronizations"),
-                cycles=get_int(data, "cycles"),
-                cycle_begun=get_bool(data, "cycle_begun"),
-                since_full=get_optional_float(data, "since_full"),
-                lowest_voltage=get_optional_float(data, "lowest_voltage"),
-                highest_voltage=get_optional_float(data, "highest_voltage"),
-                lowest_cell=get_optional_float(data, "lowest_cell"),
-                highest_cell=get_optional_float(data, "highest_cell"),
-                lowest_temperature=get_optional_float(data, "lowest_temperature"),
-                highest_temperature=get_optional_float(data, "highest_temperature"),
-            )
-        )
-        return history
 
 
 def _lower(before: float | None, value: float | None) -> float | None:

@@ -2,12 +2,12 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Self
+from typing import Final
 
 from emulator.battery.cells import BALANCING_VOLTAGE, NAH_PER_AH
 from emulator.bms.settings import Settings
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float, get_optional_int
 from emulator.bms.timer import Timer
+from emulator.reading.state import Count, Number
 
 SECONDS_PER_MINUTE: Final = 60
 MINUTES_PER_HOUR: Final = 60
@@ -34,11 +34,11 @@ class BalancerStatus(StrEnum):
 class MonitorState:
     """What the monitor remembers. Charges in nAh: counted in the battery (None = unknown), drawn since it was full."""
 
-    counted: int | None
-    drawn: int = 0
-    detecting: float | None = None
+    counted: Count | None
+    drawn: Count = 0
+    detecting: Number | None = None
     synchronized: bool = False
-    since_full: float | None = None
+    since_full: Number | None = None
     imbalanced: bool = False
     balancing: bool = False
 
@@ -65,7 +65,7 @@ class Monitor:
 
     @property
     def detecting(self) -> bool:
-        """Whether the time towards a synchronization is running."""
+        """Whether the detection time before a synchronization is running."""
         return self._state.detecting is not None and not self._state.synchronized
 
     @property
@@ -87,7 +87,7 @@ class Monitor:
         return min(left_ah / -current * MINUTES_PER_HOUR, LONGEST_TIME_REMAINING)
 
     def next_timer(self, settings: Settings) -> float | None:
-        """Return the seconds until a synchronization, if one is in sight."""
+        """Return the seconds until a synchronization; None if no detection time is running."""
         if not self.detecting:
             return None
         return Timer(self._state.detecting).remaining(settings.charged_detection_time * SECONDS_PER_MINUTE)
@@ -127,12 +127,12 @@ class Monitor:
         return self._synchronize_once()
 
     def _looks_charged(self, voltage: float, current: float, settings: Settings) -> bool:
-        # Assumed: a discharge is no charge current below the tail current.
+        # Assumed: a discharge current does not count as a charge current below the tail current.
         tail = settings.tail_current / 100 * self.capacity_ah
         return voltage > settings.charged_voltage and -IDLE_CURRENT < current < tail
 
     def _judge_balance(self, lowest: float, highest: float, charged: bool) -> None:
-        """Compare cells near full: further down equal voltages say nothing about equal charges."""
+        """Compare cells near full: below that, equal voltages do not mean equal charges."""
         if highest > BALANCING_VOLTAGE and highest - lowest > IMBALANCE:
             self._state.imbalanced = True
         elif charged:
@@ -160,43 +160,13 @@ class Monitor:
         self._state.counted = round(self._capacity * percent / 100)
 
     def battery_added(self) -> None:
-        """Forget what is known of the balance (M-V3)."""
+        """Make the balancer status unknown (M-V3)."""
         self._state.since_full = None
 
     def copy(self) -> MonitorState:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return replace(self._state)
 
     def restore(self, checkpoint: MonitorState) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self._state = replace(checkpoint)
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the monitor as JSON."""
-        state = self._state
-        return {
-            "counted": state.counted,
-            "drawn": state.drawn,
-            "detecting": state.detecting,
-            "synchronized": state.synchronized,
-            "since_full": state.since_full,
-            "imbalanced": state.imbalanced,
-            "balancing": state.balancing,
-        }
-
-    @classmethod
-    def load(cls, data: JsonObject, *, capacity_ah: float) -> Self:
-        """Return a saved monitor. Raises StateError."""
-        monitor = cls(capacity_ah=capacity_ah, state_of_charge=None)
-        monitor.restore(
-            MonitorState(
-                counted=get_optional_int(data, "counted"),
-                drawn=get_int(data, "drawn"),
-                detecting=get_optional_float(data, "detecting"),
-                synchronized=get_bool(data, "synchronized"),
-                since_full=get_optional_float(data, "since_full"),
-                imbalanced=get_bool(data, "imbalanced"),
-                balancing=get_bool(data, "balancing"),
-            )
-        )
-        return monitor

@@ -2,29 +2,39 @@
 
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_optional_bool, get_optional_float
+from pydantic import BeforeValidator
+
+from emulator.reading.state import Number
+from emulator.reading.values import wanted
 
 L_BELOW: Final = 3.5  # V (M-R2)
 H_ABOVE: Final = 2.9  # V (M-R3)
-# Assumed: how far apart the voltages of H and of the battery may be measured although they are the same, in V.
+# Assumed: how far the measured voltages of H and of the battery may differ although they are the same, in V.
 MEASURING_TOLERANCE: Final = 0.1
 
 
 class Wire(StrEnum):
-    """A wire from a terminal to a pole of the battery, whatever voltage that has."""
+    """A wire from a terminal to a pole of the battery."""
 
     PLUS = "plus"
     MINUS = "minus"
 
 
-type Terminal = float | Wire | None  # a voltage in V, a wire, or nothing
+def _wire(word: str) -> Wire:
+    return Wire(word)
+
+
+# A voltage in V, a wire, or nothing.
+type Terminal = Annotated[
+    Number | Annotated[Wire, BeforeValidator(_wire)] | None, wanted(f"{', '.join(Wire)}, a voltage, or null")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Remote:
-    """What is connected to the terminals: a wire between them, and what brings the voltage of each.
+    """What is connected to the terminals: a wire between them, and the source of voltage at each.
 
     switch: the position of a switch in these wires, closed = True; None = there is no switch.
     """
@@ -48,38 +58,14 @@ class Remote:
         return high is not None and H_ABOVE < high <= battery_voltage + MEASURING_TOLERANCE
 
     def switched(self, closed: bool) -> Self:
-        """Return the same wires with their switch, which is put in if there was none, in this position."""
+        """Return the same wires with their switch in a position; a switch is added if there is none."""
         return replace(self, switch=closed)
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the terminals as JSON."""
-        return {
-            "joined": self.joined,
-            "l_voltage": self.l_voltage,
-            "h_voltage": self.h_voltage,
-            "switch": self.switch,
-        }
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return saved terminals. Raises StateError."""
-        return cls(
-            joined=get_bool(data, "joined"),
-            l_voltage=_load_terminal(data, "l_voltage"),
-            h_voltage=_load_terminal(data, "h_voltage"),
-            switch=get_optional_bool(data, "switch"),
-        )
 
 
 def _volts(terminal: Terminal, battery_voltage: float) -> float | None:
     if terminal is Wire.PLUS:
         return battery_voltage
     return 0.0 if terminal is Wire.MINUS else terminal
-
-
-def _load_terminal(data: JsonObject, key: str) -> Terminal:
-    value = data.get(key)
-    return Wire(value) if isinstance(value, str) and value in Wire else get_optional_float(data, key)
 
 
 WIRE_LOOP: Final = Remote(joined=True)

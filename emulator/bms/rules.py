@@ -1,16 +1,19 @@
 """What the BMS decides: codes, permission to charge and to discharge, pre-alarm (M-O3, M-P, M-S5, M-S6, M-C)."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, NamedTuple, Self
+from typing import Annotated, Final, NamedTuple
+
+from pydantic import BeforeValidator, PlainSerializer
 
 from emulator.bms.codes import CODES, Code, Severity
 from emulator.bms.firmware import FirmwareState, FirmwareUpdate
 from emulator.bms.monitor import FULL
 from emulator.bms.settings import Settings
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_object, get_optional_float
 from emulator.bms.timer import Timer
+from emulator.reading.state import JsonValue, Number
+from emulator.reading.values import should_be
 
 PRE_ALARM_SECONDS: Final = 30.0  # at least, before the load output opens (M-O3)
 LOWEST_BATTERY_VOLTAGE: Final = 9.0  # V, outside is E-B09 (M-C11)
@@ -156,12 +159,20 @@ def _active[Item](table: tuple[tuple[Item, _Test], ...], flags: Flags) -> frozen
     return frozenset(item for item, holds in table if holds(flags))
 
 
-@dataclass(slots=True)
-class RulesCheckpoint:
-    """What changes in the rules."""
+def _known_flags(saved: JsonValue) -> JsonValue:
+    if not isinstance(saved, Mapping):
+        raise should_be("an object")
+    return {name: saved[name] for name in Flags._fields if name in saved}
 
-    flags: Flags
-    timers: tuple[float | None, ...]
+
+@dataclass(slots=True, kw_only=True)
+class RulesCheckpoint:
+    """The state of the rules that steps change. Times in s."""
+
+    flags: Annotated[Flags, BeforeValidator(_known_flags), PlainSerializer(Flags._asdict)]
+    low_cell: Number | None
+    low_bank: Number | None
+    lost: Number | None
     firmware: FirmwareUpdate
 
 
@@ -202,7 +213,7 @@ class Rules:
         return Permission.PRE_ALARM if self.pre_alarm else Permission.YES
 
     def waiting(self, lowest_cell: float | None) -> dict[Reason, float]:
-        """Return the seconds until what is there switches something off, unless it goes away before; by its reason.
+        """Return the seconds until each active condition switches something off, by reason.
 
         lowest_cell: V, as measured last.
         """
@@ -251,15 +262,15 @@ class Rules:
             self._decide_again()
 
     def forget_soc(self) -> None:
-        """Judge the state of charge afresh, after it or a level was set by hand."""
+        """Reset the state-of-charge flags, after the state of charge or a threshold was set by hand."""
         self.flags = self.flags._replace(low_soc=False, discharge_floor=False)
 
     def forget_pre_alarm(self) -> None:
-        """Judge the pre-alarm afresh, after its level was set by hand. A low cell stays low until it is released."""
+        """Reset the pre-alarm, after its level was set by hand. A low cell stays low until it is released."""
         self.flags = self.flags._replace(low_cell_warning=self.flags.low_cell)
 
     def announce_anew(self) -> None:
-        """Give a pre-alarm its whole time again, because the loads have just come back (M-O3)."""
+        """Restart the time of the pre-alarm, because the loads have just come back (M-O3)."""
         self._low_cell.restart()
         self._low_bank.restart()
 
@@ -270,7 +281,7 @@ class Rules:
             self.announce_anew()
 
     def decide(self) -> None:
-        """Work out what follows from the flags."""
+        """Compute codes and permissions from the flags."""
         self._decided = (self.flags, self.firmware.state)
         self.codes = _active(_CODES, self.flags)
         self.charge_off = _active(_CHARGE_OFF, self.flags)
@@ -284,7 +295,7 @@ class Rules:
         self.pre_alarm = about_to_open and not self.discharge_off
 
     def _cell_too_low(self, measured: Measurements, settings: Settings, seconds: float) -> tuple[bool, bool]:
-        """Apply M-O3: the warning comes first, and for long enough, however fast the cell falls."""
+        """Apply M-O3: the warning comes first and lasts long enough, however fast the cell falls."""
         lowest, before = measured.lowest_cell, self.flags
         level = LOW_CELL_RELEASE if before.low_cell_warning else settings.pre_alarm_cell_voltage
         warning = before.low_cell_warning if lowest is None else lowest <= level
@@ -300,44 +311,27 @@ class Rules:
         return low, low and self._low_bank.reached(LOW_BANK_VOLTAGE_SECONDS)
 
     def copy(self) -> RulesCheckpoint:
-        """Return what restore takes."""
-        return RulesCheckpoint(self.flags, tuple(timer.elapsed for timer, _ in self._timers), self.firmware.copy())
+        """Return a copy of the state, for restore."""
+        return RulesCheckpoint(
+            flags=self.flags,
+            low_cell=self._low_cell.elapsed,
+            low_bank=self._low_bank.elapsed,
+            lost=self._lost.elapsed,
+            firmware=self.firmware.copy(),
+        )
 
     def restore(self, checkpoint: RulesCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         self.flags = checkpoint.flags
-        for (timer, _), elapsed in zip(self._timers, checkpoint.timers, strict=True):
-            timer.elapsed = elapsed
+        self._low_cell.elapsed = checkpoint.low_cell
+        self._low_bank.elapsed = checkpoint.low_bank
+        self._lost.elapsed = checkpoint.lost
         self.firmware = checkpoint.firmware.copy()
         self.decide()
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return the rules as JSON."""
-        return {
-            "flags": self.flags._asdict(),
-            "low_cell": self._low_cell.elapsed,
-            "low_bank": self._low_bank.elapsed,
-            "lost": self._lost.elapsed,
-            "firmware": self.firmware.save(),
-        }
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return saved rules. Raises StateError."""
-        flags = get_object(data, "flags")
-        rules = cls()
-        rules.restore(
-            RulesCheckpoint(
-                flags=Flags(**{name: get_bool(flags, name) for name in Flags._fields}),
-                timers=tuple(get_optional_float(data, name) for name in ("low_cell", "low_bank", "lost")),
-                firmware=FirmwareUpdate.load(get_object(data, "firmware")),
-            )
-        )
-        return rules
-
 
 def _holds(threshold: Threshold, before: bool, value: float | None) -> bool:
-    """Judge a value; one that is not known leaves everything as it was."""
+    """Return whether a threshold is tripped; an unknown value changes nothing."""
     return before if value is None else threshold.holds(before, value)
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Final, Self
 
-from emulator.bms.state import JsonObject, JsonValue, get_float
+from emulator.reading.state import Number
 
 # Assumed: M-S2 gives 14.0 V for a 12 V system, which is 3.5 V a cell.
 DEFAULT_CHARGED_VOLTAGE_PER_12V: Final = 14.0  # V
@@ -31,7 +31,7 @@ class SettingKey(StrEnum):
     PRE_ALARM_CELL_VOLTAGE = "pre_alarm_cell_voltage"
 
 
-# What a reset leaves as it is: it restores exactly the other five (M-X1).
+# The settings that a reset keeps: it restores exactly the other five (M-X1).
 KEPT_BY_RESET: Final = (SettingKey.PRE_ALARM_CELL_VOLTAGE,)
 
 
@@ -62,14 +62,18 @@ LIMITS: Final[Mapping[SettingKey, SettingLimits]] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """The settings: voltages in V, tail current in % of the capacity, time in min, levels in %."""
+    """The settings: voltages in V, tail current in % of the capacity, time in min, levels in %. Raises SettingError."""
 
-    charged_voltage: float
-    tail_current: float = DEFAULT_TAIL_CURRENT
-    charged_detection_time: float = DEFAULT_CHARGED_DETECTION_TIME
-    low_soc_warning: float = DEFAULT_LOW_SOC_WARNING
-    discharge_floor: float = DEFAULT_DISCHARGE_FLOOR
-    pre_alarm_cell_voltage: float = DEFAULT_PRE_ALARM_CELL_VOLTAGE
+    charged_voltage: Number
+    tail_current: Number = DEFAULT_TAIL_CURRENT
+    charged_detection_time: Number = DEFAULT_CHARGED_DETECTION_TIME
+    low_soc_warning: Number = DEFAULT_LOW_SOC_WARNING
+    discharge_floor: Number = DEFAULT_DISCHARGE_FLOOR
+    pre_alarm_cell_voltage: Number = DEFAULT_PRE_ALARM_CELL_VOLTAGE
+
+    def __post_init__(self) -> None:
+        for key in SettingKey:
+            _check(key, self.get(key))
 
     @classmethod
     def defaults(cls, system_voltage: int) -> Self:
@@ -90,18 +94,6 @@ class Settings:
         """Return one setting, in its unit."""
         value: float = getattr(self, key.value)
         return value
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the settings as JSON."""
-        return {key.value: self.get(key) for key in SettingKey}
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return saved settings. Raises StateError or SettingError."""
-        values = {key: get_float(data, key) for key in SettingKey}
-        for key, value in values.items():
-            _check(key, value)
-        return cls(**{key.value: value for key, value in values.items()})
 
 
 def _check(key: SettingKey, value: float) -> None:

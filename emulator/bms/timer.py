@@ -1,16 +1,15 @@
 """A timer in simulated seconds."""
 
 from dataclasses import dataclass
-from typing import Self
 
-from emulator.bms.state import JsonObject, JsonValue, get_optional_float
+from emulator.reading.state import Number
 
 
 @dataclass(slots=True)
 class Timer:
     """Counts how long a condition has held; elapsed is None while it does not."""
 
-    elapsed: float | None = None
+    elapsed: Number | None = None
 
     def advance(self, holds: bool, seconds: float) -> None:
         """Let time pass. The time before the condition was first seen does not count."""
@@ -22,7 +21,7 @@ class Timer:
             self.elapsed += seconds
 
     def restart(self) -> None:
-        """Count anew, if it counts at all."""
+        """Start again from 0, if it is running."""
         if self.elapsed is not None:
             self.elapsed = 0.0
 
@@ -35,12 +34,3 @@ class Timer:
         if self.elapsed is None or self.elapsed >= limit:
             return None
         return limit - self.elapsed
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the timer as JSON."""
-        return {"elapsed": self.elapsed}
-
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return a saved timer. Raises StateError."""
-        return cls(get_optional_float(data, "elapsed"))

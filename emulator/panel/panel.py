@@ -14,8 +14,8 @@ from aiohttp import web
 from emulator.bms.bms import ShownTemperature
 from emulator.bms.codes import CODES
 from emulator.bms.outputs import CURRENT_LIMITS
-from emulator.bms.state import JsonObject, JsonValue
 from emulator.panel.recorder import PERIOD, Recorder
+from emulator.reading.state import JsonObject, JsonValue
 from emulator.report import state
 from emulator.rig import Rig, Station
 from emulator.simulation.faults import FAULTS

@@ -3,7 +3,7 @@
 from collections import deque
 from typing import Final
 
-from emulator.bms.state import JsonObject
+from emulator.reading.state import JsonObject
 from emulator.rig import Station
 
 MOST_SAMPLES: Final = 600

@@ -1,4 +1,4 @@
-"""The bank and the BMS of a scenario, new."""
+"""Building the bank and the BMS of a scenario."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -13,18 +13,21 @@ from emulator.simulation.scenario import BatterySpec, Scenario
 
 
 def build_bms(scenario: Scenario, random: Random) -> SmallBms:
-    """Return the BMS of a scenario on its bank, as they are at the start."""
+    """Return the BMS of a scenario with its bank, at the start."""
     spec = scenario.bank
-    bank = Bank.build(spec.layout, random=random, state_of_charge=spec.state_of_charge, temperature=spec.temperature)
-    if spec.batteries:
-        bank = _with_different_batteries(bank, spec.batteries.items())
+    bank = Bank.build(
+        spec.layout, random=random, state_of_charge=spec.state_of_charge, temperature=scenario.bank_temperature
+    )
+    different = {int(number) - 1: battery for number, battery in spec.batteries.items()}
+    if different:
+        bank = _with_different_batteries(bank, different.items())
     bms = SmallBms(bank=bank, state_of_charge=spec.state_of_charge if spec.state_of_charge_known else None)
-    unplugged = [number for number, battery in spec.batteries.items() if battery.unplugged]
+    unplugged = [number for number, battery in different.items() if battery.unplugged]
     if unplugged:
-        # From the beginning: batteries that were never found (E-B05), not ones that were lost (W-B05).
+        # Unplugged from the beginning: batteries that were never found (E-B05), not ones that were lost (W-B05).
         bms.faults.unplugged = frozenset(range(min(unplugged), len(bank.batteries)))
         bms.power_cycle()
-    for key, value in scenario.settings:
+    for key, value in scenario.settings.values():
         bms.change_setting(key, value)
     bms.remote = scenario.remote
     bms.refresh()
@@ -32,7 +35,7 @@ def build_bms(scenario: Scenario, random: Random) -> SmallBms:
 
 
 def _with_different_batteries(bank: Bank, different: Iterable[tuple[int, BatterySpec]]) -> Bank:
-    """Return the bank with some batteries that differ."""
+    """Return the bank with some of its batteries changed."""
     batteries, temperature = list(bank.batteries), bank.temperature.copy()
     for number, spec in different:
         batteries[number] = replace(

@@ -7,15 +7,17 @@ noticed.
 """
 
 from collections.abc import Callable, Hashable
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from math import inf, isfinite
 from pathlib import Path
 from random import Random
-from typing import Final, Self
+from typing import Annotated, Final, Self
 
 from emulator.bms.bms import Checkpoint as BmsCheckpoint
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_float, get_int, get_object
+from emulator.reading.state import Count, JsonObject, JsonValue, StateError, damaged, from_json
+from emulator.reading.values import number
 from emulator.simulation.build import build_bms
 from emulator.simulation.grid import LONGEST_STEP, TOLERANCE, next_on_grid, stride_within, to_ticks
 from emulator.simulation.pace import Pace, do_nothing
@@ -37,6 +39,17 @@ SMALL_CURRENT: Final = 0.002
 LONGEST_LIFE: Final = 100 * 365.25 * 24 * 3600
 
 
+@dataclass(frozen=True, kw_only=True)
+class SavedSimulation:
+    """A saved simulation. The BMS and the world read their own parts."""
+
+    seed: Count
+    device: Count
+    elapsed: Annotated[float, number(0, LONGEST_LIFE)]
+    bms: JsonObject
+    world: JsonObject
+
+
 class Simulation:
     """One device of a scenario with its bank and its world. Not for several threads."""
 
@@ -47,10 +60,10 @@ class Simulation:
         self.elapsed = 0.0  # s since the start
         self.bms = build_bms(scenario, Random(self._random_seed))
         self.world = World(
-            scenario.world,
+            scenario,
             system_voltage=scenario.system_voltage,
             seed=self._random_seed,
-            fuse=Fuse(scenario.world.fuse or FUSE_FACTOR * self.bms.bank.continuous_current),
+            fuse=Fuse(scenario.fuse or FUSE_FACTOR * self.bms.bank.continuous_current),
         )
         self.world.settle(self.elapsed, self.bms)
 
@@ -166,16 +179,16 @@ class Simulation:
 
         The scenario may have changed since, but for its bank.
         """
-        device = get_int(data, "device")
-        if not 0 <= device < len(scenario.devices):
-            raise StateError(f"The saved state is damaged: device should be 0 to {len(scenario.devices) - 1}.")
-        simulation = cls(scenario, get_int(data, "seed"), device=device)
-        bms = SmallBms.load(get_object(data, "bms"))
+        saved = from_json(SavedSimulation, data)
+        if not 0 <= saved.device < len(scenario.devices):
+            raise damaged(f"device should be 0 to {len(scenario.devices) - 1}")
+        simulation = cls(scenario, saved.seed, device=saved.device)
+        bms = SmallBms.load(saved.bms)
         if bms.bank.layout != scenario.bank.layout:
             raise StateError(f"The bank is not that of the scenario {scenario.name}.")
         simulation.bms = bms
-        simulation.elapsed = get_float(data, "elapsed", lowest=0.0, highest=LONGEST_LIFE)
-        simulation.world.load(get_object(data, "world"))
+        simulation.elapsed = saved.elapsed
+        simulation.world.load(saved.world)
         return simulation
 
     def save(self, path: Path) -> None:

@@ -1,5 +1,6 @@
 """State files: JSON with a version and a checksum, replaced as a whole, and never touched when they are damaged."""
 
+from dataclasses import dataclass
 import fcntl
 from hashlib import sha256
 import json
@@ -9,7 +10,7 @@ import re
 from tempfile import NamedTemporaryFile
 from typing import Final
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_int, get_object, get_str
+from emulator.reading.state import JsonObject, JsonValue, StateError, from_json, version_of
 
 FORMAT: Final = "smallbms-emulator"
 VERSION: Final = 1
@@ -17,6 +18,12 @@ VERSION: Final = 1
 
 class StateFileError(Exception):
     """A state file that cannot be read or written; the text is one sentence for the user."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Content:
+    state: JsonObject
+    checksum: str
 
 
 class StateFile:
@@ -33,13 +40,13 @@ class StateFile:
         self._claimed = False
 
     def exists(self) -> bool:
-        """Return whether there is one. Raises StateFileError for what is no ordinary file, such as a pipe."""
+        """Return whether the file exists. Raises StateFileError if it is not an ordinary file, for example a pipe."""
         if not self._target.parent.is_dir():
             raise StateFileError(f"The state cannot be saved to {self.path}: there is no folder {self._target.parent}.")
         if not self._target.exists():
             return False
         if not self._target.is_file():
-            raise StateFileError(f"The state cannot be saved to {self.path}: it is no ordinary file.")
+            raise StateFileError(f"The state cannot be saved to {self.path}: it is not an ordinary file.")
         return True
 
     def claim(self) -> None:
@@ -134,7 +141,7 @@ def read_state(path: Path) -> JsonObject:
     except OSError as error:
         raise StateFileError(f"The state file {path} cannot be read: {error.strerror}.") from error
     except (ValueError, RecursionError) as error:
-        raise StateFileError(f"The state file {path} is damaged: it is no JSON.") from error
+        raise StateFileError(f"The state file {path} is damaged: it is not valid JSON.") from error
     try:
         return _checked(content)
     except StateError as error:
@@ -144,12 +151,12 @@ def read_state(path: Path) -> JsonObject:
 def _checked(content: JsonValue) -> JsonObject:
     if not isinstance(content, dict) or content.get("format") != FORMAT:
         raise StateError("It was not written by this emulator.")
-    if get_int(content, "version") != VERSION:
+    if version_of(content) != VERSION:
         raise StateError("It was written by another version of this emulator.")
-    state = get_object(content, "state")
-    if get_str(content, "checksum") != _checksum(state):
+    saved = from_json(_Content, content)
+    if saved.checksum != _checksum(saved.state):
         raise StateError("Its content does not match its checksum.")
-    return state
+    return saved.state
 
 
 def _checksum(state: JsonObject) -> str:

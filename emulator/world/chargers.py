@@ -6,10 +6,25 @@ Voltages are for a 12 V system; others have multiples of them.
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import Final
+from math import inf
+from typing import Annotated, Final, Literal, override
 
-from emulator.bms.state import JsonObject, JsonValue, StateError, get_float, get_optional_float, get_str
-from emulator.world.schedule import Timetable
+from pydantic import Field
+
+from emulator.reading.sections import (
+    Amperes,
+    Duration,
+    Items,
+    Section,
+    Text,
+    TimeOfDay,
+    Volts,
+    WordOr,
+    YesOrNo,
+    one_of,
+)
+from emulator.reading.state import Number
+from emulator.world.schedule import Timetable, Window
 from emulator.world.sun import Panel
 
 # The lithium setting of the manufacturer's chargers, V.
@@ -32,11 +47,11 @@ MPPT_LOWEST_VOLTAGE: Final = 5.0  # V at the battery
 
 TOLERANCE: Final = 1e-6  # s, for rounding
 
-ALWAYS: Final = Timetable.constant(1.0)
+DAYS: Final = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 
 
 class ChargerKind(StrEnum):
-    """Where a charger has its power from."""
+    """The source of power of a charger."""
 
     SOLAR = "solar"
     SHORE = "shore"
@@ -44,7 +59,7 @@ class ChargerKind(StrEnum):
 
 
 class Stage(StrEnum):
-    """How far a charger is."""
+    """The stage of a charger."""
 
     OFF = "off"
     BULK = "bulk"
@@ -52,77 +67,142 @@ class Stage(StrEnum):
     FLOAT = "float"
 
 
-@dataclass(frozen=True, kw_only=True)
-class ChargerSpec:
-    """A charger: its current in A, its voltages in V as the system has them, when it has power, and what it follows.
+class WindowSpec(Section):
+    """A stretch of some days."""
 
-    An alternator goes through no stages: its float voltage is None. A solar charger has a panel, the others have times.
-    """
+    begins: TimeOfDay = Field(alias="from")
+    ends: TimeOfDay = Field(alias="to")
+    days: Items[Annotated[str, one_of(DAYS)]] = DAYS
 
-    name: str
+
+type Times = WordOr[YesOrNo, Items[WindowSpec]]  # when something is there
+
+
+class ChargerSpec(Section):
+    """A charger: its maximum current in A, and what it follows. Voltages are those of the system, in V."""
+
+    name: Text
     kind: ChargerKind
-    follows: str
-    current: float
-    absorption_voltage: float
-    float_voltage: float | None
-    absorption_seconds: float = ABSORPTION_SECONDS
-    times: Timetable = ALWAYS
-    panel: Panel | None = None
+    follows: Text
+    current: Amperes
+
+    def setpoints(self, factor: float) -> tuple[float, float | None]:
+        """Return absorption and float voltage in V; the latter is None without stages.
+
+        factor: how many times 12 V the system has.
+        """
+        raise NotImplementedError
+
+
+class StagedSpec(ChargerSpec):
+    """A charger that goes through stages."""
+
+    absorption_voltage: Volts | None = None
+    float_voltage: Volts | None = None
+    absorption_time: Duration = ABSORPTION_SECONDS
+
+    @override
+    def setpoints(self, factor: float) -> tuple[float, float]:
+        return self.absorption_voltage or ABSORPTION_VOLTAGE * factor, self.float_voltage or FLOAT_VOLTAGE * factor
+
+
+class SolarSpec(StagedSpec):
+    """A solar charger."""
+
+    kind: Literal[ChargerKind.SOLAR]
+    panel: Panel
+
+
+class ShoreSpec(StagedSpec):
+    """A shore charger. mains: when it has power."""
+
+    kind: Literal[ChargerKind.SHORE]
+    mains: Times = True
+
+
+class AlternatorSpec(ChargerSpec):
+    """An alternator. driving: when its engine runs."""
+
+    kind: Literal[ChargerKind.ALTERNATOR]
+    voltage: Volts | None = None
+    driving: Times
+
+    @override
+    def setpoints(self, factor: float) -> tuple[float, None]:
+        return self.voltage or ALTERNATOR_VOLTAGE * factor, None
+
+
+type AnyCharger = SolarSpec | ShoreSpec | AlternatorSpec
+
+
+def _timetable(spec: AnyCharger) -> Timetable:
+    """Return when a charger has mains or its engine; the sun counts as always there."""
+    times = True if isinstance(spec, SolarSpec) else spec.mains if isinstance(spec, ShoreSpec) else spec.driving
+    if isinstance(times, bool):
+        return Timetable.constant(float(times))
+    return Timetable.windows(
+        Window(begins=window.begins, ends=window.ends, days=frozenset(map(DAYS.index, window.days))) for window in times
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class ChargerState:
-    """What a charger remembers. Times in s: at the absorption voltage, below the float voltage, without power."""
+    """The state of a charger. Times in s: at the absorption voltage, below the float voltage, without power."""
 
     stage: Stage = Stage.OFF
     resumes: Stage = Stage.BULK
-    absorbed: float = 0.0
-    low: float | None = None
-    off: float = 0.0
+    absorbed: Number = 0.0
+    low: Number | None = None
+    off: Number = 0.0
 
 
 class Charger:
     """A charger in the world. factor: how many times 12 V the system has."""
 
-    def __init__(self, spec: ChargerSpec, *, factor: float = 1.0) -> None:
+    def __init__(self, spec: AnyCharger, *, factor: float = 1.0) -> None:
         self.spec = spec
         self.name = spec.name
         self.state = ChargerState()
-        self.current = 0.0  # A, what it gives now
+        self.current = 0.0  # A, at present
+        self.panel = spec.panel if isinstance(spec, SolarSpec) else None
+        setpoints: tuple[float, float | None] = spec.setpoints(factor)
+        self.absorption_voltage, self.float_voltage = setpoints
+        self._absorption_seconds = spec.absorption_time if isinstance(spec, StagedSpec) else inf
+        self._times = _timetable(spec)
         self._factor = factor
 
     @property
     def conditions(self) -> Hashable:
-        """What must not be stepped over."""
+        """The discrete states whose changes a step must not miss."""
         return self.state.stage, self.state.low is None
 
     @property
     def setpoint(self) -> float:
         """The voltage in V that it does not exceed."""
-        if self.state.stage is Stage.FLOAT and self.spec.float_voltage is not None:
-            return self.spec.float_voltage
-        return self.spec.absorption_voltage
+        if self.state.stage is Stage.FLOAT and self.float_voltage is not None:
+            return self.float_voltage
+        return self.absorption_voltage
 
     def limit(self, solar_power: float, voltage: float) -> float:
         """Return the current in A that it can give at a voltage; solar_power in W is what its panel has."""
-        if self.spec.panel is None:
+        if self.panel is None:
             return self.spec.current
         return min(self.spec.current, solar_power * MPPT_EFFICIENCY / max(voltage, MPPT_LOWEST_VOLTAGE))
 
     def has_power(self, moment: float, solar_power: float) -> bool:
         """Return whether sun, mains or engine are there."""
-        if self.spec.panel is not None:
+        if self.panel is not None:
             return solar_power >= MPPT_LOWEST_POWER
-        return self.spec.times.value(moment) > 0
+        return self._times.value(moment) > 0
 
     def until_change(self, moment: float) -> float | None:
         """Return the seconds until mains or engine come or go."""
-        return None if self.spec.panel is not None else self.spec.times.until_change(moment)
+        return None if self.panel is not None else self._times.until_change(moment)
 
     def next_timer(self) -> float | None:
         """Return the seconds until its stage may change by time."""
-        if self.state.stage is Stage.ABSORPTION and self.spec.float_voltage is not None:
-            return self.spec.absorption_seconds - self.state.absorbed
+        if self.state.stage is Stage.ABSORPTION and self.float_voltage is not None:
+            return self._absorption_seconds - self.state.absorbed
         return None if self.state.low is None else REBULK_SECONDS - self.state.low
 
     def settle(self, runs: bool) -> None:
@@ -136,43 +216,22 @@ class Charger:
 
     def advance(self, voltage: float, seconds: float) -> None:
         """Let some seconds pass that end at a voltage in V."""
-        state, spec = self.state, self.spec
+        state = self.state
         match state.stage:
             case Stage.OFF:
                 self.state = replace(state, off=state.off + seconds)
-            case Stage.BULK if spec.float_voltage is not None and self._holds(voltage):
+            case Stage.BULK if self.float_voltage is not None and self._holds(voltage):
                 self.state = replace(state, stage=Stage.ABSORPTION)
-            case Stage.ABSORPTION if spec.float_voltage is not None and self._holds(voltage):
+            case Stage.ABSORPTION if self.float_voltage is not None and self._holds(voltage):
                 # The time does not run while clouds or loads keep it from its voltage.
                 absorbed = state.absorbed + seconds
-                done = absorbed >= spec.absorption_seconds - TOLERANCE
+                done = absorbed >= self._absorption_seconds - TOLERANCE
                 self.state = ChargerState(Stage.FLOAT) if done else replace(state, absorbed=absorbed)
-            case Stage.FLOAT if spec.float_voltage is not None:
-                self.state = _floated(state, voltage < spec.float_voltage - REBULK_BELOW_FLOAT * self._factor, seconds)
+            case Stage.FLOAT if self.float_voltage is not None:
+                self.state = _floated(state, voltage < self.float_voltage - REBULK_BELOW_FLOAT * self._factor, seconds)
 
     def _holds(self, voltage: float) -> bool:
-        return voltage >= self.spec.absorption_voltage - AT_SETPOINT * self._factor
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        state = self.state
-        return {
-            "stage": state.stage.value,
-            "resumes": state.resumes.value,
-            "absorbed": state.absorbed,
-            "low": state.low,
-            "off": state.off,
-        }
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.state = ChargerState(
-            _get_stage(data, "stage"),
-            _get_stage(data, "resumes"),
-            get_float(data, "absorbed"),
-            get_optional_float(data, "low"),
-            get_float(data, "off"),
-        )
+        return voltage >= self.absorption_voltage - AT_SETPOINT * self._factor
 
 
 def _floated(state: ChargerState, low: bool, seconds: float) -> ChargerState:
@@ -181,10 +240,3 @@ def _floated(state: ChargerState, low: bool, seconds: float) -> ChargerState:
         return state if state.low is None else replace(state, low=None)
     waited = 0.0 if state.low is None else state.low + seconds
     return ChargerState(Stage.BULK) if waited >= REBULK_SECONDS - TOLERANCE else replace(state, low=waited)
-
-
-def _get_stage(data: JsonObject, key: str) -> Stage:
-    stage = get_str(data, key)
-    if stage not in Stage:
-        raise StateError(f"The saved state is damaged: {key} of a charger is unknown.")
-    return Stage(stage)

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from math import inf
-from typing import Final
+from typing import Annotated, Final
 
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_float
+from emulator.reading.values import number
 
 # Assumed: one for 1.5 times the continuous current of the batteries.
 FUSE_FACTOR: Final = 1.5
@@ -14,9 +14,9 @@ FUSE_SECONDS: Final = 20.0
 
 @dataclass(frozen=True, slots=True)
 class FuseState:
-    """How far it has melted, 0 to 1, and whether it has blown."""
+    """The state of a fuse: how far it has melted, from 0 to 1, and whether it has blown."""
 
-    melted: float = 0.0
+    melted: Annotated[float, number(0, 1)] = 0.0
     blown: bool = False
 
 
@@ -42,7 +42,7 @@ class Fuse:
         if self.blown or (self.state.melted == 0 and abs(current) <= self.rating):
             return
         melted = max(self.state.melted + self._heating(current) * seconds, 0.0)
-        # As good as blown counts, so that rounding does not leave an endless rest.
+        # Nearly blown counts as blown, so that rounding cannot leave a rest forever.
         self.state = FuseState(melted=min(melted, 1.0), blown=melted >= 1 - 1e-9)
 
     def replace(self) -> None:
@@ -52,11 +52,3 @@ class Fuse:
     def _heating(self, current: float) -> float:
         """Return how fast it melts, or cools down if negative, for each s."""
         return ((current / self.rating) ** 2 - 1) / FUSE_SECONDS
-
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        return {"melted": self.state.melted, "blown": self.state.blown}
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.state = FuseState(get_float(data, "melted", lowest=0.0, highest=1.0), get_bool(data, "blown"))

@@ -1,10 +1,13 @@
-"""What takes current from the bank."""
+"""Loads: what they draw, and when."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple, Self
 
+from pydantic import model_validator
+
+from emulator.reading.sections import Amperes, Daily, Duration, Section, Text, Watts, problem
+from emulator.reading.values import number
 from emulator.world.schedule import DutyCycle, Timetable
 
 # Assumed: the converter of a load that draws constant power gives up below the first voltage, and starts again when the
@@ -13,31 +16,55 @@ LOWEST_VOLTAGE: Final = 6.0
 RESTART_VOLTAGE: Final = 10.0
 
 
-# The name of the load that can be added by hand.
+# The name of the load that a user can add by hand.
 ADDITIONAL_LOAD: Final = "Additional load"
 
 
 class Draw(StrEnum):
-    """What of a load is given, and stays the same when the voltage changes."""
+    """The quantity that stays the same when the voltage changes."""
 
     POWER = "power"  # W
     CURRENT = "current"  # A
     RESISTANCE = "resistance"  # Ohm
 
 
-@dataclass(frozen=True, kw_only=True)
-class LoadSpec:
-    """A load: how much it draws over the week, and what it follows.
+class DutySpec(Section):
+    """A duty cycle, in s."""
 
-    on and every are its duty cycle in s; every = 0 means that it runs without pause.
+    on: Duration
+    every: Duration
+
+    @model_validator(mode="after")
+    def _is_a_cycle(self) -> Self:
+        if self.on >= self.every:
+            raise problem("a load should be on for a shorter time than its whole cycle")
+        return self
+
+
+class LoadSpec(Section):
+    """A load: what it follows, and one of power, current and resistance by time of day.
+
+    Without a duty cycle it never pauses.
     """
 
-    name: str
-    follows: str
-    draw: Draw
-    amount: Timetable
-    on: float = 0.0
-    every: float = 0.0
+    name: Text
+    follows: Text
+    power: Daily[Watts] | None = None
+    current: Daily[Amperes] | None = None
+    resistance: Daily[Annotated[float, number(0.001, 1_000_000)]] | None = None
+    duty: DutySpec | None = None
+
+    @property
+    def amounts(self) -> Mapping[Draw, Mapping[float, float]]:
+        """The one of them that is given."""
+        amounts = {Draw.POWER: self.power, Draw.CURRENT: self.current, Draw.RESISTANCE: self.resistance}
+        return {draw: amount for draw, amount in amounts.items() if amount is not None}
+
+    @model_validator(mode="after")
+    def _has_one_amount(self) -> Self:
+        if len(self.amounts) != 1:
+            raise problem(f"a load needs exactly one of {', '.join(Draw)}")
+        return self
 
 
 class Demand(NamedTuple):
@@ -73,7 +100,10 @@ class Load:
         self.tripped = False
         self.lowest_voltage = LOWEST_VOLTAGE * factor
         self.restart_voltage = RESTART_VOLTAGE * factor
-        self._cycle = DutyCycle(on=spec.on, every=spec.every, phase=phase * spec.every) if spec.every else None
+        ((self.draw, amount),) = spec.amounts.items()
+        self.amount = Timetable.daily(amount.items())
+        duty = spec.duty
+        self._cycle = None if duty is None else DutyCycle(on=duty.on, every=duty.every, phase=phase * duty.every)
 
     def runs(self, moment: float) -> bool:
         """Return whether its own switch is on."""
@@ -81,8 +111,8 @@ class Load:
 
     def demand(self, moment: float) -> Demand:
         """Return what it draws while it runs."""
-        amount = self.spec.amount.value(moment)
-        match self.spec.draw:
+        amount = self.amount.value(moment)
+        match self.draw:
             case Draw.POWER:
                 return Demand(power=amount / self._efficiency)
             case Draw.CURRENT:
@@ -99,7 +129,7 @@ class Load:
 
     def until_change(self, moment: float) -> float | None:
         """Return the seconds until it draws something else by itself."""
-        profile = self.spec.amount.until_change(moment)
+        profile = self.amount.until_change(moment)
         if self._cycle is None:
             return profile
         cycle = self._cycle.until_change(moment)

@@ -1,9 +1,11 @@
 """The lead-acid starter battery on the other side of a Cyrix-Li-ct."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
-from emulator.bms.state import JsonObject, JsonValue, get_float
+from emulator.reading.sections import Percent, Section
+from emulator.reading.state import Number
+from emulator.reading.values import number
 from emulator.world.circuit import Line
 
 # All assumed: a 12 V lead-acid battery.
@@ -17,19 +19,25 @@ STANDBY_CURRENT: Final = 0.02  # A, what the vehicle takes while it is parked
 SECONDS_PER_HOUR: Final = 3600.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class StarterBatterySpec:
+class StarterBatterySpec(Section):
     """A starter battery: Ah, and % at the start."""
 
-    capacity_ah: float = 95.0
-    state_of_charge: float = 95.0
+    capacity: Annotated[float, number(1, 10_000)] = 95.0
+    state_of_charge: Percent = 95.0
+
+
+@dataclass(frozen=True)
+class StarterBatteryState:
+    """The state of a starter battery. charge: 1 = full."""
+
+    charge: Number
 
 
 class StarterBattery:
     """A starter battery in the world. factor: how many times 12 V the system has."""
 
     def __init__(self, spec: StarterBatterySpec, *, factor: float = 1.0) -> None:
-        self._capacity_ah = spec.capacity_ah
+        self._capacity_ah = spec.capacity
         self._factor = factor
         self.charge = spec.state_of_charge / 100  # 1 = full
 
@@ -50,10 +58,6 @@ class StarterBattery:
         taken = self.charge + current * seconds / SECONDS_PER_HOUR / self._capacity_ah
         self.charge = min(max(taken, 0.0), 1.0)
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        return {"charge": self.charge}
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.charge = min(max(get_float(data, "charge"), 0.0), 1.0)
+    def resume(self, state: StarterBatteryState) -> None:
+        """Continue in a saved state."""
+        self.charge = min(max(state.charge, 0.0), 1.0)

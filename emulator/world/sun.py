@@ -7,11 +7,13 @@ the direct light added as light from the sky. Clouds: F. Kasten and G. Czeplak, 
 dependent on the amount and type of cloud", Solar Energy 24 (1980) 177.
 """
 
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from math import asin, atan2, cos, degrees, floor, radians, sin
 from random import Random
-from typing import Final, NamedTuple
+from typing import Annotated, Final, NamedTuple
+
+from emulator.reading.sections import Section
+from emulator.reading.values import number
 
 J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 SECONDS_PER_DAY: Final = 86400.0
@@ -29,12 +31,11 @@ SLOW_CLOUDS: Final = (3 * 3600.0, 0.6)
 FAST_CLOUDS: Final = (600.0, 0.4)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Place:
+class Place(Section):
     """A place in degrees: north and east are positive."""
 
-    latitude: float
-    longitude: float
+    latitude: Annotated[float, number(-90, 90)]
+    longitude: Annotated[float, number(-180, 180)]
 
 
 class SunPosition(NamedTuple):
@@ -92,13 +93,12 @@ def cloud_transmission(cover: float) -> float:
     return transmission
 
 
-@dataclass(frozen=True, kw_only=True)
-class Panel:
+class Panel(Section):
     """A solar panel: peak power in W, tilt from flat and azimuth clockwise from north in degrees."""
 
-    peak_power: float
-    tilt: float = 0.0
-    azimuth: float = 180.0
+    peak_power: Annotated[float, number(0, 1_000_000)]
+    tilt: Annotated[float, number(0, 90)] = 0.0
+    azimuth: Annotated[float, number(0, 360)] = 180.0
 
     def power(self, sun: SunPosition, cover: float) -> float:
         """Return the power in W under a cloud cover (0 to 1)."""

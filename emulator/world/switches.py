@@ -1,4 +1,4 @@
-"""What stands between the outputs of the BMS and the loads and chargers that obey them (M-O5).
+"""The switches and cables between the outputs of the BMS and loads and chargers (M-O5).
 
 Thresholds are for a 12 V system; others have multiples of them. They are from the manufacturer's data sheets; where
 those say nothing, the line says assumed.
@@ -10,7 +10,7 @@ from enum import StrEnum
 from typing import Final, override
 
 from emulator.bms.outputs import Output
-from emulator.bms.state import JsonObject, JsonValue, get_bool, get_int, get_optional_float
+from emulator.reading.state import Count, Number
 
 # BatteryProtect.
 PROTECT_DISCONNECTS: Final = 10.5  # V, the default
@@ -46,7 +46,7 @@ TOLERANCE: Final = 1e-6  # s, for rounding
 
 
 class SwitchKind(StrEnum):
-    """What a scenario can put between an output and what obeys it."""
+    """The separate switches that a scenario can place between an output and loads or chargers."""
 
     BATTERY_PROTECT = "battery-protect"
     SMART_BATTERY_PROTECT = "smart-battery-protect"
@@ -58,7 +58,7 @@ class SwitchKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Wiring:
-    """How something is wired to an output when no switch of its own is named."""
+    """How a load or charger is wired to an output without a separate switch."""
 
     name: str
     output: Output | None
@@ -100,11 +100,11 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class SwitchState:
-    """What a switch remembers. waiting: how long in s what will change it has lasted, None = it does not hold."""
+    """The state of a switch. waiting: for how many s the condition that will change it has held; None = it does not."""
 
     closed: bool = True
-    waiting: float | None = None
-    attempts: int = 0
+    waiting: Number | None = None
+    attempts: Count = 0
 
     def waited(self, holds: bool, seconds: float) -> SwitchState:
         """Return the state after some seconds; the time before the condition was first seen does not count."""
@@ -133,7 +133,7 @@ class Switch:
 
     @property
     def conditions(self) -> Hashable:
-        """What must not be stepped over."""
+        """The discrete states whose changes a step must not miss."""
         return self.state.closed, self.state.waiting is None
 
     def next_timer(self) -> float | None:
@@ -166,15 +166,9 @@ class Switch:
     def _changed(self) -> SwitchState:
         return SwitchState(closed=not self.state.closed)
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return the state as JSON."""
-        return {"closed": self.state.closed, "waiting": self.state.waiting, "attempts": self.state.attempts}
-
-    def load(self, data: JsonObject) -> None:
-        """Take a saved state. Raises StateError."""
-        self.state = SwitchState(
-            get_bool(data, "closed"), get_optional_float(data, "waiting"), get_int(data, "attempts")
-        )
+    def resume(self, state: SwitchState) -> None:
+        """Continue in a saved state."""
+        self.state = state
 
 
 class Direct(Switch):
@@ -185,9 +179,9 @@ class Direct(Switch):
         self.output = wiring.output
 
     @override
-    def load(self, data: JsonObject) -> None:
-        # It never waits, so it could not tell how long.
-        self.state = SwitchState(closed=get_bool(data, "closed"))
+    def resume(self, state: SwitchState) -> None:
+        # It never waits.
+        self.state = SwitchState(closed=state.closed)
 
     @override
     def settle(self, situation: Situation) -> None:

@@ -1,23 +1,15 @@
 """What is around the bank: loads and chargers that obey the outputs of the BMS (M-O5), sun, clouds and temperature."""
 
-from collections.abc import Hashable, Iterable, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from math import floor, sqrt
 from random import Random
-from typing import Final, Self
+from typing import Final
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.state import (
-    JsonObject,
-    JsonValue,
-    get_bool,
-    get_float,
-    get_list,
-    get_object,
-    get_optional_float,
-    get_strs,
-)
+from emulator.reading.sections import Watts
+from emulator.reading.state import JsonObject, JsonValue, Number, as_json, from_json
 from emulator.world.chargers import Charger, ChargerState, Stage
 from emulator.world.circuit import Balance, Line, Source, balance
 from emulator.world.fuse import Fuse, FuseState
@@ -27,14 +19,12 @@ from emulator.world.loads import (
     NO_DEMAND,
     RESTART_VOLTAGE,
     Demand,
-    Draw,
     Load,
     LoadSpec,
     total,
 )
-from emulator.world.schedule import Timetable
-from emulator.world.spec import SYSTEM_VOLTAGE, WorldSpec, build_switch
-from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery
+from emulator.world.spec import SYSTEM_VOLTAGE, CyrixLiCtSpec, WorldSpec
+from emulator.world.starter_battery import STANDBY_CURRENT, StarterBattery, StarterBatteryState
 from emulator.world.sun import PANEL_YIELD, STANDARD_IRRADIANCE, Clouds, Panel, Sky
 from emulator.world.switches import (
     PROTECT_SHORT_CIRCUIT,
@@ -87,7 +77,7 @@ class ItemStatus:
 
 @dataclass(frozen=True, slots=True)
 class WorldCheckpoint:
-    """What changes in the world."""
+    """The state of the world that steps change."""
 
     switches: tuple[SwitchState, ...]
     chargers: tuple[ChargerState, ...]
@@ -98,32 +88,36 @@ class WorldCheckpoint:
 
 @dataclass(kw_only=True)
 class ByHand:
-    """What of the world is set by hand; None = as the scenario has it.
+    """The values set by hand; None = as in the scenario.
 
-    additional_load: W of a load on the load output, which the scenario does not know. sunshine: W/m² on every panel.
+    additional_load: power in W of one more load on the load output. sunshine: W/m² on every panel.
     temperature: °C around the batteries.
     """
 
-    additional_load: float = 0.0
-    sunshine: float | None = None
-    temperature: float | None = None
+    additional_load: Watts = 0.0
+    sunshine: Number | None = None
+    temperature: Number | None = None
 
-    def save(self) -> dict[str, JsonValue]:
-        """Return it as JSON."""
-        return dict(vars(self))
 
-    @classmethod
-    def load(cls, data: JsonObject) -> Self:
-        """Return what was saved. Raises StateError."""
-        return cls(
-            additional_load=get_float(data, "additional_load", lowest=0.0),
-            sunshine=get_optional_float(data, "sunshine"),
-            temperature=get_optional_float(data, "temperature"),
-        )
+@dataclass(frozen=True, kw_only=True)
+class SavedWorld:
+    """A saved world: states by the names of switches, chargers and loads."""
+
+    switches: dict[str, SwitchState]
+    chargers: dict[str, ChargerState]
+    starter_batteries: dict[str, StarterBatteryState]
+    forced: dict[str, bool]
+    tripped: list[str]
+    fuse: FuseState
+    by_hand: ByHand
+
+
+# Fields that an earlier version did not save.
+_LATER: Final[JsonObject] = {"tripped": [], "fuse": as_json(FuseState()), "by_hand": as_json(ByHand())}
 
 
 class StarterSide:
-    """What is on the other side of a Cyrix-Li-ct: a starter battery, and chargers such as the alternator."""
+    """The other side of a Cyrix-Li-ct: a starter battery, and chargers such as the alternator."""
 
     def __init__(self, switch: CyrixLiCt, battery: StarterBattery, chargers: tuple[Charger, ...]) -> None:
         self.switch = switch
@@ -133,7 +127,7 @@ class StarterSide:
         self.current = 0.0
 
     def line(self, bank_voltage: float) -> Line:
-        """Return what the starter battery takes at each voltage."""
+        """Return the current that the starter battery takes, by voltage."""
         driven = any(charger.state.stage is not Stage.OFF for charger in self.chargers)
         return self.battery.line(driven or bank_voltage > self.battery.rest_voltage)
 
@@ -155,8 +149,11 @@ class World:
         self.fuse = fuse or Fuse()
         self.forced: dict[str, bool] = {}
         self._factor = system_voltage / SYSTEM_VOLTAGE
-        self._sky = Sky(place=spec.place, start=spec.start, clouds=Clouds(mean=spec.clouds, seed=f"{seed}/clouds"))
+        self._sky = Sky(
+            place=spec.place, start=spec.start, clouds=Clouds(mean=spec.clouds / 100, seed=f"{seed}/clouds")
+        )
         self._solar: dict[Panel, tuple[int, float]] = {}
+        self._temperature = spec.curve
         self._monday = (spec.start - _monday(spec.start)).total_seconds()
         self.switches = self._build_switches()
         self._by_hand = ByHand()
@@ -172,7 +169,7 @@ class World:
         self._bank_current = 0.0
 
     def _build_switches(self) -> dict[str, Switch]:
-        switches = {spec.name: build_switch(spec, self._factor) for spec in self.spec.switches}
+        switches = {spec.name: spec.build(self._factor) for spec in self.spec.switches}
         followed = {load.follows for load in self.spec.loads} | {charger.follows for charger in self.spec.chargers}
         return switches | {name: Direct(wiring) for name, wiring in WIRINGS.items() if name in followed}
 
@@ -187,7 +184,7 @@ class World:
     def _starter_sides(self) -> Iterable[StarterSide]:
         for spec in self.spec.switches:
             switch = self.switches[spec.name]
-            if isinstance(switch, CyrixLiCt):
+            if isinstance(spec, CyrixLiCtSpec) and isinstance(switch, CyrixLiCt):
                 chargers = tuple(charger for charger in self.chargers if charger.spec.follows == spec.name)
                 yield StarterSide(switch, StarterBattery(spec.starter_battery, factor=self._factor), chargers)
 
@@ -197,10 +194,10 @@ class World:
         """Return the temperature in °C around the batteries."""
         if self._by_hand.temperature is not None:
             return self._by_hand.temperature
-        return self.spec.temperature.value(self._moment(elapsed))
+        return self._temperature.value(self._moment(elapsed))
 
     def conditions(self) -> Hashable:
-        """Return everything discrete that can flip."""
+        """Return all discrete states that can flip."""
         return (
             tuple([switch.conditions for switch in self.switches.values()]),
             tuple([charger.conditions for charger in self.chargers]),
@@ -273,8 +270,7 @@ class World:
         self._by_hand = replace(by_hand)
         self.loads = self._own_loads
         if by_hand.additional_load > 0:
-            amount = Timetable.constant(by_hand.additional_load)
-            spec = LoadSpec(name=ADDITIONAL_LOAD, follows=LOAD_OUTPUT, draw=Draw.POWER, amount=amount)
+            spec = LoadSpec(name=ADDITIONAL_LOAD, follows=LOAD_OUTPUT, power={0.0: by_hand.additional_load})
             self.loads = (*self._own_loads, Load(spec, factor=self._factor))
             self.switches.setdefault(LOAD_OUTPUT, Direct(WIRINGS[LOAD_OUTPUT]))
         self._load_currents = [0.0] * len(self.loads)
@@ -297,7 +293,7 @@ class World:
         names = self.forceable
         if name not in names:
             raise UnknownItemError(f"There is no load or charger {name!r}; there are {', '.join(names) or 'none'}.")
-        if on and any(charger.name == name and charger.spec.panel is not None for charger in self.chargers):
+        if on and any(charger.name == name and charger.panel is not None for charger in self.chargers):
             raise CannotForceError(f"{name} runs on the sun, which cannot be switched on, only off.")
         if on is None:
             self.forced.pop(name, None)
@@ -307,7 +303,7 @@ class World:
     # What happens
 
     def settle(self, elapsed: float, bms: SmallBms) -> None:
-        """React at once to the outputs of the BMS, and to what the clock says."""
+        """React at once to the outputs of the BMS and to the time of day."""
         for situation, switch in self._situations(elapsed, bms):
             switch.settle(situation)
         moment = self._moment(elapsed)
@@ -340,7 +336,7 @@ class World:
         return self._bank_current
 
     def _flow_nowhere(self, elapsed: float) -> float:
-        """Do without the bank, whose fuse has blown: what hangs on it has no supply, whoever could charge it."""
+        """Supply nothing: the fuse has blown, and no charger can supply the loads without the bank."""
         for charger in self._near_chargers:
             charger.current = 0.0
         for side in self._starters:
@@ -465,7 +461,7 @@ class World:
         forced = self.forced.get(charger.name)
         if forced is False:
             return False
-        forced_on = forced is True and charger.spec.panel is None
+        forced_on = forced is True and charger.panel is None
         return forced_on or charger.has_power(moment, self._solar_power(charger, elapsed))
 
     def _supply(self, chargers: Iterable[Charger], line: Line, load: float, elapsed: float, voltage: float) -> Balance:
@@ -492,7 +488,7 @@ class World:
 
     def _solar_power(self, charger: Charger, elapsed: float) -> float:
         """Return the power in W of a charger's panel. The sun moves once a minute: often enough, and cheap."""
-        panel = charger.spec.panel
+        panel = charger.panel
         return 0.0 if panel is None else self._panel_power(panel, elapsed)
 
     def _panel_power(self, panel: Panel, elapsed: float) -> float:
@@ -512,7 +508,7 @@ class World:
     # Going back, saving and loading
 
     def copy(self) -> WorldCheckpoint:
-        """Return what restore takes."""
+        """Return a copy of the state, for restore."""
         return WorldCheckpoint(
             tuple([switch.state for switch in self.switches.values()]),
             tuple([charger.state for charger in self.chargers]),
@@ -522,7 +518,7 @@ class World:
         )
 
     def restore(self, checkpoint: WorldCheckpoint) -> None:
-        """Go back to a copy."""
+        """Go back to the state in a copy."""
         for switch, switch_state in zip(self.switches.values(), checkpoint.switches, strict=True):
             switch.state = switch_state
         for charger, charger_state in zip(self.chargers, checkpoint.chargers, strict=True):
@@ -535,37 +531,34 @@ class World:
 
     def save(self) -> dict[str, JsonValue]:
         """Return everything that changes as JSON."""
-        return {
-            "switches": {name: switch.save() for name, switch in self.switches.items()},
-            "chargers": {charger.name: charger.save() for charger in self.chargers},
-            "starter_batteries": {side.switch.name: side.battery.save() for side in self._starters},
-            "forced": dict(self.forced),
-            "tripped": [load.name for load in self.loads if load.tripped],
-            "fuse": self.fuse.save(),
-            "by_hand": self._by_hand.save(),
-        }
+        batteries = {side.switch.name: StarterBatteryState(side.battery.charge) for side in self._starters}
+        return as_json(
+            SavedWorld(
+                switches={name: switch.state for name, switch in self.switches.items()},
+                chargers={charger.name: charger.state for charger in self.chargers},
+                starter_batteries=batteries,
+                forced=self.forced,
+                tripped=[load.name for load in self.loads if load.tripped],
+                fuse=self.fuse.state,
+                by_hand=self._by_hand,
+            )
+        )
 
     def load(self, data: JsonObject) -> None:
-        """Take what was saved of the items that are still there. Raises StateError."""
-        _load_items(get_object(data, "switches"), self.switches)
-        _load_items(get_object(data, "chargers"), {charger.name: charger for charger in self.chargers})
-        batteries = {side.switch.name: side.battery for side in self._starters}
-        _load_items(get_object(data, "starter_batteries"), batteries)
-        forced, names = get_object(data, "forced"), self.forceable
-        self.forced = {name: get_bool(forced, name) for name in forced if name in names}
-        # None of these was there in an earlier version.
-        if "by_hand" in data:
-            self.by_hand = ByHand.load(get_object(data, "by_hand"))
-        tripped = get_strs(data, "tripped", len(get_list(data, "tripped"))) if "tripped" in data else ()
+        """Restore what was saved of the items that still exist. Raises StateError, and then restores nothing."""
+        saved = from_json(SavedWorld, {**_LATER, **data})
+        for name in saved.switches.keys() & self.switches.keys():
+            self.switches[name].resume(saved.switches[name])
+        for charger in self.chargers:
+            charger.state = saved.chargers.get(charger.name, charger.state)
+        for side in self._starters:
+            if side.switch.name in saved.starter_batteries:
+                side.battery.resume(saved.starter_batteries[side.switch.name])
+        self.forced = {name: on for name, on in saved.forced.items() if name in self.forceable}
+        self.by_hand = saved.by_hand
         for load in self.loads:
-            load.tripped = load.name in tripped
-        if "fuse" in data:
-            self.fuse.load(get_object(data, "fuse"))
-
-
-def _load_items(data: JsonObject, items: Mapping[str, Switch | Charger | StarterBattery]) -> None:
-    for name in data.keys() & items.keys():
-        items[name].load(get_object(data, name))
+            load.tripped = load.name in saved.tripped
+        self.fuse.state = saved.fuse
 
 
 def _monday(moment: datetime) -> datetime:

@@ -11,8 +11,8 @@ from emulator.bms.bms import SmallBms
 from emulator.bms.leds import Led
 from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import SettingKey
-from emulator.bms.state import JsonObject, JsonValue
 from emulator.control import ROUTES, Control, Route
+from emulator.reading.state import JsonObject, JsonValue, as_json
 from emulator.report import HISTORY
 from emulator.rig import CannotStartError, Rig
 from emulator.simulation.faults import FAULTS
@@ -112,7 +112,7 @@ async def test_the_state(client: Client) -> None:
     assert state["leds"] == {"blue": "blinking", "red": "blinking"}
     assert state["codes"] == [{"code": "W-B01", "severity": "warning", "meaning": "low cell voltage"}]
     assert state["faults"] == ["cell-low"]
-    assert state["settings"] == client.bms.settings.save()
+    assert state["settings"] == as_json(client.bms.settings)
     (lamp,) = await flows(client)
     assert lamp["name"] == "Lamp"
     assert lamp["on"] is True
@@ -229,8 +229,8 @@ async def test_what_is_no_argument(client: Client, argument: JsonValue) -> None:
 async def test_settings(client: Client) -> None:
     answer = await client.post("/settings", {"discharge_floor": 30, "tail_current": 2})
     assert client.bms.settings.discharge_floor == 30
-    assert answer == client.bms.settings.save()
-    assert await client.post("/settings/restore-defaults") == client.bms.settings.save()
+    assert answer == as_json(client.bms.settings)
+    assert await client.post("/settings/restore-defaults") == as_json(client.bms.settings)
     assert client.bms.settings.discharge_floor == 10
 
 

@@ -1,6 +1,6 @@
 """Faults by name."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 import json
 from pathlib import Path
 
@@ -219,7 +219,7 @@ def test_m_c2_a_cable_that_is_out_hides_every_battery_behind_it() -> None:
 
 
 async def test_the_wire_that_comes_back_after_a_restart_is_that_of_the_scenario(tmp_path: Path) -> None:
-    wired = replace(bench(), remote=Remote(h_voltage=Wire.PLUS))
+    wired = bench().model_copy(update={"remote": Remote(h_voltage=Wire.PLUS)})
     file = tmp_path / "state.json"
     before = Rig(wired, make_proxy=Proxies().make, state_file=file)
     before.stations[0].faults.apply("remote-open")

@@ -2,7 +2,8 @@
 
 import pytest
 
-from emulator.bms.history import History
+from emulator.bms.history import History, HistoryState
+from emulator.reading.state import as_json, from_json
 
 from .banks import charge_fully, charge_to, make_bms, run
 
@@ -114,7 +115,7 @@ def test_m_v5_clearing_begins_anew() -> None:
     bms = make_bms(soc=60)
     run(bms, 3600, current=-20)
     bms.clear_history()
-    assert bms.history.save() == History().save()
+    assert bms.history.copy() == History().copy()
     run(bms, 1)
     assert bms.history.lowest_battery_voltage == bms.history.highest_battery_voltage == bms.voltage
 
@@ -123,4 +124,4 @@ def test_history_survives_saving() -> None:
     bms = make_bms(soc=60)
     bms.synchronize()
     run(bms, 3600, current=-20)
-    assert History.load(bms.history.save()).save() == bms.history.save()
+    assert from_json(HistoryState, as_json(bms.history.copy())) == bms.history.copy()

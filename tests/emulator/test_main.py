@@ -22,6 +22,8 @@ from emulator.instant_readout import COMPANY_ID
 from emulator.options import Options
 from emulator.rig import CannotStartError, Rig
 
+from .scenarios import BANK, BASE
+
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 LIMIT = 60.0
@@ -240,6 +242,13 @@ def test_what_makes_no_sense(arguments: tuple[str, ...], said: str, capsys: pyte
     assert err.count("\n") == 1
 
 
+def test_a_mistyped_scenario_file_is_answered_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "cabin.yaml"
+    file.write_text(f"{BASE}{BANK}\nclouds: many\n", encoding="utf-8")
+    assert main(["--port", "0", "--scenario", str(file)]) == 2
+    assert capsys.readouterr() == ("", "cabin.yaml, line 4: clouds should be a number from 0 to 100, not 'many'.\n")
+
+
 def test_a_corrupt_state_file_stays_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = tmp_path / "state.json"
     file.write_text("{}", encoding="utf-8")
@@ -292,7 +301,7 @@ async def test_a_pipe_as_state_file(start: Start, tmp_path: Path) -> None:
     pipe = tmp_path / "state.json"
     os.mkfifo(pipe)
     process = await start("--port", "0", "--json", "--save", str(pipe))
-    assert await rest(process) == ("", f"The state cannot be saved to {pipe}: it is no ordinary file.\n")
+    assert await rest(process) == ("", f"The state cannot be saved to {pipe}: it is not an ordinary file.\n")
     assert process.returncode == 2
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from emulator.battery.layout import MOST_BATTERIES
 from emulator.battery.models import MODELS
+from emulator.bms.detection import MOST_BATTERIES
 
 
 def test_m_b1_batteries_are_made_of_cells_of_3_2_volt() -> None:

@@ -3,9 +3,10 @@
 import pytest
 
 from emulator.bms.bms import SmallBms
-from emulator.bms.monitor import LONGEST_TIME_REMAINING, BalancerStatus, Monitor
+from emulator.bms.monitor import LONGEST_TIME_REMAINING, BalancerStatus, Monitor, MonitorState
 from emulator.bms.rules import Permission
 from emulator.bms.settings import SettingKey, Settings
+from emulator.reading.state import as_json, from_json
 
 from .banks import charge_to, make_bms, run, run_until
 
@@ -248,6 +249,7 @@ def test_m_v3_a_drifting_cell_is_balanced_by_full_charges() -> None:
 def test_monitor_survives_saving() -> None:
     monitor = Monitor(capacity_ah=100, state_of_charge=97)
     detect_for(monitor, 100)
-    loaded = Monitor.load(monitor.save(), capacity_ah=100)
+    loaded = Monitor(capacity_ah=100, state_of_charge=None)
+    loaded.restore(from_json(MonitorState, as_json(monitor.copy())))
     assert advance(loaded, 80.0)
     assert loaded.state_of_charge == 100

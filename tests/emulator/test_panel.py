@@ -11,10 +11,10 @@ from aiohttp import ClientResponse, ClientSession
 import pytest
 
 from emulator.bms.codes import CODES
-from emulator.bms.state import JsonObject
 from emulator.control import ROUTES, Control
 from emulator.panel.panel import PAGE
 from emulator.panel.recorder import MOST_SAMPLES, Recorder
+from emulator.reading.state import JsonObject
 from emulator.rig import Rig
 from emulator.simulation.faults import FAULTS
 

@@ -4,7 +4,7 @@ import pytest
 
 from emulator.bms.outputs import Output
 from emulator.bms.remote import MEASURING_TOLERANCE, OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
-from emulator.bms.state import StateError
+from emulator.reading.state import StateError, as_json, from_json
 
 from .banks import make_bms
 
@@ -52,7 +52,7 @@ def test_m_r3_on_when_h_is_high(voltage: float, on: bool) -> None:
 @pytest.mark.parametrize("battery", [10.0, BATTERY, 58.4])
 def test_wires_and_a_switch_in_them(remote: Remote, on: bool, battery: float) -> None:
     assert remote.is_on(battery) is on
-    assert Remote.load(remote.save()) == remote
+    assert from_json(Remote, as_json(remote)) == remote
 
 
 def test_m_r3_a_load_that_sags_the_bank_does_not_switch_its_own_system_off() -> None:
@@ -67,7 +67,7 @@ def test_m_r3_a_load_that_sags_the_bank_does_not_switch_its_own_system_off() -> 
 @pytest.mark.parametrize("wrong", [{"switch": 1}, {"h_voltage": "battery"}])
 def test_terminals_that_cannot_have_been_saved(wrong: dict[str, int | str]) -> None:
     with pytest.raises(StateError):
-        Remote.load({**WIRE_LOOP.save(), **wrong})
+        from_json(Remote, {**as_json(WIRE_LOOP), **wrong})
 
 
 @pytest.mark.parametrize("remote", [OPEN, Remote(l_voltage=5.0, h_voltage=1.0), Remote(l_voltage=BATTERY)])

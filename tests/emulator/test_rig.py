@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 import json
 from math import inf
 from pathlib import Path
@@ -12,9 +11,9 @@ import pytest
 
 from emulator.bms.leds import Led
 from emulator.bms.settings import SettingKey
-from emulator.bms.state import JsonValue
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS
 from emulator.gatt import AttError
+from emulator.reading.state import JsonValue
 from emulator.rig import CannotStartError, Rig, cannot_use_port
 from emulator.simulation.state_file import StateFileError, write_state
 from emulator.ve_smart.chunks import Channel
@@ -133,8 +132,9 @@ def test_there_is_no_port_above_the_highest() -> None:
 async def test_two_of_one_address() -> None:
     scenario = two()
     first, second = scenario.devices
-    same = replace(scenario, devices=(first, replace(second, address=first.address)))
-    with pytest.raises(CannotStartError, match="C0:00:00:00:00:01 is there twice"):
+    other = second.model_copy(update={"address": first.address})
+    same = scenario.model_copy(update={"devices": (first, other)})
+    with pytest.raises(CannotStartError, match="C0:00:00:00:00:01 appears twice"):
         Rig(same, make_proxy=Proxies().make)
 
 
@@ -241,7 +241,7 @@ def _no_radio(state: dict[str, object]) -> None:
     ("damage", "said"),
     [
         (_one_device, "1 devices"),
-        (_no_objects, "objects"),
+        (_no_objects, "devices should be an object"),
         (_another_time, "different times"),
         (_another_scenario, "solar, not two"),
         (_no_radio, "radio is missing"),

@@ -8,8 +8,17 @@ from hypothesis import strategies as st
 import pytest
 
 from emulator.bms.codes import CODES, Code, Severity, error_number, levels
-from emulator.bms.rules import COMMUNICATION_SECONDS, PRE_ALARM_SECONDS, Measurements, Permission, Reason, Rules
+from emulator.bms.rules import (
+    COMMUNICATION_SECONDS,
+    PRE_ALARM_SECONDS,
+    Measurements,
+    Permission,
+    Reason,
+    Rules,
+    RulesCheckpoint,
+)
 from emulator.bms.settings import SettingKey, Settings
+from emulator.reading.state import as_json, from_json
 from emulator.snapshot import Level, LevelField
 
 SETTINGS = Settings.defaults(12)
@@ -391,7 +400,8 @@ def test_m_c_errors_are_shown_by_number() -> None:
 def test_rules_survive_saving_in_the_middle_of_a_pre_alarm() -> None:
     rules = low_cell(Rules(), 2.7)
     low_cell(rules, 2.7, 20)
-    loaded = Rules.load(rules.save())
+    loaded = Rules()
+    loaded.restore(from_json(RulesCheckpoint, as_json(rules.copy())))
     assert loaded.pre_alarm
     assert loaded.next_timer() == pytest.approx(10)
     low_cell(loaded, 2.7, 10)

@@ -3,6 +3,7 @@
 import pytest
 
 from emulator.bms.settings import LIMITS, SettingError, SettingKey, Settings
+from emulator.reading.state import as_json, from_json
 
 from .banks import ONE_48V, make_bms
 
@@ -85,4 +86,4 @@ def test_m_x1_reset_keeps_history_mode_and_state_of_charge() -> None:
 
 def test_settings_survive_saving() -> None:
     settings = Settings.defaults(24).changed(SettingKey.DISCHARGE_FLOOR, 0)
-    assert Settings.load(settings.save()) == settings
+    assert from_json(Settings, as_json(settings)) == settings

@@ -14,14 +14,18 @@ import pytest
 
 from emulator.bms.bms import SmallBms
 from emulator.bms.codes import Code
+from emulator.reading.state import JsonObject, JsonValue, StateError
 from emulator.simulation import scenario as scenarios
 from emulator.simulation.grid import LONGEST_STEP, next_on_grid, stride_within
 from emulator.simulation.pace import Pace
 from emulator.simulation.simulation import RESOLUTION, Simulation
 from emulator.simulation.state_file import StateFileError, read_state, write_state
+from emulator.world.world import ByHand
 
+from .damage import SENTENCE, damaged_copy
 from .scenarios import current, item, scenario, simulation
 
+CAMPER = scenarios.load("camper-alternator")
 HOUR = 3600.0
 DAY = 24 * HOUR
 
@@ -362,10 +366,10 @@ def saved_bytes() -> bytes:
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "it is no JSON"),
-        (b"{", "it is no JSON"),
-        (b"[" * 100_000, "it is no JSON"),
-        (b"\xff\xfe", "it is no JSON"),
+        (b"", "it is not valid JSON"),
+        (b"{", "it is not valid JSON"),
+        (b"[" * 100_000, "it is not valid JSON"),
+        (b"\xff\xfe", "it is not valid JSON"),
         (b"[]", "It was not written by this emulator"),
         (b"{}", "It was not written by this emulator"),
         (b'{"format": "smallbms-emulator", "version": 2}', "It was written by another version"),
@@ -393,7 +397,7 @@ def test_a_state_that_no_charger_can_have_is_refused(tmp_path: Path) -> None:
     path, content = tmp_path / "state.json", "chargers: [{name: C, kind: shore, follows: nothing, current: 1}]"
     simulation(content).save(path)
     write_state(path, json.loads(json.dumps(read_state(path)).replace('"stage": "bulk"', '"stage": "warp"')))
-    with pytest.raises(StateFileError, match="stage of a charger is unknown"):
+    with pytest.raises(StateFileError, match="stage should be one of off, bulk, absorption, float"):
         Simulation.load(scenario(content), path)
 
 
@@ -402,6 +406,37 @@ def test_a_state_of_something_else_is_refused(tmp_path: Path) -> None:
     write_state(path, {"seed": 1, "device": 0, "bms": {}})
     with pytest.raises(StateFileError, match=r"cannot be used: .*\."):
         Simulation.load(scenario(), path)
+
+
+@pytest.fixture(scope="module")
+def whole() -> dict[str, JsonValue]:
+    """Return the state of a world that has everything: a Cyrix-Li-ct, chargers, what is set by hand, a warm fuse."""
+    running = Simulation(CAMPER)
+    running.advance(2 * HOUR)
+    running.world.by_hand = ByHand(additional_load=20.0)
+    running.world.force(running.world.forceable[0], on=False)
+    saved: dict[str, JsonValue] = json.loads(json.dumps(running.save_state()))
+    return saved
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_a_damaged_state_is_refused_in_one_sentence_or_runs(seed: int, whole: dict[str, JsonValue]) -> None:
+    random = Random(seed)
+    # The tests of the BMS damage that.
+    around = {key: part for key, part in whole.items() if key != "bms"}
+    said = [complaint({**damaged_copy(around, random), "bms": whole["bms"]}) for _ in range(250)]
+    assert [each for each in said if each is not None and not SENTENCE.fullmatch(each)] == []
+    assert 100 < sum(each is not None for each in said) < 250
+
+
+def complaint(state: JsonObject) -> str | None:
+    """Return what is said of a state; None if it loads, and then it must run."""
+    try:
+        running = Simulation.load_state(CAMPER, state)
+    except StateError as error:
+        return str(error)
+    running.advance(1)
+    return None
 
 
 @settings(deadline=None, max_examples=40)

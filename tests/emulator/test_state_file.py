@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from emulator.bms.state import JsonObject
+from emulator.reading.state import JsonObject
 from emulator.simulation.state_file import StateFile, StateFileError, read_state
 
 STATE: JsonObject = {"devices": [1, 2]}
@@ -89,7 +89,7 @@ def test_a_link_is_written_through(path: Path, tmp_path: Path) -> None:
 def test_a_pipe_is_refused_and_nobody_waits_for_it(path: Path) -> None:
     os.mkfifo(path)
     for attempt in (claim, write):
-        with pytest.raises(StateFileError, match="no ordinary file"):
+        with pytest.raises(StateFileError, match="not an ordinary file"):
             attempt(path)
     assert path.is_fifo()
 
