@@ -10,6 +10,7 @@ from .coordinator import InstantReadoutCoordinator
 from .entity import ReadingEntity
 from .page_values import Want
 from .pages import PagesCoordinator
+from .places import place_of
 from .protocol.codes import Severity
 from .protocol.payloads import Value
 from .protocol.quantities import ShownValues
@@ -35,7 +36,7 @@ _WORSE_THAN_OFF: Final = frozenset({Severity.ALARM, Severity.ERROR})
 
 
 class SmallBmsStatus(ReadingEntity, SensorEntity):
-    """The worst of the active codes, all of which are an attribute, or what the system is switched off by."""
+    """The worst of the active codes, or what the system is switched off by; attributes name all codes, and where."""
 
     entity_description: StatusSensorDescription
 
@@ -63,8 +64,17 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
         shown = self.coordinator.published
         off = None if shown.severity in _WORSE_THAN_OFF else self._switched_off(shown.remote_on)
         self._attr_native_value = off or shown.severity
-        self._attr_extra_state_attributes = dict(self.entity_description.attributes_fn(shown))
+        self._attr_extra_state_attributes = {
+            **self.entity_description.attributes_fn(shown),
+            **self._places(shown),
+        }
         return self._attr_native_value, self._attr_extra_state_attributes
+
+    def _places(self, shown: ShownValues) -> Mapping[str, object]:
+        """Return where the codes come from, as far as that is known; nothing where no connection could tell."""
+        found = {str(code): place_of(self.hass, self.coordinator.entry, code) for code in shown.codes}
+        places = {code: dict(place.known) for code, place in found.items() if place}
+        return {"places": places} if self._pages else {}
 
     def _switched_off(self, remote_on: bool | None) -> SwitchedOff | None:
         off = switched_off(remote_on, self._value)

@@ -130,7 +130,8 @@ async def test_what_the_battery_measures_is_told_when_the_repair_is_opened(
     await radio.send(current=-9.0)
     await repair.begin("w_b01")
     told = {"name": entry.title, "error": "", "code": "W-B01", "now": "20 %, 12.0 V, -9 A, 4 °C"}
-    assert repair.answer["description_placeholders"] == told
+    unknown = dict.fromkeys(("battery", "cell", "measured"), "\u2013")
+    assert repair.answer["description_placeholders"] == told | unknown
     await radio.send(voltage=11.0)
     await repair.submit()
     assert repair.answer["errors"] == {"base": "still_there"}
@@ -298,9 +299,8 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
     serial_number = bench.bms.bank.batteries[1].serial_number
     await unplug(bench)
     await bench.run(repair.begin("w_b05"))
-    assert repair.answer["description_placeholders"]["missing"] == "\u2013", "it was not read since"
-    await bench.run(repair.submit())
-    assert repair.answer["errors"] == {"base": "still_there"}
+    assert repair.progress == "look", "it is read before anything is shown"
+    assert not repair.answer["errors"]
     shown = repair.answer["description_placeholders"]
     assert {name: shown[name] for name in ("batteries", "series", "parallel", "cells")} == {
         "batteries": "4",
@@ -309,11 +309,23 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
         "cells": "4",
     }
     assert shown["missing"] == f"2 ({serial_number})"
-    assert set(issues(bench.hass)) == {"w_b05"}
+    await bench.run(repair.submit())
+    assert repair.answer["errors"] == {"base": "still_there"}
+    assert set(issues(bench.hass)) == {"w_b05_battery"}
 
     bench.bms.faults.unplugged_battery = None
     bench.bms.step(current=0, ambient=20, seconds=1)
     await bench.run(repair.submit())
+    assert repair.answer["type"] == "create_entry"
+    assert not issues(bench.hass)
+
+
+async def test_what_is_right_again_before_it_is_shown(bench: Bench, repair: Repair) -> None:
+    await bench.load()
+    await unplug(bench)
+    bench.bms.faults.unplugged_battery = None
+    bench.bms.step(current=0, ambient=20, seconds=1)
+    await bench.run(repair.begin("w_b05"))
     assert repair.answer["type"] == "create_entry"
     assert not issues(bench.hass)
 
@@ -362,6 +374,9 @@ async def test_the_bank_cannot_be_read(bench: Bench, repair: Repair) -> None:
     bench.hass.config.language = "nl"
     bench.device.faults.refuse_connections = True
     await bench.run(repair.begin("w_b05"))
+    assert repair.answer["errors"] == {"base": "failed"}
+    shown = repair.answer["description_placeholders"]
+    assert {shown[part] for part in ("batteries", "series", "parallel", "cells", "missing")} == {"\u2013"}
     await bench.run(repair.submit())
     assert repair.answer["errors"] == {"base": "failed"}
     assert "niet bereikbaar" in repair.answer["description_placeholders"]["error"]
