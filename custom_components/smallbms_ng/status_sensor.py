@@ -52,6 +52,8 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
+        # Where a code comes from is known once it is told.
+        self.async_on_remove(self.coordinator.codes.async_add_watcher(self._handle_coordinator_update))
         if self._pages is None:
             return
         for name in NAMES:
