@@ -9,11 +9,16 @@ from homeassistant.core import HomeAssistant, ServiceCall
 from homeassistant.helpers import entity_registry as er
 import pytest
 from pytest_homeassistant_custom_component.common import async_mock_service
+from pytest_homeassistant_custom_component.test_util.aiohttp import AiohttpClientMocker
 
+from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
 from tests.integration.bench import Bench, a_bench
 from tests.integration.conftest import Radio, entity_id
 
-from .owner import Owner
+from .owner import Owner, content
+from .test_notify import names, phone, phones, pushed
+
+__all__ = ["names", "phone", "phones", "pushed"]
 
 SOMEBODY: Final = "notify.somebody"
 # The third cell of the second battery; both count from 0. In V below the others.
@@ -24,8 +29,10 @@ FIRST: Final = "W-B01: low cell voltage (warning). Charge, or switch loads off. 
 
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
-    async with a_bench(Bench(hass, radio)) as bench:
+    # Read when a test wants it, and not by itself.
+    async with a_bench(Bench(hass, radio, options={CONF_PAGES_INTERVAL: 0})) as bench:
         await bench.load()
+        await bench.press("read_now")
         await bench.wait(timedelta(minutes=1))
         yield bench
 
@@ -126,3 +133,17 @@ async def test_a_battery_that_does_not_answer(bench: Bench, owner: Owner, inbox:
         "W-B05: communication with a battery lost (warning).",
         "W-B05: communication with a battery lost (warning). Battery 4.",
     ]
+
+
+async def test_a_phone_rings_once(phone: str, bench: Bench, owner: Owner, pushed: AiohttpClientMocker) -> None:
+    """The second message takes the place of the one that breaks through silent mode, and does not do so itself."""
+    await use(bench, owner, phones=[phone], critical=["warning"])
+    await lower(bench, WARNING)
+    await read(bench)
+    first, second = (content(call) for call in pushed.mock_calls)
+    rings, quiet = first["data"], second["data"]
+    assert isinstance(rings, dict)
+    assert isinstance(quiet, dict)
+    assert rings["channel"] == "alarm_stream"
+    assert quiet == {"tag": rings["tag"], "alert_once": True}
+    assert "cell 3" in str(second["message"])

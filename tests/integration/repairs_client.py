@@ -30,9 +30,14 @@ class Repair:
         self.progress: str | None = None
 
     async def begin(self, key: str) -> None:
-        """Open the repair of an issue."""
+        """Open the repair of an issue, by its own key or that of its words."""
         assert await async_setup_component(self._hass, "repairs", {})
-        await self._post(FLOWS, {"handler": DOMAIN, "issue_id": issues(self._hass)[key].issue_id})
+        [issue_id] = [
+            issue.issue_id
+            for words, issue in issues(self._hass).items()
+            if key in {words, issue.issue_id.partition(".")[0]}
+        ]
+        await self._post(FLOWS, {"handler": DOMAIN, "issue_id": issue_id})
         self.progress = self.answer.get("progress_action")
         while self.answer["type"] == "progress":
             await self._hass.async_block_till_done(wait_background_tasks=True)

@@ -12,6 +12,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
+from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
 from emulator.snapshot import Level, LevelField
 
 from .bench import Bench, a_bench
@@ -25,8 +26,10 @@ WARNING, ALARM = -0.42, -0.55
 
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
-    async with a_bench(Bench(hass, radio)) as bench:
+    # Read when a test wants it, and not by itself.
+    async with a_bench(Bench(hass, radio, options={CONF_PAGES_INTERVAL: 0})) as bench:
         await bench.load()
+        await bench.press("read_now")
         # What was read at first is older than any code.
         await bench.wait(timedelta(minutes=1))
         yield bench
