@@ -13,7 +13,7 @@ from .page_values import Want
 from .pages import PagesCoordinator
 from .protocol.codes import CONFIGURATION_ERRORS, Code, Severity
 from .protocol.quantities import Source
-from .protocol.registers import OF_BATTERY, Name
+from .protocol.registers import Name
 
 # Only what was read since a code stands, and not too long ago, tells of it: what was read before may contradict it. So
 # long before, in s, counts too: where the code itself was read, what is read with it has the time of the beginning.
@@ -62,8 +62,7 @@ class _Bank:
     @property
     def missing(self) -> tuple[int, ...]:
         """The batteries that were there and do not answer."""
-        values = self._pages.values
-        if not any(values.answered(Want(name=name), self._since) for name in OF_BATTERY):
+        if self._pages.values.looked_at < self._since:
             return ()
         return tuple(number for number in self._pages.batteries if not answers(self._pages, number))
 
@@ -84,7 +83,7 @@ def _lowest_cell(bank: _Bank) -> Place | None:
     ]
     if not cells:
         return None
-    voltage, number, cell = min(cells)
+    voltage, number, cell = min(cells, key=lambda one: one[0])
     return Place(battery=str(number), cell=str(cell), measured=f"{voltage:.2f} {UnitOfElectricPotential.VOLT}")
 
 

@@ -281,17 +281,10 @@ def repair(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> Repair:
     return Repair(hass, hass_client)
 
 
-async def advertise(bench: Bench) -> None:
-    """Let the battery be heard twice."""
-    for current in (-1, -2):
-        bench.bms.step(current=current, ambient=20, seconds=1)
-        await bench.radio.send()
-
-
 async def unplug(bench: Bench) -> None:
     """Pull the BMS cable of the second battery out, and let the BMS tell of it."""
     bench.bms.faults.unplugged_battery = 1
-    await advertise(bench)
+    await bench.hear_twice()
 
 
 async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) -> None:
@@ -360,7 +353,7 @@ async def test_a_battery_that_the_bank_lacks_from_the_beginning(bench: Bench, re
     await bench.load()
     bench.bms.faults.unplugged_battery = 1
     bench.bms.power_cycle()
-    await advertise(bench)
+    await bench.hear_twice()
     (key,) = issues(bench.hass)
     await bench.run(repair.begin(key))
     await bench.run(repair.submit())
@@ -403,7 +396,7 @@ async def test_without_a_pin_only_time_tells(
 async def low(bench: Bench, percent: float) -> None:
     """Let the state of charge be so low."""
     bench.bms.set_state_of_charge(percent)
-    await advertise(bench)
+    await bench.hear_twice()
 
 
 def defaults(repair: Repair) -> dict[str, float]:
@@ -418,7 +411,7 @@ async def test_the_warning_comes_too_early(bench: Bench, repair: Repair) -> None
     await bench.run(repair.submit(low_soc_warning=12, discharge_floor=10))
     assert (repair.answer["type"], repair.answer["reason"]) == ("abort", "changed")
     assert bench.bms.settings.low_soc_warning == 12
-    await advertise(bench)
+    await bench.hear_twice()
     assert not issues(bench.hass)
 
 

@@ -40,23 +40,16 @@ def repair(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> Repair:
     return Repair(hass, hass_client)
 
 
-async def advertise(bench: Bench) -> None:
-    """Let the battery be heard twice."""
-    for current in (-1, -2):
-        bench.bms.step(current=current, ambient=20, seconds=1)
-        await bench.radio.send()
-
-
 async def lower(bench: Bench, offset: float) -> None:
     """Let one cell be lower than the others, by V."""
     bench.bms.faults.cell_voltage_offsets = {CELL: offset}
-    await advertise(bench)
+    await bench.hear_twice()
 
 
 async def unplug(bench: Bench) -> None:
     """Pull the BMS cable of the second battery out."""
     bench.bms.faults.unplugged_battery = 1
-    await advertise(bench)
+    await bench.hear_twice()
 
 
 def named(hass: HomeAssistant) -> dict[str, dict[str, str]]:
@@ -93,7 +86,7 @@ async def test_the_event_of_the_alarm_names_what_was_read_since_the_warning(benc
     assert "battery" not in told.attributes, "what is read later is no event"
     await lower(bench, ALARM)
     bench.bms.step(current=-1, ambient=20, seconds=60)
-    await advertise(bench)
+    await bench.hear_twice()
     told = bench.state("event", "code")
     assert (told.attributes["code"], told.attributes["battery"], told.attributes["cell"]) == ("A-B01", "2", "3")
 
@@ -171,7 +164,7 @@ async def test_a_battery_that_does_not_answer(bench: Bench) -> None:
 
 async def test_several_batteries_that_do_not_answer(bench: Bench) -> None:
     bench.bms.faults.unplugged = frozenset({1, 3})
-    await advertise(bench)
+    await bench.hear_twice()
     await bench.press("read_now")
     assert named(bench.hass) == {"w_b05_battery": {"battery": "2, 4"}}
 
@@ -179,7 +172,7 @@ async def test_several_batteries_that_do_not_answer(bench: Bench) -> None:
 async def test_a_bank_that_makes_no_sense(bench: Bench) -> None:
     bench.bms.faults.unplugged_battery = 1
     bench.bms.power_cycle()
-    await advertise(bench)
+    await bench.hear_twice()
     await bench.press("read_now")
     [(key, parts)] = named(bench.hass).items()
     assert (key.startswith("e_b0"), key.endswith("_battery"), parts) == (True, True, {"battery": "2"})
@@ -188,7 +181,7 @@ async def test_a_bank_that_makes_no_sense(bench: Bench) -> None:
 async def test_the_warmest_battery(bench: Bench) -> None:
     bench.hass.config.units = US_CUSTOMARY_SYSTEM
     bench.bms.bank.temperature[2] = 60.0
-    await advertise(bench)
+    await bench.hear_twice()
     await bench.press("read_now")
     assert named(bench.hass) == {"a_b09_battery": {"battery": "3"}}
     assert places(bench) == {"A-B09": {"battery": "3", "measured": "140 °F"}}
@@ -203,6 +196,6 @@ async def test_without_a_pin_nothing_is_named(hass: HomeAssistant, radio: Radio)
 
 async def test_a_code_of_the_whole_bank_names_none(bench: Bench) -> None:
     bench.bms.set_state_of_charge(12)
-    await advertise(bench)
+    await bench.hear_twice()
     await bench.press("read_now")
     assert named(bench.hass) == {"w_b07": {}}

@@ -29,13 +29,6 @@ async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
         yield bench
 
 
-async def advertise(bench: Bench) -> None:
-    """Let the battery be heard twice."""
-    for current in (-1, -2):
-        bench.bms.step(current=current, ambient=20, seconds=1)
-        await bench.radio.send()
-
-
 def status(bench: Bench) -> str:
     return bench.state("sensor", "status").state
 
@@ -108,10 +101,10 @@ async def test_still_known_after_a_power_cut(
 async def test_m_r4_by_the_remote_input(bench: Bench) -> None:
     await bench.load()
     bench.bms.remote = OPEN
-    await advertise(bench)
+    await bench.hear_twice()
     assert status(bench) == "off_by_remote"
     bench.bms.remote = WIRE_LOOP
-    await advertise(bench)
+    await bench.hear_twice()
     assert status(bench) == "ok"
 
 

@@ -30,7 +30,7 @@ class Sign:
     evidence: Evidence
 
 
-# Numbered as on a Lynx Smart BMS.
+# Assumed: numbered as Victron's GX devices number the states of a battery.
 _STANDBY: Final = 14
 
 
