@@ -20,6 +20,7 @@ from .devices import battery_of
 from .issues import async_forget, async_watch
 from .leftovers import async_forget_battery, async_remove_leftovers
 from .pages import PagesCoordinator
+from .places import async_watch_places
 from .storage import pages_store, reading_store
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
@@ -69,6 +70,7 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     if runtime.pages:
         runtime.pages.async_start()
     async_watch(hass, entry)
+    async_watch_places(entry)
     async_watch_codes(hass, entry)
     async_watch_charge(hass, entry)
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 
 from homeassistant.core import CALLBACK_TYPE, callback
 
+from . import clock
 from .protocol.codes import Code, code_changes, worst_first
 from .storage import ToldEvent
 
@@ -21,6 +22,7 @@ class CodeEvents:
     def __init__(self) -> None:
         self.active: tuple[Code, ...] | None = None
         self.last_event: ToldEvent | None = None
+        self._since: dict[tuple[bool, int], float] = {}
         self._listeners: list[CodeListener] = []
         self._watchers: list[CALLBACK_TYPE] = []
 
@@ -28,6 +30,18 @@ class CodeEvents:
         """Take what was told when the previous run ended; None if that is not known."""
         self.active = None if codes is None else worst_first(codes)
         self.last_event = last_event
+        self._note_since()
+
+    def since(self, code: Code) -> float | None:
+        """Return since when what a code speaks of has been so in this run, in s of the monotonic clock.
+
+        None: it is not so now. A warning that becomes an alarm speaks of the same.
+        """
+        return self._since.get(code.subject) if code in (self.active or ()) else None
+
+    def _note_since(self) -> None:
+        now = clock.now()
+        self._since = {code.subject: self._since.get(code.subject, now) for code in self.active or ()}
 
     @callback
     def async_add_listener(self, listener: CodeListener) -> CALLBACK_TYPE:
@@ -48,6 +62,7 @@ class CodeEvents:
         What has ended is told first, so that the last that is told of a warning which becomes an alarm is the alarm.
         """
         before, self.active = self.active, worst_first(codes)
+        self._note_since()
         changes = code_changes(before or (), self.active)
         if before is not None:
             self._tell(changes.ended, begun=False)

@@ -22,11 +22,13 @@ from .const import (
     DOMAIN,
 )
 from .coordinator import SmallBmsConfigEntry
+from .places import Place, place_of
 from .protocol.battery import BatteryValues
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, Severity
 from .reserve import RENEWED_EVERY, reserve_of
 
 NOT_KNOWN: Final = "\u2013"
+_PLACE_UNKNOWN: Final = dict.fromkeys(("battery", "cell", "measured"), NOT_KNOWN)
 _HOURS_PER_DAY: Final = 24
 
 # What is said of a code. Of those that can be repaired, repairs.py knows how.
@@ -36,6 +38,18 @@ _PLAIN_KEYS: Final = frozenset({"w_b01", "a_b01", "w_b08", "a_b08", "w_b09", "a_
 _ADVICE_KEYS: Final = BANK_KEYS | LEVEL_KEYS | _PLAIN_KEYS
 _WITHOUT_ADVICE: Final = "other_code"
 _WITH_COUNTDOWN: Final = "a_b01_countdown"
+# The words that also name the battery, or the cell.
+_WITH_PLACE: Final = {
+    "w_b01": "w_b01_cell",
+    "a_b01": "a_b01_cell",
+    _WITH_COUNTDOWN: "a_b01_countdown_cell",
+    "w_b05": "w_b05_battery",
+    "a_b05": "a_b05_battery",
+    "w_b09": "w_b09_battery",
+    "a_b09": "a_b09_battery",
+    "e_b01": "e_b01_battery",
+    "e_b05": "e_b05_battery",
+}
 
 _SEVERITIES: Final = {
     Severity.WARNING: ir.IssueSeverity.WARNING,
@@ -90,7 +104,8 @@ def placeholders(hass: HomeAssistant, entry: SmallBmsConfigEntry, code: Code) ->
     """Return what the words of the repair of a code name, as it is now."""
     now = values_now(hass, entry.runtime_data.instant_readout.present)
     countdown = _countdown(entry) if code == LOW_CELL_SHUTDOWN else {}
-    return {"code": str(code), "now": now, **countdown}
+    place = place_of(hass, entry, code)
+    return {"code": str(code), "now": now, **countdown, **_PLACE_UNKNOWN, **(place.known if place else {})}
 
 
 def _countdown(entry: SmallBmsConfigEntry) -> Mapping[str, str]:
@@ -112,6 +127,8 @@ def async_watch_codes(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     issues = _CodeIssues(hass, entry)
     entry.async_on_unload(entry.runtime_data.instant_readout.codes.async_add_watcher(issues.async_update))
     entry.async_on_unload(async_track_time_interval(hass, issues.async_renew, RENEWED_EVERY))
+    if pages := entry.runtime_data.pages:
+        entry.async_on_unload(pages.async_add_listener(issues.async_update))
     issues.async_update()
 
 
@@ -125,7 +142,7 @@ class _CodeIssues:
 
     @callback
     def async_renew(self, _now: datetime) -> None:
-        """See whether there is a countdown now: what it takes may have become known."""
+        """See whether there is a countdown now: what it takes may have become known. A place may be too old by now."""
         self.async_update()
 
     @callback
@@ -153,21 +170,27 @@ class _CodeIssues:
 
     @callback
     def _async_create(self, code: Code) -> None:
+        place = place_of(self._hass, self._entry, code)
         ir.async_create_issue(
             self._hass,
             DOMAIN,
             self._issue_id(code),
             is_fixable=True,
             severity=_SEVERITIES[code.severity],
-            translation_key=self._words_of(code),
-            translation_placeholders={"name": self._entry.title, "code": str(code)},
+            translation_key=_WITH_PLACE[self._words_of(code)] if place else self._words_of(code),
+            translation_placeholders={"name": self._entry.title, "code": str(code), **_named(place)},
         )
 
     def _words_of(self, code: Code) -> str:
-        """Return the key of the words of a code."""
+        """Return the key of the words of a code, without its place."""
         if code == LOW_CELL_SHUTDOWN and reserve_of(self._entry):
             return _WITH_COUNTDOWN
         return code.slug if code.slug in _ADVICE_KEYS else _WITHOUT_ADVICE
+
+
+def _named(place: Place | None) -> Mapping[str, str]:
+    """Return what the title names of a place. What is measured there changes all the time."""
+    return {name: part for name, part in place.known.items() if name != "measured"} if place else {}
 
 
 def _is_slug(text: str) -> bool:

@@ -73,6 +73,7 @@ from .const import (
     MIN_PAGES_INTERVAL,
     MIN_RESIDUAL_CURRENT,
     MIN_UPDATE_INTERVAL,
+    SHORTEST_PROGRESS,
 )
 from .coordinator import SmallBmsConfigEntry
 from .key_check import NotHeard, async_check_key, data_of
@@ -94,10 +95,6 @@ from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey
 from .protocol.payloads import plain
 
 _LOGGER = logging.getLogger(__name__)
-
-# Seconds. A browser begins to listen for the end of a progress step only once it shows it. It would wait for ever for
-# one that ended before, such as that of a machine without an adapter.
-SHORTEST_PROGRESS: Final = 2.0
 
 PROXY_URL: Final = "https://github.com/smallbms-ng/smallbms_ng/blob/main/docs/proxy.md"
 

@@ -33,3 +33,7 @@ MIN_RESIDUAL_CURRENT: Final = 0.1
 MAX_RESIDUAL_CURRENT: Final = 10_000.0
 MIN_CAPACITY: Final = 1
 MAX_CAPACITY: Final = 15_000
+
+# Seconds. A browser begins to listen for the end of a progress step only once it shows it. It would wait for ever for
+# one that ended before, such as that of a machine without an adapter.
+SHORTEST_PROGRESS: Final = 2.0

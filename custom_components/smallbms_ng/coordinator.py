@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
 import logging
+from math import inf
 from typing import Final, override
 
 from homeassistant.components.bluetooth import (
@@ -124,7 +125,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     """Follows what is known of one battery, and tells the entities when what they show has changed.
 
     It decodes the advertisements of the device, and is given what connections read. `published` is what entities show.
-    Flags are shown as soon as they are confirmed; measurements no faster than the update interval.
+    Flags are shown as soon as they are confirmed; measurements no faster than the update interval. `switched_off_at` is
+    when Home Assistant switched the system off; None when it did not.
     """
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
@@ -143,6 +145,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
+        self.switched_off_at: float | None = None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: SeldomStore[StoredReadings] = SeldomStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
@@ -190,6 +193,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.codes.restore(kept.codes, kept.event)
         self.meter = kept.meter
         self.reserve.drawn = kept.drawn
+        self.switched_off_at = -inf if kept.switched_off else None
         self._lost = kept.lost
         if recorded := await async_last_recorded(self.hass, self.address):
             self.meter.go_on_from(charged=recorded.charged, discharged=recorded.discharged, last=recorded.last)
@@ -221,6 +225,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
                 event=self.codes.last_event,
                 meter=self.meter,
                 drawn=self.reserve.drawn,
+                switched_off=self.switched_off_at is not None,
             )
         )
 
@@ -235,6 +240,16 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Call a listener when a code or a permission has changed and all is shown; return what ends that."""
         self._change_listeners.append(listener)
         return lambda: self._change_listeners.remove(listener)
+
+    @callback
+    def async_note_switched_off(self, at: float | None) -> None:
+        """Note that Home Assistant switches the system off, and when; None: it did not, or the system is on again.
+
+        That is kept at once: Home Assistant may be among what is switched off.
+        """
+        if self.switched_off_at != at:
+            self.switched_off_at = at
+            self.entry.async_create_task(self.hass, self._store.async_save())
 
     @callback
     def async_feed(self, values: Mapping[Name, Value]) -> None:

@@ -11,6 +11,7 @@ from homeassistant.util.dt import parse_datetime
 
 from .coordinator import SmallBmsConfigEntry
 from .entity import ReadingEntity
+from .places import place_of
 from .protocol.codes import CODES, Code
 from .storage import ToldEvent
 
@@ -71,7 +72,7 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
 
     @callback
     def _async_changed(self, code: Code, begun: bool) -> None:
-        event_type, attributes = _begun(code) if begun else (CLEARED, {"code": str(code)})
+        event_type, attributes = self._begun(code) if begun else (CLEARED, {"code": str(code)})
         self._trigger_event(event_type, attributes)
         self.async_write_ha_state()
         self._async_keep(event_type, attributes)
@@ -81,9 +82,13 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
         if self.state and (at := parse_datetime(self.state)):
             self.coordinator.codes.last_event = ToldEvent(event_type=event_type, attributes=attributes, at=at)
 
+    def _begun(self, code: Code) -> tuple[str, dict[str, object]]:
+        """Return type and attributes of the event that a code has begun.
 
-def _begun(code: Code) -> tuple[str, dict[str, object]]:
-    """Return type and attributes of the event that a code has begun."""
-    if code in CODES:
-        return code.slug, {"code": str(code)}
-    return UNKNOWN_ERROR, {"code": str(code), "number": code.number}
+        Where it comes from is told if it is known at this moment. What is read later is no event.
+        """
+        place = place_of(self.hass, self.coordinator.entry, code)
+        attributes: dict[str, object] = {"code": str(code), **(place.known if place else {})}
+        if code in CODES:
+            return code.slug, attributes
+        return UNKNOWN_ERROR, {**attributes, "number": code.number}

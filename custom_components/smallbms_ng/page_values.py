@@ -134,6 +134,11 @@ class PageValues:
         return tuple(sorted(self._seen))
 
     @property
+    def looked_at(self) -> float:
+        """When it was last seen which batteries are there; -inf when it was not in this run."""
+        return -inf if self._looked is None else self._looked
+
+    @property
     def refused(self) -> frozenset[Key]:
         """What the device does not have: battery, if it is of one, and register."""
         return frozenset(self._refused)

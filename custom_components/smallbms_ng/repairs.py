@@ -1,5 +1,6 @@
 """What leads an owner through a repair."""
 
+import asyncio
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, override
@@ -16,11 +17,12 @@ import voluptuous as vol
 
 from .charge_issue import CAPACITY_UNKNOWN
 from .code_issues import BANK_KEYS, LEVEL_KEYS, NOT_KNOWN, code_of, placeholders, stands
-from .const import AMPERE_HOURS, CONF_CAPACITY, DOMAIN, MAX_CAPACITY, MIN_CAPACITY
+from .const import AMPERE_HOURS, CONF_CAPACITY, DOMAIN, MAX_CAPACITY, MIN_CAPACITY, SHORTEST_PROGRESS
 from .coordinator import SmallBmsConfigEntry
 from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
 from .page_values import Want
 from .pages import PagesCoordinator
+from .places import answers
 from .protocol.codes import Code
 from .protocol.levels import LEVELS
 from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, Name, named
@@ -163,7 +165,7 @@ class _CodeRepair(_Repair):
     def _placeholders(self) -> Mapping[str, str]:
         return placeholders(self.hass, self._entry, self._code)
 
-    def _finish_or_show(self, error: str) -> RepairsFlowResult:
+    def _finish_or_show(self, error: str | None) -> RepairsFlowResult:
         if self._is_loaded and not self._stands:
             return self.async_create_entry(data={})
         return self._show_form(error)
@@ -174,22 +176,66 @@ class LookAgain(_CodeRepair):
 
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
+        return self._finish_or_show(await self._async_look() or "still_there")
+
+    async def _async_look(self) -> str | None:
+        """Read the device; return what is wrong if so."""
         if self._pages is None:
-            return self._finish_or_show("still_there")
+            return None
         try:
             await self._pages.async_read_now()
         except HomeAssistantError as error:
             await self._async_keep(error)
-            return self._show_form("failed")
-        return self._finish_or_show("still_there")
+            return "failed"
+        return None
 
 
 class LookAtBank(LookAgain):
-    """Shows the bank as the BMS finds it, and which battery is missing; looks again."""
+    """Looks at the bank, and shows it as the BMS finds it, and which battery is missing."""
+
+    def __init__(self, entry: SmallBmsConfigEntry, key: str) -> None:
+        super().__init__(entry, key)
+        self._look: asyncio.Task[str | None] | None = None
+        self._wrong: str | None = None
+
+    @override
+    async def async_step_init(self, _user_input: UserInput | None = None) -> RepairsFlowResult:
+        """Look first: what was read before is not what is now."""
+        return await (self.async_step_confirm() if self._pages is None else self.async_step_look())
+
+    async def async_step_look(self, _user_input: UserInput | None = None) -> RepairsFlowResult:
+        """Show that the device is read, and then what comes of it."""
+        if self._look is None:
+            self._look = self.hass.async_create_task(self._async_look_first(), "smallbms_ng bank", eager_start=False)
+        if not self._look.done():
+            return self.async_show_progress(
+                step_id="look",
+                progress_action="look",
+                progress_task=self._look,
+                description_placeholders={"name": self._entry.title},
+            )
+        self._wrong = self._look.result()
+        return self.async_show_progress_done(next_step_id="confirm")
+
+    @override
+    async def async_step_confirm(self, user_input: UserInput | None = None) -> RepairsFlowResult:
+        """Show what was found, unless the code has ended with that."""
+        return self._finish_or_show(self._wrong) if user_input is None else await self._async_repair(user_input)
+
+    async def _async_look_first(self) -> str | None:
+        """Read the device, for long enough to be seen."""
+        wrong, _ = await asyncio.gather(self._async_look(), asyncio.sleep(SHORTEST_PROGRESS))
+        return wrong
+
+    @override
+    async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
+        self._wrong = await self._async_look()
+        return self._finish_or_show(self._wrong or "still_there")
 
     @override
     def _placeholders(self) -> Mapping[str, str]:
-        return {**super()._placeholders(), **_bank(self._pages), "missing": _missing(self._pages)}
+        pages = None if self._wrong else self._pages
+        return {**super()._placeholders(), **_bank(pages), "missing": _missing(pages)}
 
 
 class ChangeLevels(_CodeRepair):
@@ -265,13 +311,7 @@ def _missing(pages: PagesCoordinator | None) -> str:
     """Return the numbers, and the serial numbers, of the batteries that were there and do not answer."""
     if pages is None:
         return NOT_KNOWN
-    return ", ".join(_numbered(pages, one) for one in pages.batteries if not _answers(pages, one)) or NOT_KNOWN
-
-
-def _answers(pages: PagesCoordinator, battery: int) -> bool:
-    """Return whether a battery is there. One that was lost while the BMS runs is still listed, without a voltage."""
-    voltage = Want(name=Name.VOLTAGE, battery=battery)
-    return pages.values.present(battery) and (voltage not in pages.data or pages.data[voltage] is not None)
+    return ", ".join(_numbered(pages, one) for one in pages.batteries if not answers(pages, one)) or NOT_KNOWN
 
 
 def _numbered(pages: PagesCoordinator, battery: int) -> str:

@@ -38,6 +38,7 @@ from .protocol.quantities import ShownValues
 from .protocol.registers import BalancerStatus, Name, NotAllowedReason
 from .radio_sensor import RADIO_SENSORS, SmallBmsRadioSensor
 from .reserve_sensor import RESERVE_TIME, SmallBmsReserveSensor, async_remove_reserve
+from .status_sensor import STATUS, SmallBmsStatus
 
 PARALLEL_UPDATES: Final = 0
 
@@ -136,13 +137,6 @@ SENSORS: Final = (
         entity_category=EntityCategory.DIAGNOSTIC,
         options=[NO_ERROR, *KNOWN_ERROR_STATES],
         value_fn=_error_state,
-    ),
-    SmallBmsSensorDescription(
-        key="status",
-        device_class=SensorDeviceClass.ENUM,
-        options=list(Severity),
-        value_fn=attrgetter("severity"),
-        attributes_fn=lambda shown: {"codes": [str(code) for code in shown.codes]},
     ),
 )
 
@@ -332,6 +326,7 @@ async def async_setup_entry(
     """Add the sensors of one device, and of its batteries."""
     coordinator = entry.runtime_data.instant_readout
     async_add_entities(SmallBmsSensor(coordinator, description) for description in SENSORS)
+    async_add_entities([SmallBmsStatus(coordinator, STATUS, entry.runtime_data.pages)])
     async_add_entities(SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
     async_add_entities(SmallBmsRadioSensor(coordinator, description) for description in RADIO_SENSORS)
     if CONF_RESIDUAL_CURRENT in entry.options:

@@ -98,6 +98,7 @@ class StoredReadings(TypedDict, total=False):
     event: StoredEvent | None
     energy: StoredEnergy
     reserve: StoredReserve | None
+    switched_off: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -113,7 +114,8 @@ class ToldEvent:
 class KeptReadings:
     """What is kept of what a device sends, with times in s of the monotonic clock of now.
 
-    codes: those that were told; None if that is not known. lost: the device was silent.
+    codes: those that were told; None if that is not known. lost: the device was silent. switched_off: the system is
+    off, and Home Assistant has switched it.
     """
 
     quantities: Mapping[str, Candidate] = field(default_factory=dict)
@@ -123,6 +125,7 @@ class KeptReadings:
     event: ToldEvent | None = None
     meter: EnergyMeter = field(default_factory=EnergyMeter)
     drawn: Drawn | None = None
+    switched_off: bool = False
 
 
 class StoredRegister(TypedDict):
@@ -245,6 +248,7 @@ def to_store(kept: KeptReadings) -> StoredReadings:
         event=_event_to_store(kept.event),
         energy=_energy_to_store(kept.meter),
         reserve=_reserve_to_store(kept.drawn),
+        switched_off=kept.switched_off,
     )
     if kept.codes is not None:
         stored["codes"] = [str(code) for code in kept.codes]
@@ -264,6 +268,7 @@ def from_store(stored: StoredReadings) -> KeptReadings:
         event=_event_from_store(stored.get("event")),
         meter=_energy_from_store(stored.get("energy"), saved),
         drawn=_reserve_from_store(stored.get("reserve"), saved),
+        switched_off=stored.get("switched_off", False),
     )
 
 

@@ -7,9 +7,12 @@ from typing import Final, override
 from homeassistant.components.switch import SwitchDeviceClass, SwitchEntity, SwitchEntityDescription
 from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import SmallBmsConfigEntry
+from . import clock
+from .client import Lost
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .entity import Offers, PageEntity, async_add_offered
 from .page_values import Want
 from .pages import PagesCoordinator
@@ -39,15 +42,15 @@ SWITCHES: Final = (
 )
 
 
-def _offers(pages: PagesCoordinator) -> Offers:
-    return {row.key: partial(SmallBmsSwitch, pages, row) for row in SWITCHES if pages.offered(Name.MODE)}
+def _offers(readings: InstantReadoutCoordinator, pages: PagesCoordinator) -> Offers:
+    return {row.key: partial(SmallBmsSwitch, pages, row, readings) for row in SWITCHES if pages.offered(Name.MODE)}
 
 
 async def async_setup_entry(
     _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the switch of one device."""
-    async_add_offered(entry, async_add_entities, _offers)
+    async_add_offered(entry, async_add_entities, partial(_offers, entry.runtime_data.instant_readout))
 
 
 class SmallBmsSwitch(PageEntity, SwitchEntity):
@@ -55,8 +58,15 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
 
     entity_description: SmallBmsSwitchDescription
 
-    def __init__(self, coordinator: PagesCoordinator, description: SmallBmsSwitchDescription) -> None:
-        super().__init__(coordinator, description, Want(name=Name.MODE))
+    def __init__(
+        self,
+        coordinator: PagesCoordinator,
+        description: SmallBmsSwitchDescription,
+        readings: InstantReadoutCoordinator,
+    ) -> None:
+        self._want = Want(name=Name.MODE)
+        super().__init__(coordinator, description, self._want)
+        self._readings = readings
 
     @override
     async def async_turn_on(self, **_kwargs: object) -> None:
@@ -64,10 +74,25 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
 
     @override
     async def async_turn_off(self, **_kwargs: object) -> None:
-        await self.coordinator.async_write(Name.MODE, self.entity_description.off)
+        before = self._readings.switched_off_at
+        # Before it is written: the device may tell of it while it is.
+        if self.is_on is not False:
+            self._readings.async_note_switched_off(clock.now())
+        try:
+            await self.coordinator.async_write(Name.MODE, self.entity_description.off)
+        except HomeAssistantError as error:
+            if not isinstance(error.__cause__, Lost):
+                self._readings.async_note_switched_off(before)
+            raise
 
     @override
     def _shown(self) -> object:
-        mode = self.coordinator.values.value(Want(name=Name.MODE))
+        mode = self.coordinator.values.value(self._want)
         self._attr_is_on = None if mode is None else mode == self.entity_description.on
+        if self._attr_is_on and self._was_read_after(self._readings.switched_off_at):
+            self._readings.async_note_switched_off(None)
         return self._attr_is_on
+
+    def _was_read_after(self, at: float | None) -> bool:
+        """Return whether the mode was read after a moment."""
+        return at is not None and clock.now() - self.coordinator.values.age(self._want) > at

@@ -29,6 +29,7 @@ PHONE: Final = "Zoë's phone"
 TOKENS: Final = ("first", "second", "third")
 SOMEBODY: Final = "notify.somebody"
 LOW_SOC: Final = {LevelField.LOW_SOC: Level.WARNING}
+LOW_SOC_ALARM: Final = {LevelField.LOW_SOC: Level.ALARM}
 LOW_CELL: Final = {LevelField.LOW_CELL_VOLTAGE: Level.WARNING}
 LOW_CELL_ALARM: Final = {LevelField.LOW_CELL_VOLTAGE: Level.ALARM}
 
@@ -109,15 +110,28 @@ async def test_what_is_not_known_is_left_out(owner: Owner, inputs: Inputs, inbox
     await owner.live(1, state_of_charge=None, time_to_go=None)
     await use(owner, inputs)
     await tell(owner, LOW_SOC)
-    await owner.live(1, time_to_go=600)
+    await owner.live(1)
     await tell(owner, LOW_CELL)
     await owner.live(1, time_to_go=None, state_of_charge=20.0)
     await tell(owner, LOW_CELL_ALARM)
     assert messages(inbox) == [
         "W-B07: low state of charge (warning). Charge, or switch loads off.",
-        "W-B01: low cell voltage (warning). Charge, or switch loads off. 10.0 h to go.",
+        "W-B01: low cell voltage (warning). Charge, or switch loads off.",
         "A-B01: low cell voltage (alarm). Charge at once: the loads are off. State of charge 20.0 %.",
     ]
+
+
+@pytest.mark.parametrize("levels", [LOW_SOC_ALARM, LOW_CELL_ALARM, LOW_CELL, {**LOW_SOC, **LOW_CELL_ALARM}])
+async def test_no_time_to_go_where_loads_are_off_or_about_to_be(
+    owner: Owner, inputs: Inputs, inbox: list[ServiceCall], levels: dict[LevelField, Level]
+) -> None:
+    """It is the time until the discharge floor, which beside these codes is a promise that nobody keeps."""
+    await owner.live(1, state_of_charge=14.5, time_to_go=138)
+    await use(owner, inputs)
+    await tell(owner, levels)
+    assert messages(inbox)
+    assert not [message for message in messages(inbox) if "to go" in message]
+    assert all("State of charge 14.5 %." in message for message in messages(inbox))
 
 
 @pytest.mark.parametrize(

@@ -64,7 +64,8 @@ def _custom_integrations(enable_custom_integrations: None) -> None:
 @pytest.fixture(autouse=True)
 def _no_browser(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let no progress be shown for a browser that is not there."""
-    monkeypatch.setattr("custom_components.smallbms_ng.config_flow.SHORTEST_PROGRESS", 0)
+    for module in ("config_flow", "repairs"):
+        monkeypatch.setattr(f"custom_components.smallbms_ng.{module}.SHORTEST_PROGRESS", 0)
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from http import HTTPStatus
 from typing import Any, Final
 
+from aiohttp import ClientResponse
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.setup import async_setup_component
@@ -20,17 +21,27 @@ def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
 
 
 class Repair:
-    """One repair that is under way; answer is what it shows."""
+    """One repair that is under way; answer is what it shows, and progress what it showed while it was opened."""
 
     def __init__(self, hass: HomeAssistant, hass_client: ClientSessionGenerator) -> None:
         self._hass = hass
         self._hass_client = hass_client
         self.answer: Any = None
+        self.progress: str | None = None
 
     async def begin(self, key: str) -> None:
-        """Open the repair of an issue."""
+        """Open the repair of an issue, by its own key or that of its words."""
         assert await async_setup_component(self._hass, "repairs", {})
-        await self._post(FLOWS, {"handler": DOMAIN, "issue_id": issues(self._hass)[key].issue_id})
+        [issue_id] = [
+            issue.issue_id
+            for words, issue in issues(self._hass).items()
+            if key in {words, issue.issue_id.partition(".")[0]}
+        ]
+        await self._post(FLOWS, {"handler": DOMAIN, "issue_id": issue_id})
+        self.progress = self.answer.get("progress_action")
+        while self.answer["type"] == "progress":
+            await self._hass.async_block_till_done(wait_background_tasks=True)
+            await self._take(await (await self._hass_client()).get(f"{FLOWS}/{self.answer['flow_id']}"))
 
     async def submit(self, **entered: float) -> None:
         """Submit the form that is shown."""
@@ -39,7 +50,9 @@ class Repair:
 
     async def _post(self, path: str, data: dict[str, Any]) -> None:
         client = await self._hass_client()
-        response = await client.post(path, json=data)
+        await self._take(await client.post(path, json=data))
+
+    async def _take(self, response: ClientResponse) -> None:
         assert response.status == HTTPStatus.OK, await response.text()
         self.answer = await response.json()
         await self._hass.async_block_till_done()

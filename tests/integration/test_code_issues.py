@@ -130,7 +130,8 @@ async def test_what_the_battery_measures_is_told_when_the_repair_is_opened(
     await radio.send(current=-9.0)
     await repair.begin("w_b01")
     told = {"name": entry.title, "error": "", "code": "W-B01", "now": "20 %, 12.0 V, -9 A, 4 °C"}
-    assert repair.answer["description_placeholders"] == told
+    unknown = dict.fromkeys(("battery", "cell", "measured"), "\u2013")
+    assert repair.answer["description_placeholders"] == told | unknown
     await radio.send(voltage=11.0)
     await repair.submit()
     assert repair.answer["errors"] == {"base": "still_there"}
@@ -280,17 +281,10 @@ def repair(hass: HomeAssistant, hass_client: ClientSessionGenerator) -> Repair:
     return Repair(hass, hass_client)
 
 
-async def advertise(bench: Bench) -> None:
-    """Let the battery be heard twice."""
-    for current in (-1, -2):
-        bench.bms.step(current=current, ambient=20, seconds=1)
-        await bench.radio.send()
-
-
 async def unplug(bench: Bench) -> None:
     """Pull the BMS cable of the second battery out, and let the BMS tell of it."""
     bench.bms.faults.unplugged_battery = 1
-    await advertise(bench)
+    await bench.hear_twice()
 
 
 async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) -> None:
@@ -298,9 +292,8 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
     serial_number = bench.bms.bank.batteries[1].serial_number
     await unplug(bench)
     await bench.run(repair.begin("w_b05"))
-    assert repair.answer["description_placeholders"]["missing"] == f"2 ({serial_number})", "the code had it read"
-    await bench.run(repair.submit())
-    assert repair.answer["errors"] == {"base": "still_there"}
+    assert repair.progress == "look", "it is read before anything is shown"
+    assert not repair.answer["errors"]
     shown = repair.answer["description_placeholders"]
     assert {name: shown[name] for name in ("batteries", "series", "parallel", "cells")} == {
         "batteries": "4",
@@ -309,11 +302,23 @@ async def test_the_battery_that_does_not_answer(bench: Bench, repair: Repair) ->
         "cells": "4",
     }
     assert shown["missing"] == f"2 ({serial_number})"
-    assert set(issues(bench.hass)) == {"w_b05"}
+    await bench.run(repair.submit())
+    assert repair.answer["errors"] == {"base": "still_there"}
+    assert set(issues(bench.hass)) == {"w_b05_battery"}
 
     bench.bms.faults.unplugged_battery = None
     bench.bms.step(current=0, ambient=20, seconds=1)
     await bench.run(repair.submit())
+    assert repair.answer["type"] == "create_entry"
+    assert not issues(bench.hass)
+
+
+async def test_what_is_right_again_before_it_is_shown(bench: Bench, repair: Repair) -> None:
+    await bench.load()
+    await unplug(bench)
+    bench.bms.faults.unplugged_battery = None
+    bench.bms.step(current=0, ambient=20, seconds=1)
+    await bench.run(repair.begin("w_b05"))
     assert repair.answer["type"] == "create_entry"
     assert not issues(bench.hass)
 
@@ -348,7 +353,7 @@ async def test_a_battery_that_the_bank_lacks_from_the_beginning(bench: Bench, re
     await bench.load()
     bench.bms.faults.unplugged_battery = 1
     bench.bms.power_cycle()
-    await advertise(bench)
+    await bench.hear_twice()
     (key,) = issues(bench.hass)
     await bench.run(repair.begin(key))
     await bench.run(repair.submit())
@@ -362,6 +367,9 @@ async def test_the_bank_cannot_be_read(bench: Bench, repair: Repair) -> None:
     bench.hass.config.language = "nl"
     bench.device.faults.refuse_connections = True
     await bench.run(repair.begin("w_b05"))
+    assert repair.answer["errors"] == {"base": "failed"}
+    shown = repair.answer["description_placeholders"]
+    assert {shown[part] for part in ("batteries", "series", "parallel", "cells", "missing")} == {"\u2013"}
     await bench.run(repair.submit())
     assert repair.answer["errors"] == {"base": "failed"}
     assert "niet bereikbaar" in repair.answer["description_placeholders"]["error"]
@@ -388,7 +396,7 @@ async def test_without_a_pin_only_time_tells(
 async def low(bench: Bench, percent: float) -> None:
     """Let the state of charge be so low."""
     bench.bms.set_state_of_charge(percent)
-    await advertise(bench)
+    await bench.hear_twice()
 
 
 def defaults(repair: Repair) -> dict[str, float]:
@@ -403,7 +411,7 @@ async def test_the_warning_comes_too_early(bench: Bench, repair: Repair) -> None
     await bench.run(repair.submit(low_soc_warning=12, discharge_floor=10))
     assert (repair.answer["type"], repair.answer["reason"]) == ("abort", "changed")
     assert bench.bms.settings.low_soc_warning == 12
-    await advertise(bench)
+    await bench.hear_twice()
     assert not issues(bench.hass)
 
 

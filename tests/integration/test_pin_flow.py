@@ -25,8 +25,14 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
 from custom_components.smallbms_ng.client import Lost, VeSmartClient
-from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON, SHORTEST_PROGRESS
-from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, CONF_PRODUCT_ID, DOMAIN
+from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON
+from custom_components.smallbms_ng.const import (
+    CONF_KEY,
+    CONF_PAGES_INTERVAL,
+    CONF_PRODUCT_ID,
+    DOMAIN,
+    SHORTEST_PROGRESS,
+)
 from custom_components.smallbms_ng.pairing import is_bonded, pair, remove_bond
 from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.gatt import Peripheral

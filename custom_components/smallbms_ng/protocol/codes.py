@@ -54,6 +54,11 @@ class Code:
         return str(self).lower().replace("-", "_")
 
     @property
+    def subject(self) -> tuple[bool, int]:
+        """What tells apart what codes speak of: a warning and an alarm of one number speak of the same."""
+        return self.severity is Severity.ERROR, self.number
+
+    @property
     def rank(self) -> tuple[int, int]:
         """What to sort codes by, to have the worst first."""
         return _WORST_FIRST.index(self.severity), self.number
