@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from enum import IntFlag
 from functools import partial
 from operator import attrgetter
 from typing import Final, override
@@ -35,7 +36,7 @@ from .pages import PagesCoordinator
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
 from .protocol.payloads import Value
 from .protocol.quantities import ShownValues
-from .protocol.registers import BalancerStatus, Name, NotAllowedReason
+from .protocol.registers import BalancerStatus, BmsFlags, Name, NotAllowedReason, OffReason
 from .radio_sensor import RADIO_SENSORS, SmallBmsRadioSensor
 from .reserve_sensor import RESERVE_TIME, SmallBmsReserveSensor, async_remove_reserve
 
@@ -189,17 +190,25 @@ def _known_status(value: Value) -> StateType:
 NO_REASON: Final = "none"
 
 
-def _reasons(value: Value) -> list[str]:
-    """Return why something is not allowed, as far as the reasons are known."""
+def _reasons(kind: type[IntFlag], value: Value) -> list[str]:
+    """Return why something is off or not allowed, as far as the reasons are known."""
     bits = int(value) if isinstance(value, int | float) else 0
-    return [str(one.name).lower() for one in NotAllowedReason if bits & one]
+    return [str(one.name).lower() for one in kind if bits & one]
 
 
-def _first_reason(value: Value) -> StateType:
-    """Return the first reason why something is not allowed; None when there are only unknown ones."""
+def _first_reason(kind: type[IntFlag], value: Value) -> StateType:
+    """Return the first reason why something is off or not allowed; None when there are only unknown ones."""
     if value is None:
         return None
-    return next(iter(_reasons(value)), None if value else NO_REASON)
+    return next(iter(_reasons(kind, value)), None if value else NO_REASON)
+
+
+def _level_in(value: Value, *, warning: BmsFlags, alarm: BmsFlags) -> StateType:
+    """Return the level that flags tell; None when they are not known."""
+    if not isinstance(value, int | float):
+        return None
+    bits = int(value)
+    return Level.ALARM if bits & alarm else Level.WARNING if bits & warning else Level.OK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -238,20 +247,44 @@ _energy = partial(
 )
 
 
-def _off_reason(name: Name) -> PageSensorDescription:
+def _off_reason(name: Name, kind: type[IntFlag]) -> PageSensorDescription:
     return PageSensorDescription(
         key=name,
         source=name,
         device_class=SensorDeviceClass.ENUM,
-        options=[NO_REASON, *(str(reason.name).lower() for reason in NotAllowedReason)],
-        value_fn=_first_reason,
-        attributes_fn=lambda value: {"reasons": _reasons(value)},
+        options=[NO_REASON, *(str(reason.name).lower() for reason in kind)],
+        value_fn=partial(_first_reason, kind),
+        attributes_fn=lambda value: {"reasons": _reasons(kind, value)},
+    )
+
+
+def _too_cold(key: str, *, warning: BmsFlags, alarm: BmsFlags) -> PageSensorDescription:
+    return PageSensorDescription(
+        key=key,
+        source=Name.FLAGS,
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=list(Level),
+        value_fn=partial(_level_in, warning=warning, alarm=alarm),
     )
 
 
 PAGE_SENSORS: Final = (
-    _off_reason(Name.CHARGE_OFF_REASON),
-    _off_reason(Name.DISCHARGE_OFF_REASON),
+    _off_reason(Name.CHARGE_OFF_REASON, NotAllowedReason),
+    _off_reason(Name.DISCHARGE_OFF_REASON, NotAllowedReason),
+    replace(_off_reason(Name.OFF_REASON, OffReason), entity_category=EntityCategory.DIAGNOSTIC),
+    # Assumed: an alarm that does not say whether it is too cold to charge or to discharge is of charging, which the
+    # batteries stand least in the cold.
+    _too_cold(
+        "low_temperature_charge",
+        warning=BmsFlags.LOW_TEMPERATURE_CHARGE_WARNING,
+        alarm=BmsFlags.LOW_TEMPERATURE_CHARGE_ALARM | BmsFlags.LOW_TEMPERATURE_ALARM,
+    ),
+    _too_cold(
+        "low_temperature_discharge",
+        warning=BmsFlags.LOW_TEMPERATURE_DISCHARGE_WARNING,
+        alarm=BmsFlags.LOW_TEMPERATURE_DISCHARGE_ALARM,
+    ),
     PageSensorDescription(
         key="balancer_status",
         source=Name.BALANCER_STATUS,
