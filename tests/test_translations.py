@@ -256,7 +256,7 @@ def test_attributes_have_names(platform: Platform, row: EntityDescription) -> No
     named = set(part(WORDS, "entity", platform, words_key(row), "state_attributes"))
 
     assert bool(named) == bool(getattr(row, "attributes_fn", None) or getattr(row, "event_types", None))
-    assert named <= strings(syntax_of(platform)) | {"event_type"}
+    assert named <= {text for tree in all_syntax() for text in strings(tree)} | {"event_type"}
 
 
 @pytest.mark.parametrize("words", [WORDS, ICONS], ids=["words", "icons"])

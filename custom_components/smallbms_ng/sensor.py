@@ -27,6 +27,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 
+from .connection_sensor import CONNECTION, SmallBmsConnectionSensor
 from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .energy_sensor import ENERGY_SENSORS, SmallBmsEnergySensor
@@ -371,6 +372,8 @@ async def async_setup_entry(
         async_add_entities([SmallBmsReserveSensor(coordinator, RESERVE_TIME)])
     else:
         async_remove_reserve(hass, coordinator)
+    if pages := entry.runtime_data.pages:
+        async_add_entities([SmallBmsConnectionSensor(pages, CONNECTION)])
     async_add_offered(entry, async_add_entities, _offers)
 
 
