@@ -236,8 +236,14 @@ _temperature = partial(
 )
 _amphours = partial(_measured, native_unit_of_measurement=AMPERE_HOURS, suggested_display_precision=0)
 _fact = partial(PageSensorDescription, entity_category=EntityCategory.DIAGNOSTIC)
-_extreme_voltage = partial(_voltage, state_class=None, entity_category=EntityCategory.DIAGNOSTIC)
-_extreme_temperature = partial(_temperature, state_class=None, entity_category=EntityCategory.DIAGNOSTIC)
+# Few look at what hardly ever changes: it is there for those who enable it.
+_rare_fact = partial(_fact, entity_registry_enabled_default=False)
+_extreme_voltage = partial(
+    _voltage, state_class=None, entity_category=EntityCategory.DIAGNOSTIC, entity_registry_enabled_default=False
+)
+_extreme_temperature = partial(
+    _temperature, state_class=None, entity_category=EntityCategory.DIAGNOSTIC, entity_registry_enabled_default=False
+)
 _counter = partial(_fact, state_class=SensorStateClass.TOTAL_INCREASING)
 _energy = partial(
     PageSensorDescription,
@@ -303,11 +309,11 @@ PAGE_SENSORS: Final = (
     ),
     _temperature(key="cell_temperature_min", source=Name.CELL_TEMPERATURES, value_fn=_part("minimum")),
     _temperature(key="cell_temperature_max", source=Name.CELL_TEMPERATURES, value_fn=_part("maximum")),
-    _fact(key="batteries", source=Name.BANK, value_fn=_part("batteries")),
-    _fact(key="cells", source=Name.BANK, value_fn=_part("cells")),
+    _rare_fact(key="batteries", source=Name.BANK, value_fn=_part("batteries")),
+    _rare_fact(key="cells", source=Name.BANK, value_fn=_part("cells")),
     _fact(key="battery_cells", source=Name.BANK, value_fn=_all_cells),
-    _fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
-    _fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
+    _rare_fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
+    _rare_fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
     _amphours(key="capacity", source=Name.CAPACITY, state_class=None, entity_category=EntityCategory.DIAGNOSTIC),
     _amphours(
         key="history_deepest_discharge",
@@ -352,11 +358,11 @@ BATTERY_SENSORS: Final = (
         suggested_display_precision=1,
     ),
     _temperature(key="temperature", source=Name.TEMPERATURE),
-    _fact(key="serial_number", source=Name.SERIAL_NUMBER),
-    _fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
+    _rare_fact(key="serial_number", source=Name.SERIAL_NUMBER),
+    _rare_fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
 )
 # What a battery is called by: its nominal voltage, which its cells tell, and its capacity.
-BATTERY_MODEL: Final = _fact(key="battery_model", source=Name.CAPACITY)
+BATTERY_MODEL: Final = _rare_fact(key="battery_model", source=Name.CAPACITY)
 CELL: Final = _voltage(key="cell", source=Name.CELL)
 
 

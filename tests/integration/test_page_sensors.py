@@ -60,6 +60,9 @@ SHOWN: Final[dict[str, tuple[Callable[[SmallBms], float | None], float]]] = {
 }
 HISTORY_VALUES: Final = 13  # of M-V5
 
+# Also what a user has to enable.
+pytestmark = pytest.mark.usefixtures("all_enabled")
+
 
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:

@@ -46,6 +46,9 @@ DETECTION_TIME: Final = 0x1003
 CYCLES: Final = 0x0303
 MINUTE: Final = timedelta(minutes=1)
 
+# Also what a user has to enable.
+pytestmark = pytest.mark.usefixtures("all_enabled")
+
 
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
