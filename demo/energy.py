@@ -16,9 +16,11 @@ _STATISTICS: Final = {
 }
 # Victron counts charging as positive, Home Assistant as negative.
 _POWER: Final = "power"
-# What makes the capacity in Wh: Ah, and how many cells of how many volts are in series.
-CAPACITY: Final = ("capacity", "cells", "batteries_series")
-_NOMINAL_CELL: Final = 3.2  # V, LiFePO4
+# What makes the capacity in Wh: Ah, and the voltage, which tells how many 12 V are in series.
+CAPACITY: Final = ("capacity", "voltage")
+_NOMINAL: Final = 12.8  # V, of four LiFePO4 cells
+_FULL: Final = 14.6  # V, the most of them
+_IN_SERIES: Final = (1, 2, 4)
 
 
 def battery(name: str, entities: Mapping[str, str], states: Mapping[str, State]) -> JsonObject:
@@ -30,8 +32,9 @@ def battery(name: str, entities: Mapping[str, str], states: Mapping[str, State])
 
 def _capacity(entities: Mapping[str, str], states: Mapping[str, State]) -> float:
     """Return the capacity in kWh."""
-    amphours, cells, series = (float(states[entities[key]].value) for key in CAPACITY)
-    return amphours * cells * series * _NOMINAL_CELL / 1000
+    amphours, voltage = (float(states[entities[key]].value) for key in CAPACITY)
+    series = next((one for one in _IN_SERIES if voltage <= one * _FULL), _IN_SERIES[-1])
+    return amphours * series * _NOMINAL / 1000
 
 
 async def save_energy(hass: HomeAssistant, batteries: Iterable[JsonObject]) -> list[str]:

@@ -10,6 +10,7 @@ import re
 from types import ModuleType
 from typing import Final
 
+import homeassistant
 from homeassistant.const import Platform
 from homeassistant.helpers.entity import EntityDescription
 
@@ -18,6 +19,7 @@ from custom_components.smallbms_ng.const import DOMAIN
 
 ROOT: Final = Path(__file__).parents[1]
 FOLDER: Final = ROOT / "custom_components" / DOMAIN
+CORE: Final = Path(homeassistant.__path__[0]) / "components"
 PACKAGE: Final = f"custom_components.{DOMAIN}"
 
 ENGLISH: Final = "en"
@@ -161,6 +163,19 @@ def states(row: EntityDescription) -> set[str] | None:
     """Return the states that need words; None where they are free or known to Home Assistant."""
     options: list[str] | None = getattr(row, "options", None)
     return None if options is None else set(map(str, options))
+
+
+@cache
+def _core_words(platform: Platform, language: str) -> Words:
+    """Return what Home Assistant calls the entities of a platform, by their device class."""
+    words = read_words(CORE / platform / "translations" / f"{language}.json")
+    return part(words, "entity_component")
+
+
+def entity_name(language: str, platform: Platform, row: EntityDescription) -> str:
+    """Return what an entity is called, by us or by its device class; nothing if neither names it."""
+    ours = part(languages()[language], "entity", platform, words_key(row)).get("name")
+    return str(ours or part(_core_words(platform, language), device_class(row) or "_").get("name", ""))
 
 
 def device_class(row: EntityDescription) -> str | None:

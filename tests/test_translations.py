@@ -10,7 +10,6 @@ from string import Formatter
 from typing import Final
 
 import hass_frontend
-import homeassistant
 from homeassistant.config_entries import ConfigFlow, OptionsFlow
 from homeassistant.const import CONF_ADDRESS, CONF_PIN, Platform
 from homeassistant.core import HomeAssistant
@@ -32,6 +31,7 @@ from .sources import (
     calls,
     descriptions,
     device_class,
+    entity_name,
     keywords,
     languages,
     last_name,
@@ -49,7 +49,6 @@ from .sources import (
 LANGUAGES: Final = languages()
 WORDS: Final = LANGUAGES[ENGLISH]
 ICONS: Final = read_words(FOLDER / "icons.json")
-CORE: Final = Path(homeassistant.__path__[0]) / "components"
 
 KEY: Final = re.compile(r"[a-z0-9]+(?:[-_][a-z0-9]+)*")
 ICON: Final = re.compile(r"mdi:([a-z0-9]+(?:-[a-z0-9]+)*)")
@@ -207,29 +206,18 @@ def test_every_platform_has_rows() -> None:
     assert all(descriptions(platform) for platform in PLATFORMS)
 
 
-@cache
-def _core_words(platform: Platform, language: str) -> Words:
-    return part(read_words(CORE / platform / "translations" / f"{language}.json"), "entity_component")
-
-
-def _name(language: str, platform: Platform, row: EntityDescription) -> object:
-    """Return what an entity is called: by us, or by its device class."""
-    ours = part(LANGUAGES[language], "entity", platform, words_key(row)).get("name")
-    return ours or part(_core_words(platform, language), device_class(row) or "_").get("name")
-
-
 @every_row
 def test_entity_has_a_name(platform: Platform, row: EntityDescription) -> None:
     named = "name" in part(WORDS, "entity", platform, words_key(row))
 
     assert named or device_class(row), "neither we nor a device class names it"
-    assert _name(ENGLISH, platform, row)
+    assert entity_name(ENGLISH, platform, row)
 
 
 @every_language
 @pytest.mark.parametrize("platform", PLATFORMS)
 def test_no_two_entities_have_one_name(language: str, platform: Platform) -> None:
-    names = {words_key(row): _name(language, platform, row) for row in descriptions(platform)}
+    names = {words_key(row): entity_name(language, platform, row) for row in descriptions(platform)}
 
     assert len(set(names.values())) == len(names), names
 

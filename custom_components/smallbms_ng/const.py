@@ -22,7 +22,7 @@ MIN_UPDATE_INTERVAL: Final = 1
 MAX_UPDATE_INTERVAL: Final = 300
 
 # Minutes between two connections; at 0 there are none but for what a user does.
-DEFAULT_PAGES_INTERVAL: Final = 5
+DEFAULT_PAGES_INTERVAL: Final = 15
 MIN_PAGES_INTERVAL: Final = 0
 MAX_PAGES_INTERVAL: Final = 1440
 

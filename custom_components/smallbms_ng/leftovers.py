@@ -10,6 +10,7 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import ChildDeviceEntry, format_mac
 
 from .button import BUTTONS
+from .connection_sensor import CONNECTION
 from .devices import battery_of
 from .number import NUMBERS
 from .sensor import PAGE_SENSORS
@@ -19,7 +20,7 @@ from .switch import SWITCHES
 _TABLES: Final = {
     Platform.BUTTON: BUTTONS,
     Platform.NUMBER: NUMBERS,
-    Platform.SENSOR: PAGE_SENSORS,
+    Platform.SENSOR: (*PAGE_SENSORS, CONNECTION),
     Platform.SWITCH: SWITCHES,
 }
 

@@ -53,7 +53,7 @@ _COMMUNICATION: Final = "battery_communication"
 _CELLS_PER_12_VOLTS: Final = 4
 _VOLTS_PER_CELL: Final = 3.2
 # What an entity could show, so that it is asked for once to find out whether the device has it.
-_OF_STATUS: Final = (Name.MODE, Name.CHARGE_OFF_REASON, Name.DISCHARGE_OFF_REASON)
+_OF_STATUS: Final = (Name.MODE, Name.FLAGS, Name.CHARGE_OFF_REASON, Name.DISCHARGE_OFF_REASON, Name.OFF_REASON)
 OFFERED: Final = frozenset(
     {
         *_OF_STATUS,

@@ -13,6 +13,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.event import async_track_time_interval
 from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.util.dt import utcnow
 
 from . import clock
 from .client import Answer, BadAnswer, NotReachable, Refused, Timing, VeSmartClient, VeSmartError
@@ -85,6 +86,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.last_error: VeSmartError | None = None
         self.failures = 0
         self.was_read = False
+        self.connected = False
+        self.last_connected: datetime | None = None
         self._is_over = False
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
@@ -108,7 +111,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             on_value=self._received,
             on_failure=self._lose,
             on_hold=self._look_at_status,
-            before_end=self._news.async_tell,
+            before_end=self._before_end,
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader)
@@ -314,6 +317,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         with self._changes_join():
             try:
                 async with self._line.turn() as client:
+                    self._note_connection(connected=True)
                     await self._read(client)
             except VeSmartError:
                 self._try_again()
@@ -335,6 +339,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         with self._changes_join():
             try:
                 async with self._line.turn(hold=hold) as client:
+                    self._note_connection(connected=True)
                     yield client
             except VeSmartError as error:
                 # What was read or written before that holds.
@@ -436,6 +441,18 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         firmware = self.values.value(Want(name=Name.FIRMWARE_VERSION))
         async_update_identity(self.hass, self.config_entry, serial_number, firmware)
 
+    @callback
+    def _before_end(self) -> None:
+        self._news.async_tell()
+        self._note_connection(connected=False)
+
+    @callback
+    def _note_connection(self, *, connected: bool) -> None:
+        """Show that a connection is there, or ends."""
+        if connected != self.connected:
+            self.connected = connected
+            self.async_update_listeners()
+
     def _lose(self, error: VeSmartError) -> None:
         self.last_error = error
         if not self.lost:
@@ -447,6 +464,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.failures = 0
         self.was_read = True
         self._waits_for_way = False
+        self.last_connected = utcnow()
         self.update_interval = self._interval
         if self.lost:
             self.lost = False

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from enum import IntFlag
 from functools import partial
 from operator import attrgetter
 from typing import Final, override
@@ -26,6 +27,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.typing import StateType
 
+from .connection_sensor import CONNECTION, SmallBmsConnectionSensor
 from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .energy_sensor import ENERGY_SENSORS, SmallBmsEnergySensor
@@ -35,7 +37,7 @@ from .pages import PagesCoordinator
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
 from .protocol.payloads import Value
 from .protocol.quantities import ShownValues
-from .protocol.registers import BalancerStatus, Name, NotAllowedReason
+from .protocol.registers import BalancerStatus, BmsFlags, Name, NotAllowedReason, OffReason
 from .radio_sensor import RADIO_SENSORS, SmallBmsRadioSensor
 from .reserve_sensor import RESERVE_TIME, SmallBmsReserveSensor, async_remove_reserve
 from .status_sensor import STATUS, SmallBmsStatus
@@ -183,17 +185,25 @@ def _known_status(value: Value) -> StateType:
 NO_REASON: Final = "none"
 
 
-def _reasons(value: Value) -> list[str]:
-    """Return why something is not allowed, as far as the reasons are known."""
+def _reasons(kind: type[IntFlag], value: Value) -> list[str]:
+    """Return why something is off or not allowed, as far as the reasons are known."""
     bits = int(value) if isinstance(value, int | float) else 0
-    return [str(one.name).lower() for one in NotAllowedReason if bits & one]
+    return [str(one.name).lower() for one in kind if bits & one]
 
 
-def _first_reason(value: Value) -> StateType:
-    """Return the first reason why something is not allowed; None when there are only unknown ones."""
+def _first_reason(kind: type[IntFlag], value: Value) -> StateType:
+    """Return the first reason why something is off or not allowed; None when there are only unknown ones."""
     if value is None:
         return None
-    return next(iter(_reasons(value)), None if value else NO_REASON)
+    return next(iter(_reasons(kind, value)), None if value else NO_REASON)
+
+
+def _level_in(value: Value, *, warning: BmsFlags, alarm: BmsFlags) -> StateType:
+    """Return the level that flags tell; None when they are not known."""
+    if not isinstance(value, int | float):
+        return None
+    bits = int(value)
+    return Level.ALARM if bits & alarm else Level.WARNING if bits & warning else Level.OK
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,8 +230,14 @@ _temperature = partial(
 )
 _amphours = partial(_measured, native_unit_of_measurement=AMPERE_HOURS, suggested_display_precision=0)
 _fact = partial(PageSensorDescription, entity_category=EntityCategory.DIAGNOSTIC)
-_extreme_voltage = partial(_voltage, state_class=None, entity_category=EntityCategory.DIAGNOSTIC)
-_extreme_temperature = partial(_temperature, state_class=None, entity_category=EntityCategory.DIAGNOSTIC)
+# Few look at what hardly ever changes: it is there for those who enable it.
+_rare_fact = partial(_fact, entity_registry_enabled_default=False)
+_extreme_voltage = partial(
+    _voltage, state_class=None, entity_category=EntityCategory.DIAGNOSTIC, entity_registry_enabled_default=False
+)
+_extreme_temperature = partial(
+    _temperature, state_class=None, entity_category=EntityCategory.DIAGNOSTIC, entity_registry_enabled_default=False
+)
 _counter = partial(_fact, state_class=SensorStateClass.TOTAL_INCREASING)
 _energy = partial(
     PageSensorDescription,
@@ -232,20 +248,44 @@ _energy = partial(
 )
 
 
-def _off_reason(name: Name) -> PageSensorDescription:
+def _off_reason(name: Name, kind: type[IntFlag]) -> PageSensorDescription:
     return PageSensorDescription(
         key=name,
         source=name,
         device_class=SensorDeviceClass.ENUM,
-        options=[NO_REASON, *(str(reason.name).lower() for reason in NotAllowedReason)],
-        value_fn=_first_reason,
-        attributes_fn=lambda value: {"reasons": _reasons(value)},
+        options=[NO_REASON, *(str(reason.name).lower() for reason in kind)],
+        value_fn=partial(_first_reason, kind),
+        attributes_fn=lambda value: {"reasons": _reasons(kind, value)},
+    )
+
+
+def _too_cold(key: str, *, warning: BmsFlags, alarm: BmsFlags) -> PageSensorDescription:
+    return PageSensorDescription(
+        key=key,
+        source=Name.FLAGS,
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=list(Level),
+        value_fn=partial(_level_in, warning=warning, alarm=alarm),
     )
 
 
 PAGE_SENSORS: Final = (
-    _off_reason(Name.CHARGE_OFF_REASON),
-    _off_reason(Name.DISCHARGE_OFF_REASON),
+    _off_reason(Name.CHARGE_OFF_REASON, NotAllowedReason),
+    _off_reason(Name.DISCHARGE_OFF_REASON, NotAllowedReason),
+    replace(_off_reason(Name.OFF_REASON, OffReason), entity_category=EntityCategory.DIAGNOSTIC),
+    # Assumed: an alarm that does not say whether it is too cold to charge or to discharge is of charging, which the
+    # batteries stand least in the cold.
+    _too_cold(
+        "low_temperature_charge",
+        warning=BmsFlags.LOW_TEMPERATURE_CHARGE_WARNING,
+        alarm=BmsFlags.LOW_TEMPERATURE_CHARGE_ALARM | BmsFlags.LOW_TEMPERATURE_ALARM,
+    ),
+    _too_cold(
+        "low_temperature_discharge",
+        warning=BmsFlags.LOW_TEMPERATURE_DISCHARGE_WARNING,
+        alarm=BmsFlags.LOW_TEMPERATURE_DISCHARGE_ALARM,
+    ),
     PageSensorDescription(
         key="balancer_status",
         source=Name.BALANCER_STATUS,
@@ -263,11 +303,11 @@ PAGE_SENSORS: Final = (
     ),
     _temperature(key="cell_temperature_min", source=Name.CELL_TEMPERATURES, value_fn=_part("minimum")),
     _temperature(key="cell_temperature_max", source=Name.CELL_TEMPERATURES, value_fn=_part("maximum")),
-    _fact(key="batteries", source=Name.BANK, value_fn=_part("batteries")),
-    _fact(key="cells", source=Name.BANK, value_fn=_part("cells")),
+    _rare_fact(key="batteries", source=Name.BANK, value_fn=_part("batteries")),
+    _rare_fact(key="cells", source=Name.BANK, value_fn=_part("cells")),
     _fact(key="battery_cells", source=Name.BANK, value_fn=_all_cells),
-    _fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
-    _fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
+    _rare_fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
+    _rare_fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
     _amphours(key="capacity", source=Name.CAPACITY, state_class=None, entity_category=EntityCategory.DIAGNOSTIC),
     _amphours(
         key="history_deepest_discharge",
@@ -312,11 +352,11 @@ BATTERY_SENSORS: Final = (
         suggested_display_precision=1,
     ),
     _temperature(key="temperature", source=Name.TEMPERATURE),
-    _fact(key="serial_number", source=Name.SERIAL_NUMBER),
-    _fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
+    _rare_fact(key="serial_number", source=Name.SERIAL_NUMBER),
+    _rare_fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
 )
 # What a battery is called by: its nominal voltage, which its cells tell, and its capacity.
-BATTERY_MODEL: Final = _fact(key="battery_model", source=Name.CAPACITY)
+BATTERY_MODEL: Final = _rare_fact(key="battery_model", source=Name.CAPACITY)
 CELL: Final = _voltage(key="cell", source=Name.CELL)
 
 
@@ -333,6 +373,8 @@ async def async_setup_entry(
         async_add_entities([SmallBmsReserveSensor(coordinator, RESERVE_TIME)])
     else:
         async_remove_reserve(hass, coordinator)
+    if pages := entry.runtime_data.pages:
+        async_add_entities([SmallBmsConnectionSensor(pages, CONNECTION)])
     async_add_offered(entry, async_add_entities, _offers)
 
 

@@ -8,11 +8,11 @@ from homeassistant.setup import async_setup_component
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from tests.integration.conftest import Radio, _custom_integrations, entry, radio
+from tests.integration.conftest import Radio, _custom_integrations, all_enabled, entry, radio
 
 from .owner import Owner
 
-__all__ = ["_custom_integrations", "entry", "radio"]
+__all__ = ["_custom_integrations", "all_enabled", "entry", "radio"]
 
 
 @pytest.fixture

@@ -119,7 +119,7 @@ async def test_without_regard_to_the_state_of_charge(owner: Owner, inputs: Input
 
 async def test_short_silence_changes_nothing(owner: Owner, inputs: Inputs, changes: Changes) -> None:
     await heat(owner, inputs)
-    await owner.silence(PATIENCE)
+    await owner.silence(PATIENCE - 1)
     assert owner.state(str(inputs["temperature"])) == "unavailable"
     await owner.live(PATIENCE)
     assert changes.all == [("heater", "on")]
@@ -136,24 +136,38 @@ async def test_long_silence_ends_heating(owner: Owner, inputs: Inputs, changes: 
 
 @pytest.mark.parametrize("patience", [7, 13])
 async def test_not_a_minute_longer_than_promised(owner: Owner, inputs: Inputs, patience: int) -> None:
-    """From when the values become unavailable, whatever the clock shows."""
+    """From when the BMS was heard last, whatever the clock shows."""
     await heat(owner, {**inputs, "patience": patience})
-    while owner.state(str(inputs["temperature"])) != "unavailable":
-        await owner.silence(1)
     await owner.silence(patience - 1)
     assert owner.state(HEATER) == "on"
-    await owner.silence(1)
+    await owner.silence(2)
     assert owner.state(HEATER) == "off"
 
 
-async def test_silence_itself_takes_no_longer_than_documented(owner: Owner, inputs: Inputs) -> None:
-    """Up to eight minutes while nobody knows how often the device is heard."""
+async def test_a_battery_that_shows_the_same_all_the_time_is_heard(
+    owner: Owner, inputs: Inputs, changes: Changes
+) -> None:
+    """No value changes while it is quiet, but for when it was heard."""
     await heat(owner, inputs)
-    half_minutes = 0
+    for _ in range(2 * PATIENCE):
+        owner.radio.advertise()
+        await owner.radio.jump(MINUTE)
+    assert changes.all == [("heater", "on")]
+
+
+async def test_without_last_heard_from_when_values_are_unavailable(
+    hass: HomeAssistant, owner: Owner, inputs: Inputs
+) -> None:
+    """Up to eight minutes of silence before that, while nobody knows how often the device is heard."""
+    last_heard = entity_id(hass, "sensor", "last_heard")
+    er.async_get(hass).async_update_entity(last_heard, disabled_by=er.RegistryEntryDisabler.USER)
+    await owner.radio.settle()
+    await heat(owner, inputs)
+    minutes = 0
     while owner.state(HEATER) == "on":
-        await owner.radio.jump(MINUTE / 2)
-        half_minutes += 1
-    assert PATIENCE < half_minutes / 2 <= 8 + PATIENCE
+        await owner.silence(1)
+        minutes += 1
+    assert PATIENCE < minutes <= 8 + PATIENCE
 
 
 async def test_looked_at_once_when_made(owner: Owner, inputs: Inputs) -> None:
@@ -281,23 +295,28 @@ async def test_never_heats_far_beyond_what_is_warm(hass: HomeAssistant, radio: R
         assert owner.state(HEATER) == "off"
 
 
-async def test_with_the_pin_alone_silence_takes_longer(hass: HomeAssistant, radio: Radio, owner: Owner) -> None:
-    """As long as documented: two to four connection intervals of five minutes."""
+async def test_with_the_pin_alone_a_connection_is_what_is_heard(
+    hass: HomeAssistant, radio: Radio, owner: Owner, changes: Changes
+) -> None:
+    """One every five minutes, so that it does not go off between two, and stays no longer after the last."""
     bench = Bench(hass, radio, bms=make_bms(FOUR_AS_24V, temperature=2))
     data = {key: value for key, value in bench.entry.data.items() if key != CONF_KEY}
     hass.config_entries.async_update_entry(bench.entry, data=data)
     async with a_bench(bench):
         await bench.load()
         await owner.use(BLUEPRINT, {**inputs_of(bench), "patience": PATIENCE})
-        assert owner.state(HEATER) == "on"
+        for _ in range(3 * PATIENCE):
+            await bench.wait(MINUTE)
+        assert changes.all == [("heater", "on")]
         radio.device.faults.refuse_connections = True
         minutes = 0
         while owner.state(HEATER) == "on":
             await bench.wait(MINUTE)
             minutes += 1
-        assert 2 * 5 + PATIENCE <= minutes <= 4 * 5 + PATIENCE
+        assert PATIENCE - 5 < minutes <= PATIENCE + 1
 
 
+@pytest.mark.usefixtures("all_enabled")
 @pytest.mark.parametrize(
     ("chosen", "platform", "key"),
     [
@@ -319,6 +338,7 @@ async def test_what_cannot_work_says_so(bench: Bench, owner: Owner, chosen: str,
     assert wrong in created[0].data["message"]
 
 
+@pytest.mark.usefixtures("all_enabled")
 async def test_a_heater_left_on_by_a_wrong_choice_is_switched_off(bench: Bench, owner: Owner) -> None:
     await owner.use(BLUEPRINT, inputs_of(bench))
     lowest = entity_id(bench.hass, "sensor", "history_lowest_temperature")

@@ -39,11 +39,11 @@ def test_the_name_is_replaced() -> None:
 
 
 def test_what_is_not_there_is_left_out() -> None:
-    shown = views({**LEVEL, "error": "sensor.my_boat_error", "code": "event.my_boat_code"})
+    shown = views({**LEVEL, "error": "sensor.my_boat_bms_error", "code": "event.my_boat_code"})
     by_type = {card["type"]: card for card in cards(shown)}
     assert headings(shown) == ["Battery", "Protection", "Allowed"]
     assert set(by_type) == {"heading", "gauge", "history-graph", "entities", "logbook"}
-    assert by_type["entities"]["entities"] == [{"entity": "sensor.my_boat_error", "name": {"type": "entity"}}]
+    assert by_type["entities"]["entities"] == [{"entity": "sensor.my_boat_bms_error", "name": {"type": "entity"}}]
     assert by_type["logbook"]["target"] == {"entity_id": ["event.my_boat_code"]}
 
 

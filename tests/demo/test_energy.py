@@ -16,8 +16,7 @@ STATES = {
     "battery_level": "94.2",
     "power": "294",
     "capacity": "400",
-    "cells": "4",
-    "batteries_series": "2",
+    "voltage": "26.4",
 }
 
 
@@ -35,6 +34,15 @@ def test_what_goes_in_and_out() -> None:
         "stat_soc": "sensor.battery_level",
         "power_config": {"stat_rate_inverted": "sensor.power"},
     }
+
+
+@pytest.mark.parametrize(
+    ("voltage", "capacity"), [(10.0, 5.12), (14.6, 5.12), (20.0, 10.24), (29.2, 10.24), (40.0, 20.48), (58.9, 20.48)]
+)
+def test_capacity_of_each_system_voltage(voltage: float, capacity: float) -> None:
+    """From empty to full, and a little above."""
+    states = {key: State(value=str(voltage) if key == "voltage" else value, unit=None) for key, value in STATES.items()}
+    assert battery("A battery", {key: key for key in STATES}, states)["capacity"] == pytest.approx(capacity)
 
 
 async def test_it_is_set_up(stand_in: StandIn, hass: HomeAssistant) -> None:

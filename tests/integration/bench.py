@@ -16,7 +16,7 @@ from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smallbms_ng.client import Timing
-from custom_components.smallbms_ng.const import DOMAIN
+from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.pages import PagesCoordinator
 from emulator.bms.bms import SmallBms
 from emulator.ve_smart.bms_registers import BmsRegisters
@@ -85,7 +85,8 @@ class Bench:
     radio: Radio
     bms: SmallBms = field(default_factory=lambda: make_bms(FOUR_AS_24V))
     data: Mapping[str, str] = field(default_factory=dict)
-    options: Mapping[str, int] = field(default_factory=dict)
+    # Shorter than by default, so that a test needs to let less time pass.
+    options: Mapping[str, int] = field(default_factory=lambda: {CONF_PAGES_INTERVAL: 5})
     box_class: type[CountingBox] = CountingBox
 
     def __post_init__(self) -> None:

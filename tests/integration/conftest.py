@@ -1,12 +1,12 @@
 """Home Assistant with its real Bluetooth manager, and an emulated device near an in-process radio."""
 
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Final
-from unittest.mock import patch
+from unittest.mock import PropertyMock, patch
 
 from freezegun.api import FrozenDateTimeFactory
 from homeassistant.components.bluetooth import (
@@ -54,6 +54,13 @@ FIRST_SNAPSHOT: Final = Snapshot(
     io={IoField.ALLOWED_TO_CHARGE: True, IoField.ALLOWED_TO_DISCHARGE: True, IoField.REMOTE_ON: True},
     levels=dict.fromkeys(LevelField, Level.OK),
 )
+
+
+@pytest.fixture
+def all_enabled() -> Iterator[None]:
+    """Let every entity be enabled when it is added, also those that a user has to enable."""
+    with patch("homeassistant.helpers.entity.Entity.entity_registry_enabled_default", PropertyMock(return_value=True)):
+        yield
 
 
 @pytest.fixture(autouse=True)

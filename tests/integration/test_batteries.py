@@ -31,6 +31,9 @@ UNPLUGGED = 1
 # The same one, as an instance.
 TAKEN_OUT = frozenset({2})
 
+# Also what a user has to enable.
+pytestmark = pytest.mark.usefixtures("all_enabled")
+
 
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:

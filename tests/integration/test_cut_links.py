@@ -25,6 +25,9 @@ MINUTE: Final = timedelta(minutes=1)
 READINGS: Final = (("sensor", "voltage"), ("sensor", "battery_level"), ("binary_sensor", "allowed_to_charge"))
 FLOORS: Final = (10, 12)
 
+# Also what a user has to enable.
+pytestmark = pytest.mark.usefixtures("all_enabled")
+
 
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:

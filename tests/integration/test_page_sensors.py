@@ -8,9 +8,10 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers import entity_registry as er
 import pytest
 
-from custom_components.smallbms_ng.protocol.registers import NotAllowedReason
+from custom_components.smallbms_ng.protocol.registers import NotAllowedReason, OffReason
 from custom_components.smallbms_ng.sensor import PAGE_SENSORS
 from emulator.bms.bms import SmallBms
+from emulator.ve_smart.quirks import Quirks
 from tests.emulator.banks import charge_fully
 
 from .bench import Bench, a_bench
@@ -19,6 +20,8 @@ from .conftest import Radio, entity_id
 CHARGE_OFF_REASON: Final = 0xEC47
 BALANCER_STATUS: Final = 0xEA15
 LOWEST_TEMPERATURE: Final = 0x0313
+FLAGS: Final = 0x2100
+OFF_REASON: Final = 0x0207
 
 
 def difference(bms: SmallBms) -> float | None:
@@ -57,6 +60,9 @@ SHOWN: Final[dict[str, tuple[Callable[[SmallBms], float | None], float]]] = {
 }
 HISTORY_VALUES: Final = 13  # of M-V5
 
+# Also what a user has to enable.
+pytestmark = pytest.mark.usefixtures("all_enabled")
+
 
 @pytest.fixture
 async def bench(hass: HomeAssistant, radio: Radio) -> AsyncGenerator[Bench]:
@@ -79,6 +85,9 @@ async def test_m_v2_and_m_v5(bench: Bench) -> None:
         "balancer_status",
         "charge_off_reason",
         "discharge_off_reason",
+        "low_temperature_charge",
+        "low_temperature_discharge",
+        "off_reason",
     }
 
 
@@ -108,6 +117,65 @@ async def test_m_p1_why_charging_is_not_allowed(
     await bench.press("read_now")
     found = bench.state("sensor", "charge_off_reason")
     assert (found.state, found.attributes["reasons"]) == (state, reasons)
+
+
+@pytest.mark.parametrize(
+    ("bits", "state", "reasons"),
+    [
+        (0, "none", []),
+        *((reason, reason.name.lower(), [reason.name.lower()]) for reason in OffReason),  # type: ignore[union-attr]  # every one of them has a name
+        (OffReason.REMOTE_INPUT | OffReason.ACTIVE_ALARM, "remote_input", ["remote_input", "active_alarm"]),
+        (1 << 30, STATE_UNKNOWN, []),
+    ],
+)
+async def test_why_the_system_is_off(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, bits: int, state: str, reasons: list[str]
+) -> None:
+    answer(bench, monkeypatch, OFF_REASON, bits.to_bytes(4, "little"))
+    await bench.press("read_now")
+    found = bench.state("sensor", "off_reason")
+    assert (found.state, found.attributes["reasons"]) == (state, reasons)
+
+
+@pytest.mark.parametrize(
+    ("bits", "charge", "discharge"),
+    [
+        (0, "ok", "ok"),
+        (1 << 17, "warning", "ok"),
+        (1 << 18, "alarm", "ok"),
+        (0b11 << 17, "alarm", "ok"),
+        (1 << 19, "ok", "warning"),
+        (1 << 20, "ok", "alarm"),
+        # Which of the two it is of is not known: it gets too cold to charge first.
+        (1 << 22, "alarm", "ok"),
+    ],
+)
+async def test_too_cold(bench: Bench, monkeypatch: pytest.MonkeyPatch, bits: int, charge: str, discharge: str) -> None:
+    answer(bench, monkeypatch, FLAGS, bits.to_bytes(4, "little"))
+    await bench.press("read_now")
+    assert bench.state("sensor", "low_temperature_charge").state == charge
+    assert bench.state("sensor", "low_temperature_discharge").state == discharge
+
+
+async def test_too_cold_as_the_device_itself_finds(bench: Bench) -> None:
+    bench.bms.bank.temperature[:] = 2
+    bench.bms.refresh()
+    await bench.press("read_now")
+    assert bench.state("sensor", "low_temperature_charge").state == "alarm"
+    assert bench.state("sensor", "low_temperature_discharge").state == "ok"
+
+
+@pytest.mark.parametrize(
+    ("register", "keys"),
+    [(FLAGS, ("low_temperature_charge", "low_temperature_discharge")), (OFF_REASON, ("off_reason",))],
+)
+async def test_offered_only_where_the_device_has_it(
+    hass: HomeAssistant, radio: Radio, register: int, keys: tuple[str, ...]
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(missing={register}))
+        assert not any(bench.has("sensor", key) for key in keys)
+        assert bench.has("sensor", "charge_off_reason")
 
 
 async def test_what_the_device_does_not_know_is_unknown(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:

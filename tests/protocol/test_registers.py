@@ -59,6 +59,7 @@ DECODED: Final = (
     (0x0201, "09", 9),
     (0x2100, "00000006", BmsFlags.ALLOWED_TO_CHARGE | BmsFlags.ALLOWED_TO_DISCHARGE),
     (0x2100, "00000008", BmsFlags.PRE_ALARM),
+    (0x2100, "00004000", BmsFlags.LOW_TEMPERATURE_ALARM),
     (0x2101, "0b", 11),
     (0xEC46, "0900", NotAllowedReason.BATTERY | NotAllowedReason.REMOTE_INPUT),
     (0xEC47, "8000", NotAllowedReason.SOFT_POWER_SWITCH),
