@@ -1,9 +1,11 @@
 """What is read and written over a connection: the pages of the app."""
 
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from datetime import datetime, timedelta
 import logging
+from math import inf
 from typing import Final, override
 
 from homeassistant.config_entries import ConfigEntry
@@ -49,6 +51,9 @@ _AGAIN: Final = timedelta(minutes=5)
 _LOOKS_EVERY: Final = timedelta(minutes=1)
 # So long, in s, two reads are apart that are asked for by what happens. What changes in between is read together.
 _APART: Final = 5.0
+# A code that comes and goes all the time must not keep the phone away: no more reads than that are asked for in so long.
+_MOST_CHANGES: Final = 12
+_MOST_CHANGES_IN: Final = timedelta(hours=1)
 # How often what has become too old is looked for, where nothing is read.
 _AGES_EVERY: Final = timedelta(minutes=5)
 
@@ -93,6 +98,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.data = {}
         self._feed = feed
         self._tried_at = 0.0
+        # When it was read because something had changed.
+        self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
         # How many have a turn at the connection, or wait for one.
         self._turns = 0
         # In which of the connections the status was read.
@@ -221,9 +228,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     @callback
     def _async_catch_up(self) -> None:
         """Read what belongs to a change, unless a turn is under way that does, or a later attempt will do."""
-        is_due = self._polls and self.values.expired >= _OF_CHANGE
+        is_due = self._polls and self._expects_change and self._may_read_change
         if is_due and not (self._turns or self.failures or self._waits_for_way):
             self._soon.async_schedule_call()
+
+    @property
+    def _expects_change(self) -> bool:
+        """Whether what belongs to a change is to be read."""
+        return self.values.expired >= _OF_CHANGE
+
+    @property
+    def _may_read_change(self) -> bool:
+        """Whether not too much was read because of changes lately."""
+        return clock.now() - self._changes_read[0] > _MOST_CHANGES_IN.total_seconds()
 
     @callback
     def _async_way_heard(self) -> None:
@@ -314,6 +331,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._wait_for_way()
             return self.values.all()
         self._tried_at = clock.now()
+        if self._expects_change:
+            self._changes_read.append(self._tried_at)
         with self._changes_join():
             try:
                 async with self._line.turn() as client:

@@ -57,6 +57,7 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
     """The mode of the system. Off, both outputs float (M-O4)."""
 
     entity_description: SmallBmsSwitchDescription
+    _is_switching = False
 
     def __init__(
         self,
@@ -74,22 +75,27 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
 
     @override
     async def async_turn_off(self, **_kwargs: object) -> None:
-        before = self._readings.switched_off_at
+        before, is_change = self._readings.switched_off_at, self.is_on is not False
         # Before it is written: the device may tell of it while it is.
-        if self.is_on is not False:
+        if is_change:
             self._readings.async_note_switched_off(clock.now())
+        self._is_switching = True
         try:
             await self.coordinator.async_write(Name.MODE, self.entity_description.off)
         except HomeAssistantError as error:
-            if not isinstance(error.__cause__, Lost):
-                self._readings.async_note_switched_off(before)
+            # Where the connection was lost, it may be done: what is read from now on tells.
+            may_be_done = is_change and isinstance(error.__cause__, Lost)
+            self._readings.async_note_switched_off(clock.now() if may_be_done else before)
             raise
+        finally:
+            self._is_switching = False
 
     @override
     def _shown(self) -> object:
         mode = self.coordinator.values.value(self._want)
         self._attr_is_on = None if mode is None else mode == self.entity_description.on
-        if self._attr_is_on and self._was_read_after(self._readings.switched_off_at):
+        # What is read first on a connection is from before the write.
+        if self._attr_is_on and not self._is_switching and self._was_read_after(self._readings.switched_off_at):
             self._readings.async_note_switched_off(None)
         return self._attr_is_on
 

@@ -202,6 +202,19 @@ async def test_several_changes_are_read_together(loaded: Bench, connections: Cou
     assert pages_read(loaded) == [2, 2, 2]
 
 
+async def test_a_code_that_comes_and_goes_leaves_the_device_to_others(loaded: Bench, connections: Counter[str]) -> None:
+    """Only so much is read in an hour because of changes; the usual reads go on."""
+    for _ in range(10):
+        begin(loaded)
+        await live(loaded, seconds=8)
+        end(loaded)
+        await live(loaded, seconds=8)
+    assert connections.total() == 12
+    await loaded.wait(5 * MINUTE)
+    assert connections.total() == 13
+    assert pages_read(loaded) == [13, 13, 13]
+
+
 async def test_no_change_no_connection(loaded: Bench, connections: Counter[str]) -> None:
     await live(loaded, seconds=60)
     assert not connections

@@ -363,9 +363,9 @@ async def test_a_battery_that_the_bank_lacks_from_the_beginning(bench: Bench, re
 async def test_the_bank_cannot_be_read(bench: Bench, repair: Repair) -> None:
     """What went wrong is said in the language of the user, and the issue stays."""
     await bench.load()
+    bench.device.faults.refuse_connections = True
     await unplug(bench)
     bench.hass.config.language = "nl"
-    bench.device.faults.refuse_connections = True
     await bench.run(repair.begin("w_b05"))
     assert repair.answer["errors"] == {"base": "failed"}
     shown = repair.answer["description_placeholders"]

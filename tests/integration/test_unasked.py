@@ -244,7 +244,7 @@ async def test_what_came_by_itself_is_not_read_again_soon(held: Bench) -> None:
         await held.wait(9 * SECOND)
     await say(held, value(1, VOLTAGE, (1301).to_bytes(2, "little")))
     assert held.state("sensor", "battery_1_voltage").state == "13.01"
-    await held.wait(4 * MINUTE)
+    await held.wait(14 * MINUTE)
     held.box.announces = False
     held.box.forget()
     await held.set("charged_voltage", 27)
