@@ -51,7 +51,7 @@ _AGAIN: Final = timedelta(minutes=5)
 _LOOKS_EVERY: Final = timedelta(minutes=1)
 # So long, in s, two reads are apart that are asked for by what happens. What changes in between is read together.
 _APART: Final = 5.0
-# A code that comes and goes all the time must not keep the phone away: no more reads than that are asked for in so long.
+# A code that comes and goes all the time must not keep the phone away: it has no more reads than that in so long.
 _MOST_CHANGES: Final = 12
 _MOST_CHANGES_IN: Final = timedelta(hours=1)
 # How often what has become too old is looked for, where nothing is read.
