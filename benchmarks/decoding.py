@@ -17,8 +17,8 @@ from victron_ble.devices import detect_device_type
 from victron_ble.devices.lynx_smart_bms import LynxSmartBMS, LynxSmartBMSData
 from victron_ble_ha_parser import VictronBluetoothDeviceData  # type: ignore[import-untyped]  # has no py.typed
 
-from custom_components.smallbms_ng.protocol import instant_readout
-from custom_components.smallbms_ng.protocol.instant_readout import COMPANY_ID, BatteryReading, InstantReadout
+from custom_components.smallbms_ng.protocol import advertisement as instant_readout
+from custom_components.smallbms_ng.protocol.advertisement import COMPANY_ID, BatteryReading, InstantReadout
 from emulator.instant_readout import encode_record, encrypt_record
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
 

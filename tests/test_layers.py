@@ -17,13 +17,13 @@ ONE_LINE: Final = {**os.environ, "COLUMNS": "1000"}
 # Module, an import statement that breaks a contract, the module that it imports.
 FORBIDDEN: Final = (
     (f"{INTEGRATION}.protocol.codes", "import asyncio", "asyncio"),
-    (f"{INTEGRATION}.protocol.nonces", "from bleak import BleakClient", "bleak"),
-    (f"{INTEGRATION}.protocol.nonces", "from homeassistant.core import HomeAssistant", "homeassistant"),
+    (f"{INTEGRATION}.protocol.record_filter", "from bleak import BleakClient", "bleak"),
+    (f"{INTEGRATION}.protocol.record_filter", "from homeassistant.core import HomeAssistant", "homeassistant"),
     (f"{INTEGRATION}.protocol.codes", "from ..const import DOMAIN", f"{INTEGRATION}.const"),
     (f"{INTEGRATION}.protocol.codes", "from .. import async_setup_entry", INTEGRATION),
     (f"{INTEGRATION}.protocol.later", "from ..coordinator import Drop", f"{INTEGRATION}.coordinator"),
-    (f"{INTEGRATION}.client", "from homeassistant.exceptions import HomeAssistantError", "homeassistant"),
-    (f"{INTEGRATION}.pairing", "from .coordinator import Drop", f"{INTEGRATION}.coordinator"),
+    (f"{INTEGRATION}.connection.client", "from homeassistant.exceptions import HomeAssistantError", "homeassistant"),
+    (f"{INTEGRATION}.connection.pairing", "from ..coordinator import Drop", f"{INTEGRATION}.coordinator"),
     (f"{INTEGRATION}.const", "from emulator.snapshot import Snapshot", "emulator.snapshot"),
     (f"{INTEGRATION}.protocol.codes", "import emulator", "emulator"),
     ("emulator.snapshot", f"from {INTEGRATION}.protocol import codes", f"{INTEGRATION}.protocol.codes"),
@@ -38,10 +38,10 @@ FORBIDDEN: Final = (
     ("emulator.reading.state", "from ..battery.models import MODELS", "emulator.battery.models"),
 )
 ALLOWED: Final = (
-    (f"{INTEGRATION}.protocol.nonces", "from . import codes"),
-    (f"{INTEGRATION}.protocol.nonces", "from cryptography.hazmat.primitives.ciphers import Cipher"),
-    (f"{INTEGRATION}.client", "import asyncio, bleak"),
-    (f"{INTEGRATION}.client", "from .protocol.codes import Code"),
+    (f"{INTEGRATION}.protocol.record_filter", "from . import codes"),
+    (f"{INTEGRATION}.protocol.record_filter", "from cryptography.hazmat.primitives.ciphers import Cipher"),
+    (f"{INTEGRATION}.connection.client", "import asyncio, bleak"),
+    (f"{INTEGRATION}.connection.client", "from ..protocol.codes import Code"),
     ("emulator.__main__", "from .radio import in_process"),
 )
 

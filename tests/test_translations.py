@@ -20,8 +20,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import yaml
 
 from custom_components.smallbms_ng import PLATFORMS
+from custom_components.smallbms_ng.checks import Proof
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
-from custom_components.smallbms_ng.pin_check import Proof
 
 from .sources import (
     ENGLISH,

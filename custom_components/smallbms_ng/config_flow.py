@@ -37,8 +37,21 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .access import CONF_PAIRED_BY_PROXY, connects
-from .client import (
+from .checks import (
+    NoAdapterAtAll,
+    NoPath,
+    NotBluez,
+    NotHeard,
+    Proof,
+    async_check_key,
+    async_learn,
+    async_learn_by_bond,
+    async_switch_instant_readout_on,
+    data_of,
+    is_near_proxy,
+    parse_pin,
+)
+from .connection.client import (
     BadAnswer,
     Lost,
     NoAnswer,
@@ -52,11 +65,13 @@ from .client import (
     VeSmartError,
     WrongPin,
 )
+from .connection.pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut, PinNotAsked
 from .const import (
     AMPERE_HOURS,
     CONF_CAPACITY,
     CONF_KEY,
     CONF_PAGES_INTERVAL,
+    CONF_PAIRED_BY_PROXY,
     CONF_PRODUCT_ID,
     CONF_REPAIRS_FOR_WARNINGS,
     CONF_RESIDUAL_CURRENT,
@@ -74,24 +89,11 @@ from .const import (
     MIN_RESIDUAL_CURRENT,
     MIN_UPDATE_INTERVAL,
     SHORTEST_PROGRESS,
+    connects,
 )
-from .coordinator import SmallBmsConfigEntry
-from .key_check import NotHeard, async_check_key, data_of
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .messages import proxy_in
-from .pages import PagesCoordinator
-from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut, PinNotAsked
-from .pin_check import (
-    NoAdapterAtAll,
-    NoPath,
-    NotBluez,
-    Proof,
-    async_learn,
-    async_learn_by_bond,
-    async_switch_instant_readout_on,
-    is_near_proxy,
-    parse_pin,
-)
-from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
+from .protocol.advertisement import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 from .protocol.payloads import plain
 
 _LOGGER = logging.getLogger(__name__)

@@ -11,10 +11,9 @@ from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .devices import battery_device_info, device_info
-from .page_values import Want
-from .pages import PagesCoordinator
+from .pages import Want
 
 
 class SmallBmsEntity(Entity):

@@ -6,7 +6,7 @@ from typing import Final
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
-from .client import (
+from .connection.client import (
     BadAnswer,
     Lost,
     NoAnswer,
@@ -22,9 +22,8 @@ from .client import (
     WrongPin,
 )
 from .const import DOMAIN
-from .protocol.levels import Clash
 from .protocol.payloads import PayloadError
-from .protocol.registers import Name, OutOfLimits
+from .protocol.registers import Clash, Name, OutOfLimits
 
 _LOGGER = logging.getLogger(__name__)
 

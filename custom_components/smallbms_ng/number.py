@@ -9,10 +9,9 @@ from homeassistant.const import EntityCategory, UnitOfElectricPotential, UnitOfR
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import SmallBmsConfigEntry
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .entity import Offers, PageEntity, async_add_offered
-from .page_values import Want
-from .pages import PagesCoordinator
+from .pages import Want
 from .protocol.registers import LARGEST_SYSTEM_VOLTAGE, SMALLEST_SYSTEM_VOLTAGE, Name, named
 
 PARALLEL_UPDATES: Final = 1

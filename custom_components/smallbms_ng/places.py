@@ -8,9 +8,8 @@ from homeassistant.const import UnitOfElectricPotential, UnitOfTemperature
 from homeassistant.core import HomeAssistant, callback
 
 from . import clock
-from .coordinator import SmallBmsConfigEntry
-from .page_values import Want
-from .pages import PagesCoordinator
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
+from .pages import Want
 from .protocol.codes import CONFIGURATION_ERRORS, Code, Severity
 from .protocol.quantities import Source
 from .protocol.registers import Name

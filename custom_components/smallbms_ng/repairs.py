@@ -15,17 +15,23 @@ from homeassistant.helpers.selector import NumberSelector, NumberSelectorConfig,
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
-from .charge_issue import CAPACITY_UNKNOWN
-from .code_issues import BANK_KEYS, LEVEL_KEYS, NOT_KNOWN, code_of, placeholders, stands
 from .const import AMPERE_HOURS, CONF_CAPACITY, DOMAIN, MAX_CAPACITY, MIN_CAPACITY, SHORTEST_PROGRESS
-from .coordinator import SmallBmsConfigEntry
-from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
-from .page_values import Want
-from .pages import PagesCoordinator
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
+from .issues import (
+    BANK_KEYS,
+    CAPACITY_UNKNOWN,
+    INSTANT_READOUT_OFF,
+    LEVEL_KEYS,
+    NOT_KNOWN,
+    NOT_PAIRED,
+    code_of,
+    placeholders,
+    stands,
+)
+from .pages import Want
 from .places import answers
 from .protocol.codes import Code
-from .protocol.levels import LEVELS
-from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, Name, named
+from .protocol.registers import LEVELS, SMALLEST_SYSTEM_VOLTAGE, Name, named
 
 type UserInput = Mapping[str, float]
 

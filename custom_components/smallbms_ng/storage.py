@@ -1,27 +1,31 @@
-"""What is kept of a device over a restart: what was known of it last, and what was read over a connection.
+"""What is kept over restarts: our own stores, and what the recorder knows."""
 
-Times are kept as ages, in s, at the moment when all was written; None: nobody knows. A clock of the wall may be wrong.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 import logging
 from math import inf, isfinite
 from typing import Final, NotRequired, TypedDict
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.components.recorder import DOMAIN as RECORDER
+from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.history import get_last_state_changes
+from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, Platform, UnitOfElectricPotential, UnitOfEnergy
+from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.storage import Store
 from homeassistant.util.dt import parse_datetime
+from homeassistant.util.unit_conversion import BaseUnitConverter, ElectricPotentialConverter, EnergyConverter
+from sqlalchemy.exc import SQLAlchemyError
 
 from . import clock
 from .clock import Stamp
 from .const import DOMAIN
 from .protocol.codes import Code
-from .protocol.energy import Energy, EnergyMeter, Sample
+from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
 from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
-from .protocol.reserve import Drawn
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -339,3 +343,91 @@ def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Dr
         return None
     at = clock.now() - stored.get("age", 0.0) - clock.elapsed_at_least(saved)
     return Drawn(amphours=float(stored["amphours"]), at=at)
+
+
+ENERGY_CHARGED: Final = "energy_charged"
+ENERGY_DISCHARGED: Final = "energy_discharged"
+_VOLTAGE: Final = "voltage"
+_CONSUMED: Final = "consumed_amphours"
+_KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)
+# Among so many of the last states there is one with a value, unless the device was long gone.
+_LAST_STATES: Final = 20
+
+type _States = Mapping[str, State]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """The Wh that were shown last, and what was measured then."""
+
+    charged: float
+    discharged: float
+    last: Sample
+
+
+async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | None:
+    """Return what was recorded last of a device; None where the recorder knows nothing of its energy."""
+    if RECORDER not in hass.config.components:
+        return None
+    entity_ids = _entity_ids(hass, address)
+    try:
+        states = await get_instance(hass).async_add_executor_job(_last_states, hass, entity_ids)
+    except SQLAlchemyError as error:
+        _LOGGER.debug("The recorder does not say what it knows of %s: %s", address, error)
+        return None
+    return _recorded(states)
+
+
+def _entity_ids(hass: HomeAssistant, address: str) -> dict[str, str]:
+    """Return the entity ids of those sensors that there are, by key."""
+    registry = er.async_get(hass)
+    found = {
+        key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in _KEYS
+    }
+    return {key: entity_id for key, entity_id in found.items() if entity_id}
+
+
+def _last_states(hass: HomeAssistant, entity_ids: Mapping[str, str]) -> dict[str, State]:
+    """Return the last state with a value of each."""
+    states = {
+        key: _last_number(get_last_state_changes(hass, _LAST_STATES, entity_id).get(entity_id, ()))
+        for key, entity_id in entity_ids.items()
+    }
+    return {key: state for key, state in states.items() if state}
+
+
+def _last_number(states: Iterable[object]) -> State | None:
+    numbers = (state for state in states if isinstance(state, State) and _number(state) is not None)
+    return max(numbers, key=lambda state: state.last_updated, default=None)
+
+
+def _number(state: State) -> float | None:
+    try:
+        return float(state.state)
+    except ValueError:
+        return None
+
+
+def _recorded(states: _States) -> Recorded | None:
+    charged, discharged = (
+        _converted(states.get(key), EnergyConverter, UnitOfEnergy.WATT_HOUR)
+        for key in (ENERGY_CHARGED, ENERGY_DISCHARGED)
+    )
+    if charged is None and discharged is None:
+        return None
+    return Recorded(charged=charged or 0.0, discharged=discharged or 0.0, last=_sample(states))
+
+
+def _sample(states: _States) -> Sample:
+    """Return what was measured then. When that was, no clock tells for sure; without a voltage, Ah tell no energy."""
+    voltage, consumed = states.get(_VOLTAGE), states.get(_CONSUMED)
+    volts = _converted(voltage, ElectricPotentialConverter, UnitOfElectricPotential.VOLT)
+    amphours = _number(consumed) if consumed and volts is not None else None
+    return Sample(at=-inf, voltage=volts or 0.0, current=0.0, consumed_amphours=amphours)
+
+
+def _converted(state: State | None, converter: type[BaseUnitConverter], unit: str) -> float | None:
+    """Return the number of a state, whatever unit its owner chose; None when there is none."""
+    if state is None or (number := _number(state)) is None:
+        return None
+    return converter.convert(number, state.attributes.get(ATTR_UNIT_OF_MEASUREMENT, unit), unit)

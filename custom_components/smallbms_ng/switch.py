@@ -11,11 +11,10 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from . import clock
-from .client import Lost
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .connection.client import Lost
+from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .entity import Offers, PageEntity, async_add_offered
-from .page_values import Want
-from .pages import PagesCoordinator
+from .pages import Want
 from .protocol.registers import Mode, Name
 
 PARALLEL_UPDATES: Final = 1

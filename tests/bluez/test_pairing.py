@@ -5,8 +5,8 @@ from time import monotonic
 
 import pytest
 
-from custom_components.smallbms_ng.errors import NotPaired, NotReachable, VeSmartError, WrongPin
-from custom_components.smallbms_ng.pairing import (
+from custom_components.smallbms_ng.connection.errors import NotPaired, NotReachable, VeSmartError, WrongPin
+from custom_components.smallbms_ng.connection.pairing import (
     DeviceNotVisible,
     NoLocalAdapter,
     PairingRefused,

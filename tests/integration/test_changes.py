@@ -11,9 +11,9 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.smallbms_ng.client import Answer, BadAnswer, VeSmartClient
+from custom_components.smallbms_ng.connection.client import Answer, BadAnswer, VeSmartClient
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import HOLD
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
@@ -310,7 +310,7 @@ async def test_who_answers_something_else_than_it_advertises_is_left_alone(hass:
 
 async def test_a_held_connection_without_an_answer_ends_in_time(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a device that falls silent, when Home Assistant is to stop."""
-    monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", replace(QUICK, answer=1000, finish=0.1))
+    monkeypatch.setattr("custom_components.smallbms_ng.coordinator.TIMING", replace(QUICK, answer=1000, finish=0.1))
     await loaded.reload()
     await loaded.set("tail_current", 5)
     loaded.service.quirks = Quirks(answer_delay=1000)

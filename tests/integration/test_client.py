@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.smallbms_ng.client import (
+from custom_components.smallbms_ng.connection.client import (
     BadAnswer,
     Lost,
     NoAnswer,
@@ -34,7 +34,7 @@ from custom_components.smallbms_ng.client import (
 )
 from custom_components.smallbms_ng.protocol.payloads import PayloadError
 from custom_components.smallbms_ng.protocol.registers import BY_ID, NEVER_WRITTEN, Name, Page, Register, named, on_page
-from custom_components.smallbms_ng.protocol.ve_smart_records import ReceivedValue
+from custom_components.smallbms_ng.protocol.session import ReceivedValue
 from emulator.bms.settings import LIMITS, SettingKey
 from emulator.device import DEFAULT_ADDRESS, EmulatedDevice, VeSmartLink
 from emulator.gatt import Link

@@ -10,7 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import mock_restore_cache
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import HOLD
 from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.register_box import Refusal
 

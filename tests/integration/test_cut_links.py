@@ -10,7 +10,7 @@ from homeassistant.core import Event, EventStateChangedData, HomeAssistant, call
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import HOLD
 from emulator.gatt import DEFAULT_MTU
 
 from .bench import Bench, a_bench, is_lost

@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from custom_components.smallbms_ng.const import DOMAIN
 from custom_components.smallbms_ng.event import CODE
 from custom_components.smallbms_ng.protocol import codes as decoded
-from custom_components.smallbms_ng.protocol.confirmation import CONFIRMED_AFTER, HEARD_SELDOM
+from custom_components.smallbms_ng.protocol.record_filter import CONFIRMED_AFTER, HEARD_SELDOM
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import Level, LevelField

@@ -9,7 +9,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import HOLD
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.battery.layout import BankLayout
 from emulator.bms.settings import SettingKey

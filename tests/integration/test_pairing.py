@@ -12,9 +12,9 @@ from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 import pytest
 
-from custom_components.smallbms_ng.client import Reading, Timing, VeSmartClient
-from custom_components.smallbms_ng.errors import Lost, NotPaired, NotReachable, WrongPin
-from custom_components.smallbms_ng.pairing import (
+from custom_components.smallbms_ng.connection.client import Reading, Timing, VeSmartClient
+from custom_components.smallbms_ng.connection.errors import Lost, NotPaired, NotReachable, WrongPin
+from custom_components.smallbms_ng.connection.pairing import (
     DeviceNotVisible,
     InvalidPin,
     NoLocalAdapter,
@@ -490,7 +490,7 @@ async def test_the_bus_going_away_in_the_middle_is_noticed(
 
 
 async def test_a_bluez_that_does_not_answer_holds_nobody_up(bus_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_components.smallbms_ng.bluez.ANSWER_TIME", 0.05)
+    monkeypatch.setattr("custom_components.smallbms_ng.connection.bluez.ANSWER_TIME", 0.05)
     mute = await MessageBus(bus_address).connect()
     mute.add_message_handler(lambda message: message.message_type is MessageType.METHOD_CALL)
     await mute.request_name("org.bluez")
@@ -641,7 +641,7 @@ async def test_a_device_that_takes_no_connection_may_seem_to_refuse_the_bond(
 async def test_a_device_that_is_not_there_refuses_no_bond(
     bluez: Bluez, bms: EmulatedDevice, bus_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("custom_components.smallbms_ng.pairing.PROBE_TIME", 0.05)
+    monkeypatch.setattr("custom_components.smallbms_ng.connection.pairing.PROBE_TIME", 0.05)
     await pair(ADDRESS, PIN, bus_address=bus_address)
     bms.faults.silent = True
 

@@ -10,11 +10,10 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.smallbms_ng.access import CONF_PAIRED_BY_PROXY
-from custom_components.smallbms_ng.client import NotPaired
+from custom_components.smallbms_ng.checks import async_learn_by_bond
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN
-from custom_components.smallbms_ng.const import CONF_KEY, DOMAIN
-from custom_components.smallbms_ng.pin_check import async_learn_by_bond
+from custom_components.smallbms_ng.connection.client import NotPaired
+from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAIRED_BY_PROXY, DOMAIN
 from emulator.radio.in_process import EmulatedScanner
 
 from .bench import Bench, a_bench

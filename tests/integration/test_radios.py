@@ -12,8 +12,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.smallbms_ng.client import NoSlot, NotPaired
-from custom_components.smallbms_ng.radios import Radios
+from custom_components.smallbms_ng.connection.adapters import Radios
+from custom_components.smallbms_ng.connection.client import NoSlot, NotPaired
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 

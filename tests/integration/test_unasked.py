@@ -10,7 +10,7 @@ from homeassistant.core import Event, EventStateChangedData, HomeAssistant, call
 import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import HOLD
 from emulator.bms.settings import SettingKey
 from emulator.ve_smart.cbor_records import value
 from emulator.ve_smart.quirks import Quirks

@@ -5,13 +5,13 @@ import pytest
 from victron_ble.devices import detect_device_type
 from victron_ble.devices.lynx_smart_bms import LynxSmartBMS, LynxSmartBMSData
 
-from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import (
+from custom_components.smallbms_ng.protocol.advertisement import (
     ImplausibleRecord,
     InstantReadout,
     OtherRecord,
     is_smallbms_ng,
 )
+from custom_components.smallbms_ng.protocol.codes import Level
 
 from .captures import ADVERTISEMENTS, LYNX_SMART_BMS, Advertisement
 from .packer import KEY, LEVELS, advertise, pack

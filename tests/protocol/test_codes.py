@@ -4,7 +4,7 @@ from typing import Final
 
 import pytest
 
-from custom_components.smallbms_ng.protocol.battery import LEVEL_FIELDS
+from custom_components.smallbms_ng.protocol.advertisement import InstantReadout
 from custom_components.smallbms_ng.protocol.codes import (
     CONDITIONS,
     KNOWN_ERRORS,
@@ -14,7 +14,7 @@ from custom_components.smallbms_ng.protocol.codes import (
     active_codes,
     error_code,
 )
-from custom_components.smallbms_ng.protocol.instant_readout import InstantReadout
+from custom_components.smallbms_ng.protocol.quantities import LEVEL_FIELDS
 
 from .packer import KEY, LEVELS, advertise, pack
 

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.battery import Flag
 from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.confirmation import CONFIRMED_AFTER, HEARD_SELDOM, Confirmation
+from custom_components.smallbms_ng.protocol.quantities import Flag
+from custom_components.smallbms_ng.protocol.record_filter import CONFIRMED_AFTER, HEARD_SELDOM, Confirmation
 
 FINE: dict[str, Flag] = {"error": 0, "low_soc": Level.OK}
 WARNING: dict[str, Flag] = {"error": 0, "low_soc": Level.WARNING}

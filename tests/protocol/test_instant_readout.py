@@ -10,14 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import (
+from custom_components.smallbms_ng.protocol.advertisement import (
     BatteryReading,
     ImplausibleRecord,
     InstantReadout,
     MalformedRecord,
     read_record,
 )
+from custom_components.smallbms_ng.protocol.codes import Level
 
 from .packer import IO, KEY, LEVELS, RAW, WIDTHS, advertise, as_number, pack
 

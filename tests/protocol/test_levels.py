@@ -4,9 +4,8 @@ from typing import Final
 
 import pytest
 
-from custom_components.smallbms_ng.protocol.levels import LEVELS, Clash, clash, in_order
 from custom_components.smallbms_ng.protocol.payloads import Value
-from custom_components.smallbms_ng.protocol.registers import Name
+from custom_components.smallbms_ng.protocol.registers import LEVELS, Clash, Name, clash, in_order
 
 WARNING, FLOOR = LEVELS
 OTHER: Final = Name.TAIL_CURRENT

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.nonces import ORDER_HOLDS, RESTARTED_AFTER, NonceOrder, Order
+from custom_components.smallbms_ng.protocol.record_filter import ORDER_HOLDS, RESTARTED_AFTER, NonceOrder, Order
 
 NEW, REPEATED, BEHIND = Order.NEW, Order.REPEATED, Order.BEHIND
 MODULUS: Final = 0x10000

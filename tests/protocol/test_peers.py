@@ -8,13 +8,13 @@ import pytest
 from victron_ble.devices.lynx_smart_bms import LynxSmartBMS, LynxSmartBMSData
 from victron_ble_ha_parser import VictronBluetoothDeviceData  # type: ignore[import-untyped]  # has no py.typed
 
-from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import (
+from custom_components.smallbms_ng.protocol.advertisement import (
     COMPANY_ID,
     BatteryReading,
     ImplausibleRecord,
     InstantReadout,
 )
+from custom_components.smallbms_ng.protocol.codes import Level
 
 from .packer import IO, KEY, LAYOUT, LEVELS, advertise, pack
 

@@ -7,10 +7,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.battery import VALUE_FIELDS
+from custom_components.smallbms_ng.protocol.advertisement import read_record
 from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import read_record
-from custom_components.smallbms_ng.protocol.quantities import BY_NAME, QUANTITIES, Candidate, Quantities, Source
+from custom_components.smallbms_ng.protocol.quantities import (
+    BY_NAME,
+    QUANTITIES,
+    VALUE_FIELDS,
+    Candidate,
+    Quantities,
+    Source,
+)
 
 from .packer import pack
 

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
+from custom_components.smallbms_ng.protocol.advertisement import InstantReadout
 from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import InstantReadout
 from emulator.bms.codes import CODES, CodeDescription, Severity
 from emulator.instant_readout import encode_record, encrypt_record
 from emulator.snapshot import IoField, LevelField, Snapshot

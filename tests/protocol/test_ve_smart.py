@@ -8,27 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.answers import Answer, Gathering, Reading, Refusal, Silence
+from custom_components.smallbms_ng.connection.link import Answer, Gathering, Reading, Refusal, Silence
 from custom_components.smallbms_ng.protocol.registers import NEVER_WRITTEN
-from custom_components.smallbms_ng.protocol.ve_smart import (
+from custom_components.smallbms_ng.protocol.session import (
     LONGEST_STREAM,
     OPENING,
     Channel,
     ControlError,
     ControlInfo,
     Credit,
-    Event,
-    Reset,
-    Session,
-)
-from custom_components.smallbms_ng.protocol.ve_smart_records import (
     DeviceList,
+    Event,
     Malformed,
     Opcode,
     Outcome,
     ProtocolError,
     ReceivedValue,
+    Reset,
     Response,
+    Session,
     batches,
     get_devices,
     get_values,

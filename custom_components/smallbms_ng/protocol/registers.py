@@ -1,7 +1,4 @@
-"""The registers of a smallBMS NG: what each is called, how it is written, and what it takes.
-
-None was confirmed on a smallBMS NG: ask, and take no for an answer.
-"""
+"""The settings that go together: at which state of charge the BMS warns, and switches the loads off."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,9 +7,8 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from .battery import IO_FIELDS, LEVEL_FIELDS
+from .advertisement import KEY_LENGTH
 from .codes import Level
-from .instant_readout import KEY_LENGTH
 from .payloads import (
     BytesPayload,
     ChoicePayload,
@@ -27,7 +23,7 @@ from .payloads import (
     Value,
     VersionPayload,
 )
-from .quantities import BOUNDS, Bounds
+from .quantities import BOUNDS, IO_FIELDS, LEVEL_FIELDS, Bounds
 
 # PIN, PUK, Bluetooth off, not connectable, and what else could lock somebody out. The encoder of requests refuses
 # them too.
@@ -560,3 +556,29 @@ def expected_payloads(register: int, bank: Mapping[str, object], *, whole_bank: 
     if not isinstance(cells, int) or not isinstance(batteries, int):
         return None
     return cells * batteries if whole_bank else cells
+
+
+LEVELS: Final = (Name.LOW_SOC_WARNING, Name.DISCHARGE_FLOOR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Clash:
+    """A warning that would come no sooner than the discharge floor; both in %."""
+
+    warning: float
+    floor: float
+
+
+def clash(levels: Mapping[Name, Value]) -> Clash | None:
+    """Return which levels do not go together (M-S5); None where one is not known. A floor of 0 is none (M-S6)."""
+    warning, floor = levels.get(Name.LOW_SOC_WARNING), levels.get(Name.DISCHARGE_FLOOR)
+    if not isinstance(warning, int | float) or not isinstance(floor, int | float):
+        return None
+    return Clash(warning=warning, floor=floor) if floor and warning <= floor else None
+
+
+def in_order(values: Mapping[Name, Value], floor: Value) -> list[Name]:
+    """Return what to write when, given the present floor: the warning is to be above the floor in between, too."""
+    new = values.get(Name.DISCHARGE_FLOOR)
+    lowered = isinstance(new, int | float) and isinstance(floor, int | float) and new < floor
+    return sorted(values, key=lambda name: (name is Name.DISCHARGE_FLOOR) is not lowered)

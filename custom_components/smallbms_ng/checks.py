@@ -1,12 +1,8 @@
-"""Does a PIN open a device? Asked of the live device, before anything is stored; it tells its key on the occasion.
-
-What takes a PIN makes bonds and removes them: call it only when a person has just submitted a form. What runs by itself
-uses a bond that there is.
-"""
+"""Does a key read a device, or a PIN open it? Asked of the live device, before anything is stored."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -15,12 +11,17 @@ from typing import Final
 
 from homeassistant.components.bluetooth import (
     BaseHaRemoteScanner,
+    BluetoothCallbackMatcher,
     BluetoothScannerDevice,
+    BluetoothScanningMode,
+    BluetoothServiceInfoBleak,
+    async_process_advertisements,
     async_scanner_devices_by_address,
 )
 from homeassistant.core import HomeAssistant
 
-from .client import (
+from .connection.adapters import Radios, bluez_adapter
+from .connection.client import (
     Answer,
     BondRefused,
     NoAnswer,
@@ -32,7 +33,7 @@ from .client import (
     VeSmartClient,
     VeSmartError,
 )
-from .pairing import (
+from .connection.pairing import (
     DeviceNotVisible,
     NoLocalAdapter,
     bond_is_refused,
@@ -41,10 +42,63 @@ from .pairing import (
     pair,
     remove_bond,
 )
+from .protocol.advertisement import COMPANY_ID, ImplausibleRecord, InstantReadout, InstantReadoutError, WrongKey
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
-from .radios import Radios, bluez_adapter
-from .way import async_way_to
+from .shared_connection import async_way_to
+
+# Seconds to wait for a second record. One is enough when no other comes: a quiet battery repeats itself.
+WAIT_FOR_RECORDS: Final = 5
+# One wrong key in 256 passes for one record, and may even look plausible once.
+RECORDS_WANTED: Final = 2
+
+
+class NotHeard(Exception):
+    """No record of the device was received."""
+
+
+def data_of(service_info: BluetoothServiceInfoBleak) -> bytes:
+    """Return the manufacturer data of Victron in an advertisement; none where there is none."""
+    return service_info.manufacturer_data.get(COMPANY_ID, b"")
+
+
+class _Verdict:
+    """What different records say about a key. The latest counts: an old one may be from before the key changed."""
+
+    def __init__(self, key: bytes) -> None:
+        self._decoder = InstantReadout(key)
+        self._outcomes: dict[bytes, InstantReadoutError | None] = {}
+
+    def hear(self, service_info: BluetoothServiceInfoBleak) -> bool:
+        """Take one advertisement; return whether there are enough records that agree."""
+        data = data_of(service_info)
+        try:
+            self._decoder.decode(data)
+        except (WrongKey, ImplausibleRecord) as error:
+            self._outcomes[data] = error
+        except InstantReadoutError:
+            return False
+        else:
+            self._outcomes[data] = None
+        good = sum(outcome is None for outcome in self._outcomes.values())
+        return max(good, len(self._outcomes) - good) >= RECORDS_WANTED
+
+    def give(self) -> None:
+        """Return when the key is good; NotHeard, WrongKey or ImplausibleRecord when it is not."""
+        if not self._outcomes:
+            raise NotHeard
+        if error := list(self._outcomes.values())[-1]:
+            raise error
+
+
+async def async_check_key(hass: HomeAssistant, address: str, key: bytes) -> None:
+    """Return when the key reads the device at this address; NotHeard, WrongKey or ImplausibleRecord when not."""
+    verdict = _Verdict(key)
+    matcher = BluetoothCallbackMatcher(address=address, connectable=False)
+    with suppress(TimeoutError):
+        await async_process_advertisements(hass, verdict.hear, matcher, BluetoothScanningMode.ACTIVE, WAIT_FOR_RECORDS)
+    verdict.give()
+
 
 _PIN: Final = re.compile(r"[0-9]{6}")
 _KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]

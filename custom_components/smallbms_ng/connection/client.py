@@ -10,6 +10,10 @@ from bleak import BleakClient
 from bleak.backends.device import BLEDevice
 import bleak_retry_connector
 
+from ..protocol.payloads import Value
+from ..protocol.registers import BatterySource, Name, Register, battery_sources, expected_payloads, main_instance, named
+from ..protocol.session import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
+from .adapters import Radios
 from .errors import (
     BadAnswer,
     BondRefused,
@@ -30,21 +34,8 @@ from .errors import (
     connected,
     connecting,
 )
-from .link import Link, OnValue, Timing
+from .link import Answer, Gathering, Latest, Link, OnValue, Reading, Refusal, Silence, Timing
 from .pairing import bond_is_refused, has_bond
-from .protocol.answers import Answer, Gathering, Latest, Reading, Refusal, Silence
-from .protocol.payloads import Value
-from .protocol.registers import (
-    BatterySource,
-    Name,
-    Register,
-    battery_sources,
-    expected_payloads,
-    main_instance,
-    named,
-)
-from .protocol.ve_smart_records import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
-from .radios import Radios
 
 __all__ = [
     "Answer",

@@ -11,9 +11,8 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from .battery import IO_FIELDS, LEVEL_FIELDS, BatteryValues
 from .codes import Level
-from .quantities import BOUNDS
+from .quantities import BOUNDS, IO_FIELDS, LEVEL_FIELDS, BatteryValues
 
 COMPANY_ID: Final = 0x02E1
 PRODUCT_ADVERTISEMENT: Final = 0x10
