@@ -42,7 +42,7 @@ def times() -> Times:
 
     A connection takes its time: where it fails, bleak would try so fast that the bus has enough of it.
     """
-    return Times(link=0.02, disconnect=0, held_back=NEVER, connect=NEVER)
+    return Times(link=0.05, disconnect=0, held_back=NEVER, connect=NEVER)
 
 
 @pytest.fixture(autouse=True)
