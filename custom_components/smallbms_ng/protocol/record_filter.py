@@ -182,7 +182,7 @@ class KeyTrust:
         return True
 
 
-_PERMISSIONS: Final = ("allowed_to_charge", "allowed_to_discharge")
+_PERMISSIONS: Final = ("allowed_to_charge", "allowed_to_discharge", "remote_on")
 _WATCHED: Final = frozenset({"error", *LEVEL_FIELDS, *_PERMISSIONS})
 
 
