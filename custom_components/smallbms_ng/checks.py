@@ -21,27 +21,26 @@ from homeassistant.components.bluetooth import (
 from homeassistant.core import HomeAssistant
 
 from .connection.adapters import Radios, bluez_adapter
-from .connection.client import (
-    Answer,
+from .connection.bluez import (
+    DeviceNotVisible,
+    NoLocalAdapter,
+    bond_is_refused,
+    bonded_adapters,
+    bonds_of_adapters,
+    remove_bond,
+)
+from .connection.client import VeSmartClient
+from .connection.errors import (
     BondRefused,
     NoAnswer,
     NotPaired,
     NotReachable,
     ProxyHasNoPin,
     ProxyPinRefused,
-    Reading,
-    VeSmartClient,
     VeSmartError,
 )
-from .connection.pairing import (
-    DeviceNotVisible,
-    NoLocalAdapter,
-    bond_is_refused,
-    bonded_adapters,
-    bonds_of_adapters,
-    pair,
-    remove_bond,
-)
+from .connection.link import Answer, Reading
+from .connection.pairing import pair
 from .protocol.advertisement import COMPANY_ID, ImplausibleRecord, InstantReadout, InstantReadoutError, WrongKey
 from .protocol.payloads import Value
 from .protocol.registers import Name, named

@@ -51,7 +51,8 @@ from .checks import (
     is_near_proxy,
     parse_pin,
 )
-from .connection.client import (
+from .connection.bluez import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
+from .connection.errors import (
     BadAnswer,
     Lost,
     NoAnswer,
@@ -65,7 +66,7 @@ from .connection.client import (
     VeSmartError,
     WrongPin,
 )
-from .connection.pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut, PinNotAsked
+from .connection.pairing import PinNotAsked
 from .const import (
     AMPERE_HOURS,
     CONF_CAPACITY,

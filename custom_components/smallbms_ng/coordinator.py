@@ -29,7 +29,9 @@ from homeassistant.util.dt import utcnow
 
 from . import clock
 from .connection.adapters import Radios
-from .connection.client import Answer, BadAnswer, NotReachable, Refused, Timing, VeSmartClient, VeSmartError
+from .connection.client import VeSmartClient
+from .connection.errors import BadAnswer, NotReachable, Refused, VeSmartError
+from .connection.link import Answer, Timing
 from .const import (
     CONF_CAPACITY,
     CONF_KEY,

@@ -19,7 +19,7 @@ from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
 
 from . import clock
-from .connection.client import BadAnswer
+from .connection.errors import BadAnswer
 from .const import CONF_KEY
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .protocol.advertisement import COMPANY_ID, BatteryReading

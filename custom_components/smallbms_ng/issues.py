@@ -12,7 +12,7 @@ from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_track_time_interval
 
 from . import clock
-from .connection.client import NoAnswer, NotPaired, NotReachable, ProxyPinRefused
+from .connection.errors import NoAnswer, NotPaired, NotReachable, ProxyPinRefused
 from .const import AMPERE_HOURS, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DEFAULT_REPAIRS_FOR_WARNINGS, DOMAIN
 from .coordinator import RENEWED_EVERY, PagesCoordinator, SmallBmsConfigEntry, reserve_of
 from .messages import proxy_in

@@ -6,7 +6,7 @@ from typing import Final
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
-from .connection.client import (
+from .connection.errors import (
     BadAnswer,
     Lost,
     NoAnswer,

@@ -9,7 +9,8 @@ from math import inf
 from typing import Final, Protocol
 
 from . import clock
-from .connection.client import Answer, Reading, Refusal, VeSmartClient
+from .connection.client import VeSmartClient
+from .connection.link import Answer, Reading, Refusal
 from .messages import invalid_value, warning_not_above_floor
 from .protocol.codes import CONFIGURATION_ERRORS, Level
 from .protocol.payloads import PayloadError, Value

@@ -36,7 +36,7 @@ from homeassistant.helpers.restore_state import RestoreEntity
 from homeassistant.helpers.typing import StateType
 from homeassistant.util.dt import parse_datetime, utcnow
 
-from .connection.client import NoAnswer, NotPaired
+from .connection.errors import NoAnswer, NotPaired
 from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN
 from .coordinator import (
     RENEWED_EVERY,

@@ -14,7 +14,7 @@ from homeassistant.helpers.service import async_get_config_entry, async_register
 from homeassistant.util.json import JsonObjectType, JsonValueType
 import voluptuous as vol
 
-from .connection.client import Answer, Reading, Refusal
+from .connection.link import Answer, Reading, Refusal
 from .const import DOMAIN
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .protocol.payloads import Value

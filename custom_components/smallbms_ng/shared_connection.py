@@ -20,7 +20,9 @@ from homeassistant.helpers.event import async_call_later
 
 from . import clock
 from .connection.adapters import Radios
-from .connection.client import Lost, Refused, Timing, VeSmartClient, VeSmartError
+from .connection.client import VeSmartClient
+from .connection.errors import Lost, Refused, VeSmartError
+from .connection.link import Timing
 from .protocol.session import ReceivedValue
 
 # A device that was not heard for longer than this was away. A radio that sleeps may wake up every five minutes only.

@@ -16,7 +16,8 @@ from homeassistant.setup import async_setup_component
 import pytest
 
 from custom_components.smallbms_ng.connection.adapters import Radios
-from custom_components.smallbms_ng.connection.client import ProxyPinOutdated, VeSmartClient
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import ProxyPinOutdated
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.esphome_proxy import EsphomeProxy

@@ -15,7 +15,7 @@ from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.smallbms_ng.connection.client import Timing
+from custom_components.smallbms_ng.connection.link import Timing
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.coordinator import PagesCoordinator
 from emulator.bms.bms import SmallBms

@@ -11,7 +11,9 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.smallbms_ng.connection.client import Answer, BadAnswer, VeSmartClient
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import BadAnswer
+from custom_components.smallbms_ng.connection.link import Answer
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
 from custom_components.smallbms_ng.coordinator import HOLD
 from custom_components.smallbms_ng.protocol.registers import Name

@@ -25,8 +25,10 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON
-from custom_components.smallbms_ng.connection.client import Lost, VeSmartClient
-from custom_components.smallbms_ng.connection.pairing import is_bonded, pair, remove_bond
+from custom_components.smallbms_ng.connection.bluez import is_bonded, remove_bond
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import Lost
+from custom_components.smallbms_ng.connection.pairing import pair
 from custom_components.smallbms_ng.const import (
     CONF_KEY,
     CONF_PAGES_INTERVAL,

@@ -12,7 +12,7 @@ import pytest
 
 from custom_components.smallbms_ng.checks import async_learn_by_bond
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN
-from custom_components.smallbms_ng.connection.client import NotPaired
+from custom_components.smallbms_ng.connection.errors import NotPaired
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAIRED_BY_PROXY, DOMAIN
 from emulator.radio.in_process import EmulatedScanner
 

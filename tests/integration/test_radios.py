@@ -13,7 +13,7 @@ from homeassistant.exceptions import HomeAssistantError
 import pytest
 
 from custom_components.smallbms_ng.connection.adapters import Radios
-from custom_components.smallbms_ng.connection.client import NoSlot, NotPaired
+from custom_components.smallbms_ng.connection.errors import NoSlot, NotPaired
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 

@@ -8,13 +8,13 @@ from custom_components.smallbms_ng.protocol.advertisement import InstantReadout
 from custom_components.smallbms_ng.protocol.codes import (
     CONDITIONS,
     KNOWN_ERRORS,
+    LEVEL_FIELDS,
     Code,
     Level,
     Severity,
     active_codes,
     error_code,
 )
-from custom_components.smallbms_ng.protocol.quantities import LEVEL_FIELDS
 
 from .packer import KEY, LEVELS, advertise, pack
 

@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 import pytest
 
 from custom_components.smallbms_ng.connection.link import Answer, Gathering, Reading, Refusal, Silence
-from custom_components.smallbms_ng.protocol.registers import NEVER_WRITTEN
 from custom_components.smallbms_ng.protocol.session import (
     LONGEST_STREAM,
+    NEVER_WRITTEN,
     OPENING,
     Channel,
     ControlError,

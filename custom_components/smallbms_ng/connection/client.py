@@ -14,6 +14,7 @@ from ..protocol.payloads import Value
 from ..protocol.registers import BatterySource, Name, Register, battery_sources, expected_payloads, main_instance, named
 from ..protocol.session import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
 from .adapters import Radios
+from .bluez import bond_is_refused, has_bond
 from .errors import (
     BadAnswer,
     BondRefused,
@@ -21,11 +22,8 @@ from .errors import (
     NoAnswer,
     NoSlot,
     NotPaired,
-    NotPairedByProxy,
     NotReachable,
     ProxyHasNoPin,
-    ProxyPinOutdated,
-    ProxyPinRefused,
     Refused,
     ServicesMoved,
     VeSmartError,
@@ -35,30 +33,6 @@ from .errors import (
     connecting,
 )
 from .link import Answer, Gathering, Latest, Link, OnValue, Reading, Refusal, Silence, Timing
-from .pairing import bond_is_refused, has_bond
-
-__all__ = [
-    "Answer",
-    "BadAnswer",
-    "BondRefused",
-    "Lost",
-    "NoAnswer",
-    "NoSlot",
-    "NotPaired",
-    "NotPairedByProxy",
-    "NotReachable",
-    "ProxyHasNoPin",
-    "ProxyPinOutdated",
-    "ProxyPinRefused",
-    "Reading",
-    "Refusal",
-    "Refused",
-    "Silence",
-    "Timing",
-    "VeSmartClient",
-    "VeSmartError",
-    "WrongPin",
-]
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -11,13 +11,13 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from .codes import Level
-from .quantities import BOUNDS, IO_FIELDS, LEVEL_FIELDS, BatteryValues
+from .codes import IO_FIELDS, LEVEL_FIELDS, Level
+from .payloads import BOUNDS, KEY_LENGTH
+from .quantities import BatteryValues
 
 COMPANY_ID: Final = 0x02E1
 PRODUCT_ADVERTISEMENT: Final = 0x10
 RECORD_TYPE: Final = 0x0A
-KEY_LENGTH: Final = 16
 RECORD_LENGTH: Final = 16
 
 # The Lynx Smart BMS family sends the same record (0xA3E3 … 0xA3E7). Every other product id is taken for ours.

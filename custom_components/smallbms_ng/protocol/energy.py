@@ -4,7 +4,8 @@ from dataclasses import dataclass, replace
 from math import isfinite
 from typing import Final
 
-from .quantities import BOUNDS, DEAD_BAND, HIGHEST_CURRENT
+from .payloads import BOUNDS, HIGHEST_CURRENT
+from .quantities import DEAD_BAND
 
 SECONDS_PER_HOUR: Final = 3600
 

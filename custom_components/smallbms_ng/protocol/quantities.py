@@ -4,22 +4,12 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from math import inf, isfinite
+from math import inf
 from operator import attrgetter
 from typing import Final
 
-from .codes import CONDITIONS, Code, Level, Severity, active_codes
-
-IO_FIELDS: Final = (
-    "contactor_closed",
-    "allowed_to_charge",
-    "allowed_to_discharge",
-    "user_relay",
-    "aux_output",
-    "remote_on",
-    "alternator_allowed_to_charge",
-)
-LEVEL_FIELDS: Final = tuple(condition.name for condition in CONDITIONS)
+from .codes import IO_FIELDS, LEVEL_FIELDS, Code, Level, Severity, active_codes
+from .payloads import BOUNDS, HIGHEST_CURRENT
 
 # Everything that is no measurement: it is confirmed before anybody hears of it.
 FLAG_FIELDS: Final = ("error", *IO_FIELDS, *LEVEL_FIELDS)
@@ -113,8 +103,6 @@ def _any_raised(*levels: Level | None) -> bool | None:
     return any(level is not Level.OK for level in supported) if supported else None
 
 
-# More than this, in A, flows into or out of no bank for long (assumed: far more than the largest fuse of a bank).
-HIGHEST_CURRENT: Final = 1000.0
 # A bank delivers 1 C, and for 10 s up to 5 C (M-B2). More power than this share of its energy an hour, in 1/h, is none
 # of its own; a small bank may be short-circuited, so that this much, in W, is believed of any.
 _HIGHEST_RATE: Final = 6.0
@@ -141,18 +129,6 @@ class Source(StrEnum):
 _PLACE: Final = {source: place for place, source in enumerate(Source)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """The values that a bank can have; wider than any that the manual allows."""
-
-    low: float
-    high: float
-
-    def hold(self, value: float) -> bool:
-        """Return whether a value is possible. One that is no finite number is not."""
-        return isfinite(value) and self.low <= value <= self.high
-
-
 type Known = float | Level
 """A number, yes or no, or a level."""
 
@@ -171,7 +147,6 @@ class Quantity:
 
     name: str
     sources: tuple[Source, ...] = _MEASURED
-    bounds: Bounds | None = None
     decimals: int | None = None
     good_for: Mapping[Source, float] = field(default_factory=dict)
     kind: type[float | int | bool | Level] = float
@@ -182,7 +157,7 @@ class Quantity:
             return value if isinstance(value, bool | Level) and isinstance(value, self.kind) else None
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
-        if self.bounds and not self.bounds.hold(value):
+        if (bounds := BOUNDS.get(self.name)) and not bounds.hold(value):
             return None
         return round(value, self.decimals) if isinstance(value, float) else value
 
@@ -194,20 +169,18 @@ class Quantity:
         return value
 
 
-# 8 to 70 V supply (M-W1), and at most 15 000 Ah (M-B4).
 _NUMBERS: Final = (
-    Quantity(name="error", bounds=Bounds(low=0, high=0xFF), kind=int),
-    Quantity(name="time_to_go", bounds=Bounds(low=0, high=0xFFFE), kind=int),
-    Quantity(name="voltage", bounds=Bounds(low=5, high=75), decimals=2),
-    Quantity(name="current", bounds=Bounds(low=-HIGHEST_CURRENT, high=HIGHEST_CURRENT), decimals=1),
-    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, bounds=Bounds(low=0, high=100), decimals=1),
-    Quantity(name="consumed_amphours", bounds=Bounds(low=-15000, high=0), decimals=1),
-    Quantity(name="temperature", bounds=Bounds(low=-40, high=86)),
+    Quantity(name="error", kind=int),
+    Quantity(name="time_to_go", kind=int),
+    Quantity(name="voltage", decimals=2),
+    Quantity(name="current", decimals=1),
+    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, decimals=1),
+    Quantity(name="consumed_amphours", decimals=1),
+    Quantity(name="temperature"),
     # A bank changes by hand only: what was read last holds until it is read again.
     Quantity(
         name="capacity",
         sources=(Source.CONNECTION, Source.RESTORED),
-        bounds=Bounds(low=1, high=15000),
         good_for={Source.CONNECTION: inf, Source.RESTORED: inf},
     ),
     Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1),
@@ -220,7 +193,6 @@ QUANTITIES: Final = (
     *(Quantity(name=name, kind=Level) for name in LEVEL_FIELDS),
 )
 BY_NAME: Final = {row.name: row for row in QUANTITIES}
-BOUNDS: Final = {row.name: row.bounds for row in QUANTITIES if row.bounds}
 
 
 @dataclass(frozen=True, kw_only=True)

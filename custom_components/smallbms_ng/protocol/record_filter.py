@@ -7,7 +7,8 @@ from math import inf
 from typing import Final
 
 from .advertisement import ImplausibleRecord, InstantReadoutError, WrongKey
-from .quantities import LEVEL_FIELDS, Flag
+from .codes import LEVEL_FIELDS
+from .quantities import Flag
 
 # A quiet battery repeats its record. Heard again, and so long after the first time, in s, it counts as two records.
 CONFIRMED_AFTER: Final = 1.5

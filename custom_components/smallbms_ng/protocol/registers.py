@@ -7,9 +7,11 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from .advertisement import KEY_LENGTH
-from .codes import Level
+from .codes import IO_FIELDS, LEVEL_FIELDS, Level
 from .payloads import (
+    BOUNDS,
+    KEY_LENGTH,
+    Bounds,
     BytesPayload,
     ChoicePayload,
     FlagsPayload,
@@ -23,11 +25,7 @@ from .payloads import (
     Value,
     VersionPayload,
 )
-from .quantities import BOUNDS, IO_FIELDS, LEVEL_FIELDS, Bounds
-
-# PIN, PUK, Bluetooth off, not connectable, and what else could lock somebody out. The encoder of requests refuses
-# them too.
-NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
+from .session import NEVER_WRITTEN
 
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
 

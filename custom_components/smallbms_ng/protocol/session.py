@@ -11,7 +11,10 @@ from typing import Final, Self
 
 from cbor2 import CBORDecodeError, CBORDecoder, dumps
 
-from .registers import NEVER_WRITTEN
+# PIN, PUK, Bluetooth off, not connectable, and what else could lock somebody out. The encoder of requests refuses
+# them too.
+NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
+
 
 DEEPEST_NESTING: Final = 16
 OK: Final = 0
