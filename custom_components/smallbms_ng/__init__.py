@@ -13,10 +13,10 @@ from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEnt
 from homeassistant.helpers.typing import ConfigType
 
 from .button import BUTTONS
-from .const import DOMAIN, connects
+from .const import DOMAIN, can_connect
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import battery_of
-from .issues import async_forget, async_watch, async_watch_charge, async_watch_codes
+from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
 from .places import async_watch_places
 from .sensor import CONNECTION, PAGE_SENSORS
@@ -88,7 +88,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     """Listen to one device. It need not be in range: its entities are then unavailable until it is."""
     coordinator = InstantReadoutCoordinator(hass, entry)
     await coordinator.async_restore()
-    pages = PagesCoordinator(hass, entry, coordinator.async_feed) if connects(entry.data) else None
+    pages = PagesCoordinator(hass, entry, coordinator.async_take_connection_values) if can_connect(entry.data) else None
     if pages:
         await pages.async_restore()
         entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))
@@ -114,14 +114,14 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         runtime.pages.async_start()
     async_watch(hass, entry)
     async_watch_places(entry)
-    async_watch_codes(hass, entry)
-    async_watch_charge(hass, entry)
+    async_manage_code_issues(hass, entry)
+    async_manage_charge_issue(hass, entry)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
     # What changes from now on is told at the next start.
-    entry.runtime_data.instant_readout.async_freeze()
+    entry.runtime_data.instant_readout.async_stop_confirming()
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
         # What is read until the connection ends belongs to the readings, which end after it.

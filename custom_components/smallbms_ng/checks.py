@@ -20,7 +20,7 @@ from homeassistant.components.bluetooth import (
 )
 from homeassistant.core import HomeAssistant
 
-from .connection.adapters import Radios, bluez_adapter
+from .connection.adapters import AdapterPreference, bluez_adapter
 from .connection.bluez import (
     DeviceNotVisible,
     NoLocalAdapter,
@@ -118,7 +118,7 @@ class NotBluez(NoLocalAdapter):
     """No adapter of this machine that hears the device is BlueZ's, which alone can enter a PIN. adapters names them."""
 
 
-class Proof(StrEnum):
+class AccessProof(StrEnum):
     """What let us connect, and with that whether the PIN was checked."""
 
     PIN = "pin"
@@ -127,12 +127,12 @@ class Proof(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class InstantReadoutInfo:
     """What a device told of its Instant Readout, None: it does not give it; by which proof, and over which proxy."""
 
     key: bytes | None
     instant_readout_on: bool | None
-    proof: Proof
+    proof: AccessProof
     proxy: str
 
 
@@ -144,12 +144,12 @@ def parse_pin(text: str) -> str:
     return digits
 
 
-async def async_learn(hass: HomeAssistant, address: str, pin: str | None) -> Learned:
+async def async_read_key(hass: HomeAssistant, address: str, pin: str | None) -> InstantReadoutInfo:
     """Connect to the device at this address with a PIN, or without one by a proxy that holds it; return what it tells.
 
     Raises a VeSmartError when the PIN is wrong or there is no connection.
     """
-    radios = Radios()
+    radios = AdapterPreference()
     async with _client(hass, address, radios) as client:
         checked = await _connect(hass, client, address, pin)
         return await _learn(client, _proof(radios, checked=checked), radios.proxy or "")
@@ -161,33 +161,33 @@ def is_near_proxy(hass: HomeAssistant, address: str) -> bool:
     return any(isinstance(path.scanner, BaseHaRemoteScanner) for path in paths)
 
 
-async def async_learn_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> Learned:
+async def async_read_key_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> InstantReadoutInfo:
     """Connect to the device at this address by a bond that there is, and return what it tells.
 
     The bond is that of an adapter of this machine, or of a radio among the paired, given by their sources: anybody may
     answer by another one. Raises a VeSmartError when there is no such connection.
     """
     async with _connection_by_bond(hass, address, paired) as client:
-        return await _learn(client, Proof.BOND)
+        return await _learn(client, AccessProof.BOND)
 
 
 async def async_switch_instant_readout_on(hass: HomeAssistant, address: str, pin: str | None) -> None:
-    """Let the device advertise its readings. Raises as async_learn does, and Refused."""
-    async with _client(hass, address, Radios()) as client:
+    """Let the device advertise its readings. Raises as async_read_key does, and Refused."""
+    async with _client(hass, address, AdapterPreference()) as client:
         await _connect(hass, client, address, pin)
         await client.write(client.main_instance, _ON, value=True)
 
 
-def _proof(radios: Radios, *, checked: bool) -> Proof:
+def _proof(radios: AdapterPreference, *, checked: bool) -> AccessProof:
     if checked:
-        return Proof.PIN
-    return Proof.PROXY if radios.asks else Proof.BOND
+        return AccessProof.PIN
+    return AccessProof.PROXY if radios.asks else AccessProof.BOND
 
 
-async def _learn(client: VeSmartClient, proof: Proof, proxy: str = "") -> Learned:
+async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
     answers = await client.read(client.main_instance, (_KEY.id, _ON.id))
     key, instant_readout_on = _value(answers, _KEY.id), _value(answers, _ON.id)
-    return Learned(
+    return InstantReadoutInfo(
         key=key if isinstance(key, bytes) else None,
         instant_readout_on=instant_readout_on if isinstance(instant_readout_on, bool) else None,
         proof=proof,
@@ -205,7 +205,7 @@ async def _connection_by_bond(
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
         raise NotPaired("no radio that is known to have a bond hears the device")
-    radios = Radios(unpaired=heard - trusted, may_ask=False)
+    radios = AdapterPreference(unpaired=heard - trusted, may_ask=False)
     async with _client(hass, address, radios) as client:
         await client.connect()
         if radios.paired.isdisjoint(trusted):
@@ -214,7 +214,7 @@ async def _connection_by_bond(
 
 
 @asynccontextmanager
-async def _client(hass: HomeAssistant, address: str, radios: Radios) -> AsyncGenerator[VeSmartClient]:
+async def _client(hass: HomeAssistant, address: str, radios: AdapterPreference) -> AsyncGenerator[VeSmartClient]:
     """Give a client that is not connected yet, and end its connection afterwards."""
     get_device = partial(async_way_to, hass, address)
     if get_device() is None:

@@ -46,6 +46,6 @@ SHORTEST_PROGRESS: Final = 2.0
 CONF_PAIRED_BY_PROXY: Final = "paired_by_proxy"
 
 
-def connects(data: Mapping[str, object]) -> bool:
+def can_connect(data: Mapping[str, object]) -> bool:
     """Return whether an entry with this data connects to its device."""
     return bool(data.get(CONF_PIN) or data.get(CONF_PAIRED_BY_PROXY))

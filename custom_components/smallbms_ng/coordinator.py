@@ -28,7 +28,7 @@ from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
 from homeassistant.util.dt import utcnow
 
 from . import clock
-from .connection.adapters import Radios
+from .connection.adapters import AdapterPreference
 from .connection.client import VeSmartClient
 from .connection.errors import BadAnswer, NotReachable, Refused, VeSmartError
 from .connection.link import Answer, Timing
@@ -40,11 +40,11 @@ from .const import (
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
     DEFAULT_UPDATE_INTERVAL,
-    connects,
+    can_connect,
 )
 from .devices import async_remove_battery, async_update_identity
 from .messages import failure
-from .pages import PageReader, PageValues, PageWriter, Want
+from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
     COMPANY_ID,
     OTHER_PRODUCTS,
@@ -65,13 +65,13 @@ from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities,
 from .protocol.record_filter import Changes, Confirmation, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
-from .shared_connection import Line, Way
+from .shared_connection import SharedConnection, Way
 from .storage import (
-    KeptReadings,
-    SeldomStore,
+    DelayedStore,
+    KeptState,
+    LastEvent,
     StoredPages,
     StoredReadings,
-    ToldEvent,
     async_last_recorded,
     from_store,
     pages_store,
@@ -114,12 +114,12 @@ class CodeEvents:
 
     def __init__(self) -> None:
         self.active: tuple[Code, ...] | None = None
-        self.last_event: ToldEvent | None = None
+        self.last_event: LastEvent | None = None
         self._since: dict[tuple[bool, int], float] = {}
         self._listeners: list[CodeListener] = []
         self._watchers: list[CALLBACK_TYPE] = []
 
-    def restore(self, codes: Sequence[Code] | None, last_event: ToldEvent | None) -> None:
+    def restore(self, codes: Sequence[Code] | None, last_event: LastEvent | None) -> None:
         """Take what was told when the previous run ended; None if that is not known."""
         self.active = None if codes is None else worst_first(codes)
         self.last_event = last_event
@@ -182,14 +182,14 @@ PACE: Final = timedelta(seconds=1)
 class News:
     """Collects which values have changed, and tells of them together."""
 
-    def __init__(self, hass: HomeAssistant, tell: Callable[[frozenset[Want]], None]) -> None:
+    def __init__(self, hass: HomeAssistant, tell: Callable[[frozenset[RegisterKey]], None]) -> None:
         self._hass = hass
         self._tell = tell
-        self._wants: set[Want] = set()
+        self._wants: set[RegisterKey] = set()
         self._end_wait: CALLBACK_TYPE | None = None
 
     @callback
-    def async_add(self, want: Want) -> None:
+    def async_add(self, want: RegisterKey) -> None:
         """Tell of a change before long."""
         self._wants.add(want)
         if self._end_wait is None:
@@ -198,10 +198,10 @@ class News:
     @callback
     def async_tell(self) -> None:
         """Tell now, if there is anything to tell."""
-        wants = frozenset(self._wants)
+        register_keys = frozenset(self._wants)
         self.async_forget()
-        if wants:
-            self._tell(wants)
+        if register_keys:
+            self._tell(register_keys)
 
     @callback
     def async_forget(self) -> None:
@@ -221,7 +221,7 @@ _LOGGER = logging.getLogger(__name__)
 
 TIMING: Final = Timing()
 # How long a connection waits for something more to be written.
-HOLD: Final = timedelta(seconds=10)
+KEEP_OPEN: Final = timedelta(seconds=10)
 # How long to wait after so many failures in a row. The phone may have the device for hours.
 BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
 
@@ -240,12 +240,12 @@ _MOST_CHANGES_IN: Final = timedelta(hours=1)
 # How often what has become too old is looked for, where nothing is read.
 _AGES_EVERY: Final = timedelta(minutes=5)
 
-_OF_BATTERY: Final = frozenset(Want(name=name) for name in OF_BATTERY)
+_OF_BATTERY: Final = frozenset(RegisterKey(name=name) for name in OF_BATTERY)
 # What belongs to a code or a permission, beside the status: each battery with its cells, and the extremes so far.
 _OF_CHANGE: Final = frozenset({Page.BATTERY, Page.HISTORY})
 
 
-class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
+class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     """Reads the pages of one device now and then, in one short connection, and writes on demand.
 
     feed is given what concerns the Instant Readout, which the device does not send meanwhile. What the device says by
@@ -284,28 +284,28 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         # When it was read because something had changed.
         self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
         # How many have a turn at the connection, or wait for one.
-        self._turns = 0
+        self._sessions = 0
         # In which of the connections the status was read.
         self._status_read_in = 0
         self._waits_for_way = False
         self._way = Way(hass, self.address, self._async_way_heard)
-        self._radios = Radios()
+        self._radios = AdapterPreference()
         self._news = News(hass, self._tell)
-        self._line = Line(
+        self._connection = SharedConnection(
             hass,
             entry,
             way=self._way,
             radios=self._radios,
             timing=TIMING,
-            hold=HOLD,
+            keep_open=KEEP_OPEN,
             on_value=self._received,
             on_failure=self._lose,
-            on_hold=self._look_at_status,
+            on_kept_open=self._look_at_status,
             before_end=self._before_end,
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader)
-        self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self._to_store)
+        self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
 
     @property
     def batteries(self) -> tuple[int, ...]:
@@ -342,19 +342,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     def offered(self, name: Name, battery: int | None = None) -> bool:
         """Return whether the device answered this once, now or in an earlier run."""
-        return Want(name=name, battery=battery) in self.data
+        return RegisterKey(name=name, battery=battery) in self.data
 
-    def listened(self, battery: int | None) -> set[Name]:
+    def subscribed(self, battery: int | None) -> set[Name]:
         """Return what enabled entities show of the device, or of a battery."""
-        wants = (want for want in self.async_contexts() if isinstance(want, Want))
-        return {want.name for want in wants if want.battery == battery}
+        register_keys = (want for want in self.async_contexts() if isinstance(want, RegisterKey))
+        return {want.name for want in register_keys if want.battery == battery}
 
     def cells(self, battery: int) -> tuple[str, ...]:
         """Return the numbers of the cells of a battery."""
-        cells = self.values.value(Want(name=Name.CELL, battery=battery))
+        cells = self.values.value(RegisterKey(name=Name.CELL, battery=battery))
         return tuple(cells)[:MOST_CELLS] if isinstance(cells, Mapping) else ()
 
-    def shown(self, want: Want) -> bool:
+    def shown(self, want: RegisterKey) -> bool:
         """Return whether a value is known and not too old to show."""
         return self.values.shown(want, clock.now())
 
@@ -412,7 +412,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     def _async_catch_up(self) -> None:
         """Read what belongs to a change, unless a turn is under way that does, or a later attempt will do."""
         is_due = self._polls and self._expects_change and self._may_read_change
-        if is_due and not (self._turns or self.failures or self._waits_for_way):
+        if is_due and not (self._sessions or self.failures or self._waits_for_way):
             self._soon.async_schedule_call()
 
     @property
@@ -444,12 +444,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self._is_over = True
         await super().async_shutdown()
         self._news.async_forget()
-        await self._line.async_close()
+        await self._connection.async_close()
         await self._store.async_save()
 
-    def async_step_aside(self) -> AbstractAsyncContextManager[None]:
+    def async_pause_connection(self) -> AbstractAsyncContextManager[None]:
         """Leave the device to somebody else for a while: it takes one connection only."""
-        return self._line.aside()
+        return self._connection.paused()
 
     @callback
     def async_forget(self, battery: int | None) -> bool:
@@ -465,13 +465,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     async def async_read_now(self) -> None:
         """Read everything, also what the device refused before. Raises HomeAssistantError."""
         self.values.forget_refusals()
-        async with self._turn() as client:
+        async with self._session() as client:
             await self._read(client, frozenset(Page))
         self.async_set_updated_data(self.values.all())
 
     async def async_read_registers(self, registers: Iterable[int], instance: int | None = None) -> dict[int, Answer]:
         """Return what the device, or one of its instances, answers. Raises HomeAssistantError."""
-        async with self._turn() as client:
+        async with self._session() as client:
             await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
 
@@ -489,7 +489,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         If the device refuses one, it may have taken others; they are shown then.
         """
         self._writer.check(values)
-        async with self._writing_turn() as client:
+        async with self._write_session() as client:
             try:
                 await self._writer.async_write(client, values)
             except Refused:
@@ -500,7 +500,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def async_act(self, name: Name) -> None:
         """Make the device do something. Raises HomeAssistantError."""
-        async with self._writing_turn() as client:
+        async with self._write_session() as client:
             await client.act(client.main_instance, named(name)[0])
             if name is Name.CLEAR_HISTORY:
                 self.values.expect_reset()
@@ -508,8 +508,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.async_set_updated_data(self.values.all())
 
     @override
-    async def _async_update_data(self) -> Mapping[Want, Value]:
-        self._waits_for_way = not (self.has_way or self._line.connected)
+    async def _async_update_data(self) -> Mapping[RegisterKey, Value]:
+        self._waits_for_way = not (self.has_way or self._connection.connected)
         if self._waits_for_way:
             self._wait_for_way()
             return self.values.all()
@@ -518,7 +518,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
             self._changes_read.append(self._tried_at)
         with self._changes_join():
             try:
-                async with self._line.turn() as client:
+                async with self._connection.session() as client:
                     self._note_connection(connected=True)
                     await self._read(client)
             except VeSmartError:
@@ -528,19 +528,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
     @contextmanager
     def _changes_join(self) -> Iterator[None]:
         """Have what changes meanwhile read by the turn that is under way, or else after it."""
-        self._turns += 1
+        self._sessions += 1
         try:
             yield
         finally:
-            self._turns -= 1
+            self._sessions -= 1
             self._async_catch_up()
 
     @asynccontextmanager
-    async def _turn(self, *, hold: bool = False) -> AsyncGenerator[VeSmartClient]:
+    async def _session(self, *, keep_open: bool = False) -> AsyncGenerator[VeSmartClient]:
         """Take a turn for a user, who is told what goes wrong."""
         with self._changes_join():
             try:
-                async with self._line.turn(hold=hold) as client:
+                async with self._connection.session(keep_open=keep_open) as client:
                     self._note_connection(connected=True)
                     yield client
             except VeSmartError as error:
@@ -549,10 +549,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
                 raise failure(error, self.config_entry.title) from error
 
     @asynccontextmanager
-    async def _writing_turn(self) -> AsyncGenerator[VeSmartClient]:
+    async def _write_session(self) -> AsyncGenerator[VeSmartClient]:
         """Take a turn to write. If it fails, nobody knows what the device has until it is read again."""
         try:
-            async with self._turn(hold=True) as client:
+            async with self._session(keep_open=True) as client:
                 await self._read_status_once(client)
                 yield client
         except ServiceValidationError:
@@ -567,7 +567,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         await self._read_status(client)
         with self.values.renewing() as expired:
             await self._read_rest(client, now, forced | expired)
-        for number in self.values.forget_gone(now):
+        for number in self.values.forget_absent(now):
             async_remove_battery(self.hass, self.config_entry, number)
         self._update_device()
         self._regain()
@@ -575,16 +575,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
 
     async def _read_status(self, client: VeSmartClient) -> None:
         """Read the status and show it at once: the device advertises no code while it is connected."""
-        self._status_read_in = self._line.connections
+        self._status_read_in = self._connection.connections
         now = clock.now()
         await self._reader.async_read_status(client, now)
         self._news.async_forget()
-        self._feed_battery(now)
+        self._pass_on_battery_values(now)
         self._show()
 
     async def _read_status_once(self, client: VeSmartClient) -> None:
         """Read the status if it was not read in this connection."""
-        if self._status_read_in != self._line.connections:
+        if self._status_read_in != self._connection.connections:
             await self._look_at_status(client)
 
     async def _look_at_status(self, client: VeSmartClient) -> None:
@@ -597,8 +597,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         await self._reader.async_read_device(client, now, forced)
         self._news.async_forget()
         # With what the device has said of its status meanwhile.
-        self._feed_battery(now)
-        self._line.place(await self._reader.async_read_batteries(client, now, forced))
+        self._pass_on_battery_values(now)
+        self._connection.place(await self._reader.async_read_batteries(client, now, forced))
 
     async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
         """Read what may have changed along. What was written holds, whatever becomes of this."""
@@ -613,7 +613,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         self.data = self.values.all()
         self.async_update_listeners()
 
-    def _feed_battery(self, since: float) -> None:
+    def _pass_on_battery_values(self, since: float) -> None:
         """Pass on what the device has answered since a moment."""
         fresh = {want.name: self.values.value(want) for want in _OF_BATTERY if self.values.answered(want, since)}
         if fresh:
@@ -626,21 +626,21 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
         An answer is taken once more when all are there. Until then it has given way to what was said after it.
         """
         if self.values.renew(battery, value.register, value.payload, clock.now()):
-            self._news.async_add(Want(name=BY_ID[value.register].name, battery=battery))
+            self._news.async_add(RegisterKey(name=BY_ID[value.register].name, battery=battery))
 
     @callback
-    def _tell(self, wants: frozenset[Want]) -> None:
+    def _tell(self, register_keys: frozenset[RegisterKey]) -> None:
         """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
-        if self._line.connected and wants & _OF_BATTERY:
-            self._feed_battery(self._line.connected_at)
+        if self._connection.connected and register_keys & _OF_BATTERY:
+            self._pass_on_battery_values(self._connection.connected_at)
         self._show()
         self._store.async_save_later()
 
     @callback
     def _update_device(self) -> None:
         """Show on the device card who the device is, once that is known."""
-        serial_number = self.values.value(Want(name=Name.SERIAL_NUMBER))
-        firmware = self.values.value(Want(name=Name.FIRMWARE_VERSION))
+        serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
+        firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
         async_update_identity(self.hass, self.config_entry, serial_number, firmware)
 
     @callback
@@ -722,7 +722,7 @@ _SILENT: Final = "%s is silent: no readable advertisement for some time"
 _HEARD_AGAIN: Final = "%s is heard again"
 
 
-class Drop(StrEnum):
+class DropReason(StrEnum):
     """Why an advertisement did not become a reading."""
 
     NOT_INSTANT_READOUT = "not_instant_readout"
@@ -737,14 +737,14 @@ class Drop(StrEnum):
     BEHIND = "behind"
 
 
-_DROP_OF_ERROR: Final[dict[type[InstantReadoutError], Drop]] = {
-    NotInstantReadout: Drop.NOT_INSTANT_READOUT,
-    OtherRecord: Drop.OTHER_RECORD,
-    MalformedRecord: Drop.MALFORMED,
-    WrongKey: Drop.WRONG_KEY,
-    ImplausibleRecord: Drop.IMPLAUSIBLE,
+_DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
+    NotInstantReadout: DropReason.NOT_INSTANT_READOUT,
+    OtherRecord: DropReason.OTHER_RECORD,
+    MalformedRecord: DropReason.MALFORMED,
+    WrongKey: DropReason.WRONG_KEY,
+    ImplausibleRecord: DropReason.IMPLAUSIBLE,
 }
-_DROP_OF_ORDER: Final = {Order.REPEATED: Drop.REPEATED, Order.BEHIND: Drop.BEHIND}
+_DROP_OF_ORDER: Final = {Order.REPEATED: DropReason.REPEATED, Order.BEHIND: DropReason.BEHIND}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -772,7 +772,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.entry = entry
         self.last_record: BatteryReading | None = None
         self.accepted = 0
-        self.dropped: Counter[Drop] = Counter()
+        self.dropped: Counter[DropReason] = Counter()
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
         key: str | None = entry.data.get(CONF_KEY)
@@ -785,7 +785,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         )
         self.switched_off_at: float | None = None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
-        self._store: SeldomStore[StoredReadings] = SeldomStore(reading_store(hass, entry.entry_id), self._to_store)
+        self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
         self._changes = Changes()
         self._energy_shown: tuple[int, int] | None = None
@@ -825,7 +825,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Take over what the previous run knew. It is shown if the device was heard shortly before."""
-        kept = await self._store.async_load(from_store) or KeptReadings()
+        kept = await self._store.async_load(from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)
@@ -838,12 +838,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._available = self._was_available = self.quantities.heard(clock.now())
         self.published = self.present
 
-    def _may_restore(self, name: str, kept: KeptReadings) -> bool:
+    def _may_restore(self, name: str, kept: KeptState) -> bool:
         """Return whether a value may be shown again: not of a silent device, but for what only a connection tells."""
-        return connects(self.entry.data) if name == "capacity" else not kept.lost
+        return can_connect(self.entry.data) if name == "capacity" else not kept.lost
 
     @callback
-    def async_freeze(self) -> None:
+    def async_stop_confirming(self) -> None:
         """Confirm nothing any more: those who would be told are going."""
         self._ended = True
         self._async_end_wait()
@@ -855,7 +855,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     def _to_store(self) -> StoredReadings:
         return to_store(
-            KeptReadings(
+            KeptState(
                 quantities=dict(self.quantities.to_keep()),
                 mark=self.quantities.mark,
                 lost=self._lost,
@@ -890,12 +890,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self.entry.async_create_task(self.hass, self._store.async_save())
 
     @callback
-    def async_feed(self, values: Mapping[Name, Value]) -> None:
+    def async_take_connection_values(self, values: Mapping[Name, Value]) -> None:
         """Take what was answered over a connection, during which the device sends nothing."""
         found, at = battery_values(values), clock.now()
         self._known_at = at
         flags: dict[str, Flag] = {name: value for name, value in found.items() if name in FLAG_FIELDS}  # type: ignore[misc]  # as registers decode them
-        self._confirmation.take_sure(flags, at)
+        self._confirmation.take_confirmed(flags, at)
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
@@ -934,7 +934,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @override
     def _async_stop(self) -> None:
         super()._async_stop()
-        self.async_freeze()
+        self.async_stop_confirming()
         if self._end_interval:
             self._end_interval()
             self._end_interval = None
@@ -954,7 +954,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
             return
         if clock.now() - info.time > STALE_AFTER.total_seconds():
-            self.dropped[Drop.STALE] += 1
+            self.dropped[DropReason.STALE] += 1
         elif data == self._last_data and self.last_record:
             self._async_take_repeat(self.last_record, info.time)
         else:
@@ -981,15 +981,15 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
 
-    def _why_not(self, reading: BatteryReading, at: float) -> Drop | None:
+    def _why_not(self, reading: BatteryReading, at: float) -> DropReason | None:
         """Return why a readable record is not to be believed; None when it is."""
         if reading.product_id in OTHER_PRODUCTS:
-            return Drop.OTHER_PRODUCT
+            return DropReason.OTHER_PRODUCT
         if not self.quantities.is_plausible(reading, at):
-            return Drop.IMPLAUSIBLE
+            return DropReason.IMPLAUSIBLE
         asked_for_key = self._trust.lost
         if not self._trust.believe():
-            return Drop.UNCONFIRMED
+            return DropReason.UNCONFIRMED
         if asked_for_key:
             self._async_withdraw_reauth()
         return _DROP_OF_ORDER.get(self._order.place(reading.nonce, at))

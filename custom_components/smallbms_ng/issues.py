@@ -16,7 +16,7 @@ from .connection.errors import NoAnswer, NotPaired, NotReachable, ProxyPinRefuse
 from .const import AMPERE_HOURS, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DEFAULT_REPAIRS_FOR_WARNINGS, DOMAIN
 from .coordinator import RENEWED_EVERY, PagesCoordinator, SmallBmsConfigEntry, reserve_of
 from .messages import proxy_in
-from .pages import Want
+from .pages import RegisterKey
 from .places import Place, place_of
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, Severity
 from .protocol.quantities import BatteryValues
@@ -85,7 +85,7 @@ def _shown(hass: HomeAssistant, row: _Shown, value: float) -> str:
     return f"{value:{row.form}} {unit}"
 
 
-def stands(entry: SmallBmsConfigEntry, code: Code) -> bool:
+def is_active(entry: SmallBmsConfigEntry, code: Code) -> bool:
     """Return whether a code is active, as far as is known."""
     return code in (entry.runtime_data.instant_readout.codes.active or ())
 
@@ -117,7 +117,7 @@ def _countdown(entry: SmallBmsConfigEntry) -> Mapping[str, str]:
 
 
 @callback
-def async_watch_codes(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+def async_manage_code_issues(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Keep an issue for every code that stands while the entry is loaded."""
     issues = _CodeIssues(hass, entry)
     entry.async_on_unload(entry.runtime_data.instant_readout.codes.async_add_watcher(issues.async_update))
@@ -142,7 +142,7 @@ class _CodeIssues:
 
     @callback
     def async_update(self) -> None:
-        """Create what stands, and delete what does not. One that is as it was is not written again."""
+        """Create what is_active, and delete what does not. One that is as it was is not written again."""
         codes = frozenset(self._wanted())
         for code in codes:
             self._async_create(code)
@@ -203,7 +203,7 @@ _LOOKS_EVERY: Final = timedelta(minutes=1)
 
 
 @callback
-def async_watch_charge(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+def async_manage_charge_issue(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Ask for the capacity when nothing else gives a state of charge, while the entry is loaded."""
     watch = _ChargeWatch(hass, entry)
     entry.async_on_unload(entry.runtime_data.instant_readout.async_add_listener(watch.async_update))
@@ -308,12 +308,12 @@ def _has_proxy_wrong_pin(pages: PagesCoordinator) -> Present:
 
 def _is_off(name: Name) -> Callable[[PagesCoordinator], Present]:
     """Return what tells whether the device said no to something. A device that does not know it is in order."""
-    return lambda pages: pages.data.get(Want(name=name)) is False
+    return lambda pages: pages.data.get(RegisterKey(name=name)) is False
 
 
 def _needs_full_charge(pages: PagesCoordinator) -> Present:
     """Return whether the balance has been unknown for so long. A new battery, or an unknown charge, is no reason."""
-    status, since_full = Want(name=Name.BALANCER_STATUS), Want(name=Name.SINCE_FULL_CHARGE)
+    status, since_full = RegisterKey(name=Name.BALANCER_STATUS), RegisterKey(name=Name.SINCE_FULL_CHARGE)
     if not _tells(pages, status):
         return None
     if pages.data.get(status) != BalancerStatus.UNKNOWN:
@@ -321,11 +321,11 @@ def _needs_full_charge(pages: PagesCoordinator) -> Present:
     seconds = pages.data.get(since_full) if _tells(pages, since_full) else None
     if isinstance(seconds, int | float):
         return seconds > BALANCE_UNKNOWN_AFTER.total_seconds()
-    lasts = pages.values.lasts(status)
+    lasts = pages.values.unchanged_for(status)
     return lasts is not None and lasts > BALANCE_UNKNOWN_AFTER.total_seconds()
 
 
-def _tells(pages: PagesCoordinator, want: Want) -> bool:
+def _tells(pages: PagesCoordinator, want: RegisterKey) -> bool:
     """Return whether a value was read lately, so that it tells what is now."""
     return pages.values.age(want) <= _TELLS_FOR.total_seconds()
 

@@ -23,7 +23,7 @@ from .connection.errors import (
 )
 from .const import DOMAIN
 from .protocol.payloads import PayloadError
-from .protocol.registers import Clash, Name, OutOfLimits
+from .protocol.registers import Name, OutOfLimits, ThresholdConflict
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -91,7 +91,7 @@ def _limits(error: OutOfLimits) -> dict[str, str]:
     return {name: f"{number:g} {unit}".strip() for name, number in numbers.items()}
 
 
-def warning_not_above_floor(levels: Clash) -> ServiceValidationError:
+def warning_not_above_floor(levels: ThresholdConflict) -> ServiceValidationError:
     """Return what to raise for levels that do not go together."""
     return ServiceValidationError(
         translation_domain=DOMAIN,

@@ -16,20 +16,20 @@ from .protocol.codes import CONFIGURATION_ERRORS, Level
 from .protocol.payloads import PayloadError, Value
 from .protocol.registers import (
     BY_ID,
-    LEVELS,
     MOST_BATTERIES,
     OF_BATTERY,
     SMALLEST_SYSTEM_VOLTAGE,
+    THRESHOLDS,
     BatterySource,
     Name,
     Page,
     Register,
     choose,
-    clash,
-    in_order,
     named,
     on_page,
     part_of,
+    threshold_conflict,
+    write_order,
 )
 from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister, age_of, moment_of
 
@@ -70,7 +70,7 @@ type Key = tuple[int | None, int]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Want:
+class RegisterKey:
     """A value of the device as a whole, or of one battery; batteries count from 1."""
 
     name: Name
@@ -78,7 +78,7 @@ class Want:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Fallen:
+class _LowerCounter:
     """A counter that is less than before, and when that was read first."""
 
     value: float
@@ -86,7 +86,7 @@ class _Fallen:
 
 
 @dataclass(frozen=True, kw_only=True)
-class _Kept:
+class _ValueRead:
     reading: Reading
     at: float
     since: float
@@ -122,10 +122,10 @@ class PageValues:
 
     def __init__(self, interval: timedelta) -> None:
         self._ages = page_ages(interval)
-        self._kept: dict[Key, _Kept] = {}
+        self._kept: dict[Key, _ValueRead] = {}
         self._refused: set[Key] = set()
         self._highest: dict[Key, float] = {}
-        self._fallen: dict[Key, _Fallen] = {}
+        self._fallen: dict[Key, _LowerCounter] = {}
         self._seen: dict[int, float] = {}
         self._absent: dict[int, float] = {}
         self._looked: float | None = None
@@ -154,7 +154,7 @@ class PageValues:
     @property
     def system_voltage(self) -> int | None:
         """12, 24 or 48 V; None while the bank is not known."""
-        bank = self.value(Want(name=Name.BANK))
+        bank = self.value(RegisterKey(name=Name.BANK))
         cells = bank.get("cells") if isinstance(bank, Mapping) else None
         series = bank.get("series") if isinstance(bank, Mapping) else None
         if not isinstance(cells, int) or not isinstance(series, int):
@@ -164,44 +164,47 @@ class PageValues:
     @property
     def misses_battery(self) -> bool:
         """Whether the BMS says that a battery is lost, or that those that it finds make no bank."""
-        levels = self.value(Want(name=Name.LEVELS))
+        levels = self.value(RegisterKey(name=Name.LEVELS))
         lost = isinstance(levels, Mapping) and levels.get(_COMMUNICATION) in {Level.WARNING, Level.ALARM}
-        return lost or self.value(Want(name=Name.ERROR)) in CONFIGURATION_ERRORS
+        return lost or self.value(RegisterKey(name=Name.ERROR)) in CONFIGURATION_ERRORS
 
     def battery_model(self, battery: int | None) -> str | None:
         """Return what a battery is sold as, such as 12.8/100; None while it is not known."""
-        bank, capacity = self.value(Want(name=Name.BANK)), self.value(Want(name=Name.CAPACITY, battery=battery))
+        bank, capacity = (
+            self.value(RegisterKey(name=Name.BANK)),
+            self.value(RegisterKey(name=Name.CAPACITY, battery=battery)),
+        )
         cells = bank.get("cells") if isinstance(bank, Mapping) else None
         if not isinstance(cells, int) or not isinstance(capacity, int | float):
             return None
         return f"{cells * _VOLTS_PER_CELL:.1f}/{capacity:g}"
 
-    def all(self) -> Mapping[Want, Value]:
+    def all(self) -> Mapping[RegisterKey, Value]:
         """Return everything that is known."""
-        wants = {Want(name=BY_ID[register].name, battery=battery) for battery, register in self._kept}
-        return {want: self.value(want) for want in wants}
+        register_keys = {RegisterKey(name=BY_ID[register].name, battery=battery) for battery, register in self._kept}
+        return {want: self.value(want) for want in register_keys}
 
-    def value(self, want: Want) -> Value:
+    def value(self, want: RegisterKey) -> Value:
         """Return a value; None when it is not known."""
         kept = self._best(want)
         return None if kept is None else kept.value
 
-    def age(self, want: Want) -> float:
+    def age(self, want: RegisterKey) -> float:
         """Return how long ago a value was read, in s; inf if nobody knows, or it never was."""
         kept = self._best(want)
         return inf if kept is None else clock.now() - kept.at
 
-    def lasts(self, want: Want) -> float | None:
+    def unchanged_for(self, want: RegisterKey) -> float | None:
         """Return for how long a value has been as it is, in s; None when it is not known."""
         kept = self._best(want)
         return None if kept is None else clock.now() - kept.since
 
-    def answered(self, want: Want, since: float) -> bool:
+    def answered(self, want: RegisterKey, since: float) -> bool:
         """Return whether the device gave a value, or said that it has none, since a moment."""
         kept = self._best(want)
         return kept is not None and kept.at >= since and bool(kept.reading.payloads)
 
-    def shown(self, want: Want, now: float) -> bool:
+    def shown(self, want: RegisterKey, now: float) -> bool:
         """Return whether a value is known and not too old to show."""
         kept = self._best(want)
         if kept is None or not self._present(want.battery):
@@ -245,7 +248,9 @@ class PageValues:
         self._seen |= dict.fromkeys(numbers, now)
         self._looked = now
 
-    def number_of(self, last: int, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]) -> int:
+    def assign_number(
+        self, last: int, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]
+    ) -> int:
         """Return the number of the battery that answered: it keeps its number wherever it is in the bank.
 
         A new one takes the number of its place, or the first that no other has. One that does not tell its serial
@@ -254,12 +259,12 @@ class PageValues:
         serial = next((_text(answers.get(row.id)) for row in source.registers if row.name is Name.SERIAL_NUMBER), None)
         if serial is None:
             return next(number for number in chain((last,), count(1)) if number not in taken)
-        serials = {number: self.value(Want(name=Name.SERIAL_NUMBER, battery=number)) for number in self._seen}
+        serials = {number: self.value(RegisterKey(name=Name.SERIAL_NUMBER, battery=number)) for number in self._seen}
         own = next((number for number, known in serials.items() if known == serial), None)
         others = {number for number, known in serials.items() if known is not None} | {*taken}
         return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
-    def forget_gone(self, now: float) -> list[int]:
+    def forget_absent(self, now: float) -> list[int]:
         """Forget the batteries that are gone for good, and return which. One that the BMS misses is not.
 
         Of more than a bank can have, those are forgotten that were not there for the longest time.
@@ -326,7 +331,7 @@ class PageValues:
         rows = [row for row in stored.get("registers", ()) if row["register"] in BY_ID]
         batteries = stored.get("batteries", [])
         self._kept = {
-            (row["battery"], row["register"]): _Kept(
+            (row["battery"], row["register"]): _ValueRead(
                 reading=Reading(register=row["register"], payloads=tuple(map(bytes.fromhex, row["payloads"]))),
                 at=moment_of(row.get("age"), saved),
                 since=now - row.get("since", 0.0) - clock.elapsed_at_least(saved),
@@ -338,7 +343,7 @@ class PageValues:
         self._seen = {row["number"]: moment_of(row["seen"], saved) for row in batteries}
         self._absent = {row["number"]: now - row["absent"] for row in batteries if "absent" in row}
 
-    def _register_to_store(self, key: Key, kept: _Kept) -> StoredRegister:
+    def _register_to_store(self, key: Key, kept: _ValueRead) -> StoredRegister:
         battery, register = key
         stored = StoredRegister(
             battery=battery,
@@ -362,7 +367,7 @@ class PageValues:
         last = max(self._seen.values(), default=now) if self._looked is None else self._looked
         return now - last > max(_LONGEST_PAUSE.total_seconds(), 2 * self._ages[Page.BATTERY])
 
-    def _best(self, want: Want) -> _Kept | None:
+    def _best(self, want: RegisterKey) -> _ValueRead | None:
         rows = (self._kept.get((want.battery, row.id)) for row in named(want.name))
         return next((kept for kept in rows if kept is not None), None)
 
@@ -403,7 +408,7 @@ class PageValues:
             before and before.reading.payloads == reading.payloads and at - before.at < _LONGEST_GAP.total_seconds()
         )
         since = before.since if before and is_same else at
-        self._kept[key] = _Kept(reading=reading, at=at, since=since)
+        self._kept[key] = _ValueRead(reading=reading, at=at, since=since)
 
     def _believes(self, key: Key, value: Value, at: float) -> bool:
         """Return whether a counter may be what it says: when it fell, only what is read a second time."""
@@ -416,7 +421,7 @@ class PageValues:
             self._highest[key] = counted
             self._fallen.pop(key, None)
             return True
-        self._fallen.setdefault(key, _Fallen(value=counted, at=at))
+        self._fallen.setdefault(key, _LowerCounter(value=counted, at=at))
         return False
 
 
@@ -441,20 +446,20 @@ _ALWAYS: Final = (
 _OF_MISSING_BATTERY: Final = (Name.VOLTAGE,)
 
 
-class Audience(Protocol):
+class Subscribers(Protocol):
     """Those for whom it is read."""
 
     def offered(self, name: Name, battery: int | None = None) -> bool:
         """Return whether it is known that the device has something."""
 
-    def listened(self, battery: int | None) -> set[Name]:
+    def subscribed(self, battery: int | None) -> set[Name]:
         """Return what somebody wants to see of the device, or of a battery."""
 
 
 class PageReader:
     """Takes what it reads into the values; knows which battery is where."""
 
-    def __init__(self, values: PageValues, audience: Audience) -> None:
+    def __init__(self, values: PageValues, audience: Subscribers) -> None:
         self._values = values
         self._audience = audience
         self._places: Mapping[int, int] = {}
@@ -491,7 +496,7 @@ class PageReader:
     def _due(self, now: float, forced: frozenset[Page] = frozenset()) -> list[int]:
         """Return what is due of all that is shown, and once what could be, to learn whether the device has it."""
         unknown = (name for name in OFFERED if not self._audience.offered(name))
-        return self._values.due(None, (*_ALWAYS, *self._audience.listened(None), *unknown), now, forced)
+        return self._values.due(None, (*_ALWAYS, *self._audience.subscribed(None), *unknown), now, forced)
 
     async def _read_registers(self, client: VeSmartClient, registers: Collection[int]) -> None:
         self._values.take(None, await client.read(client.main_instance, registers), clock.now())
@@ -508,13 +513,13 @@ class PageReader:
         number = self._places.get(source.instance, source.number)
         offered = (row.name for row in source.registers if not self._audience.offered(row.name, number))
         telling = _OF_MISSING_BATTERY if self._values.misses_battery else ()
-        names = (*telling, *self._audience.listened(number), *offered)
+        names = (*telling, *self._audience.subscribed(number), *offered)
         due = self._values.due(number, names, now, forced)
         if not due and source.instance in self._places:
             return number
         serial_number = named(Name.SERIAL_NUMBER)[0].id
         answers = await client.read(source.instance, (serial_number, *due))
-        number = self._values.number_of(number, source, answers, taken)
+        number = self._values.assign_number(number, source, answers, taken)
         self._values.take(number, answers, now)
         return number
 
@@ -537,19 +542,19 @@ class PageWriter:
                 self._values.register(name).encode(value, self._values.system_voltage)
         except PayloadError as error:
             raise invalid_value(error) from error
-        if values.keys().isdisjoint(LEVELS):
+        if values.keys().isdisjoint(THRESHOLDS):
             return
-        levels = {name: values.get(name, self._known(name)) for name in LEVELS}
-        if found := clash(levels):
+        levels = {name: values.get(name, self._known(name)) for name in THRESHOLDS}
+        if found := threshold_conflict(levels):
             raise warning_not_above_floor(found)
 
     async def async_write(self, client: VeSmartClient, values: Mapping[Name, Value]) -> None:
         """Write all, in an order that is safe. Raises VeSmartError, and ServiceValidationError before that."""
-        if not values.keys().isdisjoint(LEVELS):
+        if not values.keys().isdisjoint(THRESHOLDS):
             # What is known of them may be old.
-            await self._reader.async_read_names(client, LEVELS)
+            await self._reader.async_read_names(client, THRESHOLDS)
             self.check(values)
-        for name in in_order(values, self._known(Name.DISCHARGE_FLOOR)):
+        for name in write_order(values, self._known(Name.DISCHARGE_FLOOR)):
             await self._write(client, name, values[name])
 
     async def _write(self, client: VeSmartClient, name: Name, value: Value) -> None:
@@ -559,4 +564,4 @@ class PageWriter:
         self._values.take(None, {register.id: reading}, clock.now())
 
     def _known(self, name: Name) -> Value:
-        return self._values.value(Want(name=name))
+        return self._values.value(RegisterKey(name=name))

@@ -47,7 +47,7 @@ from .coordinator import (
     reserve_of,
 )
 from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
-from .pages import Want
+from .pages import RegisterKey
 from .places import place_of
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
 from .protocol.payloads import Value
@@ -261,7 +261,7 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
             return
         for name in NAMES:
             # One for each register that is to be read.
-            listener = self._pages.async_add_listener(self._handle_coordinator_update, Want(name=name))
+            listener = self._pages.async_add_listener(self._handle_coordinator_update, RegisterKey(name=name))
             self.async_on_remove(listener)
 
     @override
@@ -288,7 +288,7 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
 
     def _value(self, name: Name) -> Value:
         """Return what a register says that was read lately; None without a PIN."""
-        want = Want(name=name)
+        want = RegisterKey(name=name)
         return self._pages.values.value(want) if self._pages and self._pages.shown(want) else None
 
 
@@ -760,7 +760,7 @@ class SmallBmsPageSensor(PageEntity, SensorEntity):
         *,
         part: str | None = None,
     ) -> None:
-        self._want = Want(name=description.source, battery=battery)
+        self._want = RegisterKey(name=description.source, battery=battery)
         super().__init__(coordinator, description, self._want, part=part)
 
     @override

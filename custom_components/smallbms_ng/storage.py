@@ -106,7 +106,7 @@ class StoredReadings(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToldEvent:
+class LastEvent:
     """The last event that was told."""
 
     event_type: str
@@ -115,7 +115,7 @@ class ToldEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptReadings:
+class KeptState:
     """What is kept of what a device sends, with times in s of the monotonic clock of now.
 
     codes: those that were told; None if that is not known. lost: the device was silent. switched_off: the system is
@@ -126,7 +126,7 @@ class KeptReadings:
     mark: ChargeMark | None = None
     lost: bool = False
     codes: Sequence[Code] | None = None
-    event: ToldEvent | None = None
+    event: LastEvent | None = None
     meter: EnergyMeter = field(default_factory=EnergyMeter)
     drawn: Drawn | None = None
     switched_off: bool = False
@@ -176,7 +176,7 @@ class StoredPages(TypedDict, total=False):
     asked: list[str]
 
 
-class SeldomStore[Content: Mapping[str, object]]:
+class DelayedStore[Content: Mapping[str, object]]:
     """Keeps what something returns when it is asked for it: seldom."""
 
     def __init__(self, store: Store[Content], content: Callable[[], Content]) -> None:
@@ -242,7 +242,7 @@ def moment_of(age: float | None, saved: Stamp | None) -> float:
     return -inf if age is None or passed is None else clock.now() - passed - age
 
 
-def to_store(kept: KeptReadings) -> StoredReadings:
+def to_store(kept: KeptState) -> StoredReadings:
     """Return what to keep."""
     stored = StoredReadings(
         saved=clock.stamp(),
@@ -259,10 +259,10 @@ def to_store(kept: KeptReadings) -> StoredReadings:
     return stored
 
 
-def from_store(stored: StoredReadings) -> KeptReadings:
+def from_store(stored: StoredReadings) -> KeptState:
     """Return what was kept. Raises one of many errors when it is not understood."""
     saved, mark, codes = stored.get("saved"), stored.get("mark"), stored.get("codes")
-    return KeptReadings(
+    return KeptState(
         quantities={
             name: _candidate(name, row, saved) for name, row in stored.get("quantities", {}).items() if name in BY_NAME
         },
@@ -292,18 +292,18 @@ def _candidate(name: str, row: StoredValue, saved: Stamp | None) -> Candidate:
     return Candidate(value=value, source=Source.RESTORED, at=moment_of(row["age"], saved), origin=origin)
 
 
-def _event_to_store(event: ToldEvent | None) -> StoredEvent | None:
+def _event_to_store(event: LastEvent | None) -> StoredEvent | None:
     if event is None:
         return None
     return StoredEvent(event_type=event.event_type, attributes=dict(event.attributes), at=event.at.isoformat())
 
 
-def _event_from_store(stored: StoredEvent | None) -> ToldEvent | None:
+def _event_from_store(stored: StoredEvent | None) -> LastEvent | None:
     if stored is None:
         return None
     if (at := parse_datetime(stored["at"])) is None:
         raise ValueError(f"{stored['at']} is no time")
-    return ToldEvent(event_type=stored["event_type"], attributes=stored["attributes"], at=at)
+    return LastEvent(event_type=stored["event_type"], attributes=stored["attributes"], at=at)
 
 
 def _energy_to_store(meter: EnergyMeter) -> StoredEnergy:

@@ -14,7 +14,7 @@ from . import clock
 from .connection.errors import Lost
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .entity import Offers, PageEntity, async_add_offered
-from .pages import Want
+from .pages import RegisterKey
 from .protocol.registers import Mode, Name
 
 PARALLEL_UPDATES: Final = 1
@@ -64,7 +64,7 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
         description: SmallBmsSwitchDescription,
         readings: InstantReadoutCoordinator,
     ) -> None:
-        self._want = Want(name=Name.MODE)
+        self._want = RegisterKey(name=Name.MODE)
         super().__init__(coordinator, description, self._want)
         self._readings = readings
 

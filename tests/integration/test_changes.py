@@ -15,7 +15,7 @@ from custom_components.smallbms_ng.connection.client import VeSmartClient
 from custom_components.smallbms_ng.connection.errors import BadAnswer
 from custom_components.smallbms_ng.connection.link import Answer
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.coordinator import HOLD
+from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
@@ -135,7 +135,7 @@ async def test_once_in_a_connection_before_what_a_user_does(loaded: Bench) -> No
     assert loaded.box.reads[MAIN, ERROR] == 2
     await loaded.set("tail_current", 6)
     assert loaded.box.reads[MAIN, ERROR] == 3
-    await loaded.wait(HOLD + SECOND)
+    await loaded.wait(KEEP_OPEN + SECOND)
     loaded.radio.scanner.advertise()
     await loaded.set("tail_current", 7)
     assert loaded.box.reads[MAIN, ERROR] == 5
@@ -260,7 +260,7 @@ async def test_what_a_connection_finds_changed_is_read_in_it(loaded: Bench, conn
     begin(loaded)
     await loaded.set("tail_current", 5)
     assert pages_read(loaded) == [1, 1, 1]
-    await loaded.wait(HOLD + SECOND)
+    await loaded.wait(KEEP_OPEN + SECOND)
     await live(loaded, seconds=20)
     assert connections.total() == 1, "nor is it read again when it is advertised"
 

@@ -244,7 +244,7 @@ async def test_what_was_told_is_kept_at_once(
 
 async def test_one_read_over_a_connection_is_enough(radio: Radio, entry: MockConfigEntry, told: Told) -> None:
     await send(radio, {})
-    feed = entry.runtime_data.instant_readout.async_feed
+    feed = entry.runtime_data.instant_readout.async_take_connection_values
     feed({Name.ERROR: 0, Name.LEVELS: {**FINE, "low_cell_voltage": decoded.Level.ALARM}})
     assert told.events == [BEGUN]
 
@@ -252,7 +252,7 @@ async def test_one_read_over_a_connection_is_enough(radio: Radio, entry: MockCon
 async def test_a_read_of_something_else_proves_no_code(radio: Radio, entry: MockConfigEntry, told: Told) -> None:
     await send(radio, {})
     await send(radio, ALARM, times=1)
-    entry.runtime_data.instant_readout.async_feed({Name.VOLTAGE: 13.0})
+    entry.runtime_data.instant_readout.async_take_connection_values({Name.VOLTAGE: 13.0})
     assert told.events == []
 
 

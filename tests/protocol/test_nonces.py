@@ -16,7 +16,7 @@ MOST_BEHIND: Final = MODULUS // 2
 
 
 def places(nonces: Iterable[int], pause: float = 1.0) -> list[Order]:
-    """Return how each record of a stream, of one every so many s, stands to those before it."""
+    """Return how each record of a stream, of one every so many s, is_active to those before it."""
     order = NonceOrder()
     return [order.place(nonce % MODULUS, step * pause) for step, nonce in enumerate(nonces)]
 

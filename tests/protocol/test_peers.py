@@ -16,7 +16,7 @@ from custom_components.smallbms_ng.protocol.advertisement import (
 )
 from custom_components.smallbms_ng.protocol.codes import Level
 
-from .packer import IO, KEY, LAYOUT, LEVELS, advertise, pack
+from .packer import IO, KEY, LAYOUT, THRESHOLDS, advertise, pack
 
 RECORDS: Final = 3000
 
@@ -102,8 +102,8 @@ def test_victron_ble_has_the_same_flags_undecoded(advertisements: list[bytes]) -
         assert [getattr(reading, name) for name in IO] == [
             (None, True, False, False)[io >> 2 * place & 3] for place in range(len(IO))
         ]
-        assert [getattr(reading, name) for name in LEVELS] == [
-            (None, Level.OK, Level.WARNING, Level.ALARM)[alarms >> 2 * place & 3] for place in range(len(LEVELS))
+        assert [getattr(reading, name) for name in THRESHOLDS] == [
+            (None, Level.OK, Level.WARNING, Level.ALARM)[alarms >> 2 * place & 3] for place in range(len(THRESHOLDS))
         ]
 
 

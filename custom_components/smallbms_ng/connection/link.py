@@ -82,7 +82,7 @@ class Silence:
 type Answer = Reading | Refusal | Silence
 
 
-class Latest:
+class LatestPayloads:
     """What was said last of each part of each register, asked or not."""
 
     def __init__(self) -> None:
@@ -106,7 +106,7 @@ class Latest:
         return replace(answer, payloads=tuple(latest))
 
 
-class Gathering:
+class PendingResponse:
     """Collects the answers to one request, in whatever order and company they come.
 
     expected says how many payloads a register has; None where nobody knows.
@@ -282,12 +282,12 @@ class Link:
                 self.session.assume_credit()
             await self._flush()
 
-    async def gather(self, gathering: Gathering) -> None:
+    async def collect(self, pending: PendingResponse) -> None:
         """Wait until a request is answered, or nothing more comes."""
         deadline = self._after(self._timing.answer)
-        while not gathering.complete and (event := await self._next_event(deadline)):
-            if gathering.take(event):
-                deadline = self._after(self._timing.between if gathering.unanswered else self._timing.settle)
+        while not pending.complete and (event := await self._next_event(deadline)):
+            if pending.take(event):
+                deadline = self._after(self._timing.between if pending.unanswered else self._timing.settle)
 
     async def ask_for_devices(self) -> DeviceList | None:
         """Return which instances there are; None if the device keeps silent."""

@@ -64,7 +64,7 @@ class Confirmation:
         self._repeated = self._repeated or at - self._latest_at >= _ANOTHER_TRANSMISSION
         self.look(at)
 
-    def take_sure(self, flags: Mapping[str, Flag], at: float) -> None:
+    def take_confirmed(self, flags: Mapping[str, Flag], at: float) -> None:
         """Take flags that came over a connection."""
         self._believe(flags)
         self._latest |= flags

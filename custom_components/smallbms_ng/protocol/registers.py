@@ -556,26 +556,26 @@ def expected_payloads(register: int, bank: Mapping[str, object], *, whole_bank: 
     return cells * batteries if whole_bank else cells
 
 
-LEVELS: Final = (Name.LOW_SOC_WARNING, Name.DISCHARGE_FLOOR)
+THRESHOLDS: Final = (Name.LOW_SOC_WARNING, Name.DISCHARGE_FLOOR)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Clash:
+class ThresholdConflict:
     """A warning that would come no sooner than the discharge floor; both in %."""
 
     warning: float
     floor: float
 
 
-def clash(levels: Mapping[Name, Value]) -> Clash | None:
+def threshold_conflict(levels: Mapping[Name, Value]) -> ThresholdConflict | None:
     """Return which levels do not go together (M-S5); None where one is not known. A floor of 0 is none (M-S6)."""
     warning, floor = levels.get(Name.LOW_SOC_WARNING), levels.get(Name.DISCHARGE_FLOOR)
     if not isinstance(warning, int | float) or not isinstance(floor, int | float):
         return None
-    return Clash(warning=warning, floor=floor) if floor and warning <= floor else None
+    return ThresholdConflict(warning=warning, floor=floor) if floor and warning <= floor else None
 
 
-def in_order(values: Mapping[Name, Value], floor: Value) -> list[Name]:
+def write_order(values: Mapping[Name, Value], floor: Value) -> list[Name]:
     """Return what to write when, given the present floor: the warning is to be above the floor in between, too."""
     new = values.get(Name.DISCHARGE_FLOOR)
     lowered = isinstance(new, int | float) and isinstance(floor, int | float) and new < floor
