@@ -175,10 +175,12 @@ OURS: Final = "smallbms_ng"
 AES: Final = "one AES block, cipher made anew"
 VICTRON_BLE: Final = "victron-ble 0.9.3"
 
+ALL_READ: Final = f"{OURS}, codes, power and others read too"
+
 ROWS: Final = (
     Row(name=OURS, prepare=_used_decoder),
     Row(name=f"{OURS}, first day (nothing remembered)", prepare=_fresh_decoder),
-    Row(name=f"{OURS}, codes, power and others read too", prepare=_used_decoder_all_read),
+    Row(name=ALL_READ, prepare=_used_decoder_all_read),
     Row(name=VICTRON_BLE, prepare=_victron_ble),
     Row(name=f"{VICTRON_BLE}, parse alone", prepare=_victron_ble_parse_only),
     Row(name="victron-ble-ha-parser 0.8.0", prepare=_victron_ble_ha_parser),
@@ -193,7 +195,7 @@ one cipher, so that it can take less than that; what is left of AES then is the 
 The input object of victron-ble-ha-parser is made beforehand.
 """
 FIGURES: Final = (
-    Figure(text="at least 12 x as fast as victron-ble", a=VICTRON_BLE, b=OURS, least=12),
+    Figure(text="at least 3 x as fast as victron-ble, with everything read", a=VICTRON_BLE, b=ALL_READ, least=3),
     Figure(text="at most 5 x one AES block", a=OURS, b=AES, most=5),
 )
 

@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from enum import StrEnum
+from functools import lru_cache
 from math import inf
 from operator import attrgetter
 from typing import Final
@@ -61,7 +62,7 @@ class BatteryValues:
     @property
     def codes(self) -> tuple[Code, ...]:
         """The active codes, the worst first."""
-        return active_codes(self.error or 0, {name: getattr(self, name) for name in LEVEL_FIELDS})
+        return _codes(*_levels_of(self))
 
     @property
     def severity(self) -> Severity | None:
@@ -92,6 +93,14 @@ class BatteryValues:
 
 
 _flags_of = attrgetter(*FLAG_FIELDS)
+_levels_of = attrgetter("error", *LEVEL_FIELDS)
+
+
+# The same ones are active for days.
+@lru_cache(maxsize=64)
+def _codes(error: int | None, *levels: Level | None) -> tuple[Code, ...]:
+    return active_codes(error or 0, dict(zip(LEVEL_FIELDS, levels, strict=True)))
+
 
 VALUE_FIELDS: Final = tuple(row.name for row in fields(BatteryValues))
 MEASURED_FIELDS: Final = tuple(name for name in VALUE_FIELDS if name not in FLAG_FIELDS)
