@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,8 @@ import pytest
 
 ROOT: Final = Path(__file__).parent.parent
 INTEGRATION: Final = "custom_components.smallbms_ng"
+# Named on the page about the architecture, but of the tests or the emulator.
+_OTHERS: Final = {"test_layers", "faults"}
 ONE_LINE: Final = {**os.environ, "COLUMNS": "1000"}
 
 # Module, an import statement that breaks a contract, the module that it imports.
@@ -93,3 +96,12 @@ def test_allowed_imports_are_not_objected_to(tmp_path: Path) -> None:
     result = lint_imports(copy_with(tmp_path, ALLOWED))
 
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_page_about_the_architecture_names_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    # What every integration has is named by its kind there.
+    usual = {"__init__", "binary_sensor", "button", "config_flow", "const", "diagnostics", "event", "sensor", "switch"}
+    modules = {path.stem for path in (ROOT / INTEGRATION.replace(".", "/")).rglob("*.py")} - usual
+    assert sorted(name for name in modules if f"{name}.py" not in page) == []
+    assert sorted(name for name in re.findall(r"(\w+)\.py", page) if name not in modules | usual | _OTHERS) == []
