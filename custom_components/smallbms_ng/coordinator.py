@@ -175,46 +175,8 @@ class CodeEvents:
                 listener(code, begun)
 
 
-# A device that says much at once, or all the time, makes nobody write states more often than this.
-PACE: Final = timedelta(seconds=1)
-
-
-class News:
-    """Collects which values have changed, and tells of them together."""
-
-    def __init__(self, hass: HomeAssistant, tell: Callable[[frozenset[RegisterKey]], None]) -> None:
-        self._hass = hass
-        self._tell = tell
-        self._wants: set[RegisterKey] = set()
-        self._end_wait: CALLBACK_TYPE | None = None
-
-    @callback
-    def async_add(self, want: RegisterKey) -> None:
-        """Tell of a change before long."""
-        self._wants.add(want)
-        if self._end_wait is None:
-            self._end_wait = async_call_later(self._hass, PACE, self._async_waited)
-
-    @callback
-    def async_tell(self) -> None:
-        """Tell now, if there is anything to tell."""
-        register_keys = frozenset(self._wants)
-        self.async_forget()
-        if register_keys:
-            self._tell(register_keys)
-
-    @callback
-    def async_forget(self) -> None:
-        """Tell nothing of what has changed so far."""
-        self._wants.clear()
-        if self._end_wait:
-            self._end_wait()
-            self._end_wait = None
-
-    @callback
-    def _async_waited(self, _now: datetime) -> None:
-        self._end_wait = None
-        self.async_tell()
+# A device that says much at once, or all the time, has states written no more often than this, in s.
+PACE: Final = 1.0
 
 
 _LOGGER = logging.getLogger(__name__)
@@ -290,7 +252,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._waits_for_way = False
         self._way = Way(hass, self.address, self._async_way_heard)
         self._radios = AdapterPreference()
-        self._news = News(hass, self._tell)
+        # What the device has said by itself, and is not shown yet.
+        self._changed: set[RegisterKey] = set()
+        self._show_soon: Debouncer[None] = Debouncer(
+            hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
+        )
         self._connection = SharedConnection(
             hass,
             entry,
@@ -443,7 +409,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             return
         self._is_over = True
         await super().async_shutdown()
-        self._news.async_forget()
+        self._show_soon.async_shutdown()
+        self._changed.clear()
         await self._connection.async_close()
         await self._store.async_save()
 
@@ -578,7 +545,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._status_read_in = self._connection.connections
         now = clock.now()
         await self._reader.async_read_status(client, now)
-        self._news.async_forget()
+        self._changed.clear()
         self._pass_on_battery_values(now)
         self._show()
 
@@ -595,7 +562,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def _read_rest(self, client: VeSmartClient, now: float, forced: frozenset[Page]) -> None:
         """Read the other pages, and each battery."""
         await self._reader.async_read_device(client, now, forced)
-        self._news.async_forget()
+        self._changed.clear()
         # With what the device has said of its status meanwhile.
         self._pass_on_battery_values(now)
         self._connection.place(await self._reader.async_read_batteries(client, now, forced))
@@ -626,13 +593,17 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         An answer is taken once more when all are there. Until then it has given way to what was said after it.
         """
         if self.values.renew(battery, value.register, value.payload, clock.now()):
-            self._news.async_add(RegisterKey(name=BY_ID[value.register].name, battery=battery))
+            self._changed.add(RegisterKey(name=BY_ID[value.register].name, battery=battery))
+            self._show_soon.async_schedule_call()
 
     @callback
-    def _tell(self, register_keys: frozenset[RegisterKey]) -> None:
+    def _async_show_changed(self) -> None:
         """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
-        if self._connection.connected and register_keys & _OF_BATTERY:
+        if not self._changed:
+            return
+        if self._connection.connected and self._changed & _OF_BATTERY:
             self._pass_on_battery_values(self._connection.connected_at)
+        self._changed.clear()
         self._show()
         self._store.async_save_later()
 
@@ -645,7 +616,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @callback
     def _before_end(self) -> None:
-        self._news.async_tell()
+        self._async_show_changed()
         self._note_connection(connected=False)
 
     @callback
