@@ -16,9 +16,10 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.device import BLEDevice
 from bleak.backends.service import BleakGATTService, BleakGATTServiceCollection
 
-from custom_components.smallbms_ng.client import Answer, Reading, Refusal, VeSmartClient
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.link import Answer, Reading, Refusal
 from custom_components.smallbms_ng.protocol.registers import Page, on_page
-from custom_components.smallbms_ng.protocol.ve_smart import Channel
+from custom_components.smallbms_ng.protocol.session import Channel
 from emulator.battery.layout import BankLayout
 from emulator.bms.bms import SmallBms
 from emulator.device import EmulatedDevice

@@ -17,8 +17,8 @@ from victron_ble.devices import detect_device_type
 from victron_ble.devices.lynx_smart_bms import LynxSmartBMS, LynxSmartBMSData
 from victron_ble_ha_parser import VictronBluetoothDeviceData  # type: ignore[import-untyped]  # has no py.typed
 
-from custom_components.smallbms_ng.protocol import instant_readout
-from custom_components.smallbms_ng.protocol.instant_readout import COMPANY_ID, BatteryReading, InstantReadout
+from custom_components.smallbms_ng.protocol import advertisement as instant_readout
+from custom_components.smallbms_ng.protocol.advertisement import COMPANY_ID, BatteryReading, InstantReadout
 from emulator.instant_readout import encode_record, encrypt_record
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
 
@@ -175,10 +175,12 @@ OURS: Final = "smallbms_ng"
 AES: Final = "one AES block, cipher made anew"
 VICTRON_BLE: Final = "victron-ble 0.9.3"
 
+ALL_READ: Final = f"{OURS}, codes, power and others read too"
+
 ROWS: Final = (
     Row(name=OURS, prepare=_used_decoder),
     Row(name=f"{OURS}, first day (nothing remembered)", prepare=_fresh_decoder),
-    Row(name=f"{OURS}, codes, power and others read too", prepare=_used_decoder_all_read),
+    Row(name=ALL_READ, prepare=_used_decoder_all_read),
     Row(name=VICTRON_BLE, prepare=_victron_ble),
     Row(name=f"{VICTRON_BLE}, parse alone", prepare=_victron_ble_parse_only),
     Row(name="victron-ble-ha-parser 0.8.0", prepare=_victron_ble_ha_parser),
@@ -193,7 +195,7 @@ one cipher, so that it can take less than that; what is left of AES then is the 
 The input object of victron-ble-ha-parser is made beforehand.
 """
 FIGURES: Final = (
-    Figure(text="at least 12 x as fast as victron-ble", a=VICTRON_BLE, b=OURS, least=12),
+    Figure(text="at least 3 x as fast as victron-ble, with everything read", a=VICTRON_BLE, b=ALL_READ, least=3),
     Figure(text="at most 5 x one AES block", a=OURS, b=AES, most=5),
 )
 

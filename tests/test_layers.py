@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 import os
 from pathlib import Path
+import re
 import shutil
 import subprocess
 import sys
@@ -12,18 +13,20 @@ import pytest
 
 ROOT: Final = Path(__file__).parent.parent
 INTEGRATION: Final = "custom_components.smallbms_ng"
+# Named on the page about the architecture, but of the tests or the emulator.
+_OTHERS: Final = {"test_layers", "faults"}
 ONE_LINE: Final = {**os.environ, "COLUMNS": "1000"}
 
 # Module, an import statement that breaks a contract, the module that it imports.
 FORBIDDEN: Final = (
     (f"{INTEGRATION}.protocol.codes", "import asyncio", "asyncio"),
-    (f"{INTEGRATION}.protocol.nonces", "from bleak import BleakClient", "bleak"),
-    (f"{INTEGRATION}.protocol.nonces", "from homeassistant.core import HomeAssistant", "homeassistant"),
+    (f"{INTEGRATION}.protocol.record_filter", "from bleak import BleakClient", "bleak"),
+    (f"{INTEGRATION}.protocol.record_filter", "from homeassistant.core import HomeAssistant", "homeassistant"),
     (f"{INTEGRATION}.protocol.codes", "from ..const import DOMAIN", f"{INTEGRATION}.const"),
     (f"{INTEGRATION}.protocol.codes", "from .. import async_setup_entry", INTEGRATION),
-    (f"{INTEGRATION}.protocol.later", "from ..coordinator import Drop", f"{INTEGRATION}.coordinator"),
-    (f"{INTEGRATION}.client", "from homeassistant.exceptions import HomeAssistantError", "homeassistant"),
-    (f"{INTEGRATION}.pairing", "from .coordinator import Drop", f"{INTEGRATION}.coordinator"),
+    (f"{INTEGRATION}.protocol.later", "from ..coordinator import DropReason", f"{INTEGRATION}.coordinator"),
+    (f"{INTEGRATION}.connection.client", "from homeassistant.exceptions import HomeAssistantError", "homeassistant"),
+    (f"{INTEGRATION}.connection.pairing", "from ..coordinator import DropReason", f"{INTEGRATION}.coordinator"),
     (f"{INTEGRATION}.const", "from emulator.snapshot import Snapshot", "emulator.snapshot"),
     (f"{INTEGRATION}.protocol.codes", "import emulator", "emulator"),
     ("emulator.snapshot", f"from {INTEGRATION}.protocol import codes", f"{INTEGRATION}.protocol.codes"),
@@ -38,10 +41,10 @@ FORBIDDEN: Final = (
     ("emulator.reading.state", "from ..battery.models import MODELS", "emulator.battery.models"),
 )
 ALLOWED: Final = (
-    (f"{INTEGRATION}.protocol.nonces", "from . import codes"),
-    (f"{INTEGRATION}.protocol.nonces", "from cryptography.hazmat.primitives.ciphers import Cipher"),
-    (f"{INTEGRATION}.client", "import asyncio, bleak"),
-    (f"{INTEGRATION}.client", "from .protocol.codes import Code"),
+    (f"{INTEGRATION}.protocol.record_filter", "from . import codes"),
+    (f"{INTEGRATION}.protocol.record_filter", "from cryptography.hazmat.primitives.ciphers import Cipher"),
+    (f"{INTEGRATION}.connection.client", "import asyncio, bleak"),
+    (f"{INTEGRATION}.connection.client", "from ..protocol.codes import Code"),
     ("emulator.__main__", "from .radio import in_process"),
 )
 
@@ -93,3 +96,12 @@ def test_allowed_imports_are_not_objected_to(tmp_path: Path) -> None:
     result = lint_imports(copy_with(tmp_path, ALLOWED))
 
     assert result.returncode == 0, result.stdout + result.stderr
+
+
+def test_the_page_about_the_architecture_names_every_module() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
+    # What every integration has is named by its kind there.
+    usual = {"__init__", "binary_sensor", "button", "config_flow", "const", "diagnostics", "event", "sensor", "switch"}
+    modules = {path.stem for path in (ROOT / INTEGRATION.replace(".", "/")).rglob("*.py")} - usual
+    assert sorted(name for name in modules if f"{name}.py" not in page) == []
+    assert sorted(name for name in re.findall(r"(\w+)\.py", page) if name not in modules | usual | _OTHERS) == []

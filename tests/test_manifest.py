@@ -14,7 +14,7 @@ import pytest
 import voluptuous as vol
 
 from custom_components.smallbms_ng.const import DOMAIN
-from custom_components.smallbms_ng.protocol.instant_readout import COMPANY_ID, PRODUCT_ADVERTISEMENT
+from custom_components.smallbms_ng.protocol.advertisement import COMPANY_ID, PRODUCT_ADVERTISEMENT
 
 from .sources import FOLDER, ROOT, all_syntax, calls, imports, read_json, registers_actions, syntax_of
 

@@ -20,8 +20,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry
 import yaml
 
 from custom_components.smallbms_ng import PLATFORMS
+from custom_components.smallbms_ng.checks import AccessProof
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAIN
-from custom_components.smallbms_ng.pin_check import Proof
 
 from .sources import (
     ENGLISH,
@@ -408,7 +408,7 @@ def _aborts_in(tree: ast.Module) -> Iterator[str]:
 
 
 def test_every_reason_to_abort_has_words() -> None:
-    assert {*_aborts_in(syntax_of("config_flow")), *set(Proof) - {Proof.PIN}} == {
+    assert {*_aborts_in(syntax_of("config_flow")), *set(AccessProof) - {AccessProof.PIN}} == {
         *part(WORDS, "config", "abort"),
         *part(WORDS, "options", "abort"),
     }
@@ -416,7 +416,7 @@ def test_every_reason_to_abort_has_words() -> None:
 
 def test_every_proof_has_words() -> None:
     """How a device was connected to, once it is added; that its PIN was checked needs none."""
-    assert set(part(WORDS, "config", "create_entry")) == set(Proof) - {Proof.PIN}
+    assert set(part(WORDS, "config", "create_entry")) == set(AccessProof) - {AccessProof.PIN}
 
 
 def test_title_of_a_flow_is_filled_in() -> None:

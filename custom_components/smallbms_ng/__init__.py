@@ -3,25 +3,68 @@
 from typing import Final
 
 from homeassistant.components.bluetooth import async_rediscover_address
-from homeassistant.config_entries import ConfigEntryState
+from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, Platform
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import config_validation as cv
-from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEntry
+from homeassistant.helpers import device_registry as dr
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEntry, format_mac
 from homeassistant.helpers.typing import ConfigType
 
-from .access import connects
-from .actions import async_setup_actions
-from .charge_issue import async_watch_charge
-from .code_issues import async_watch_codes
-from .const import DOMAIN
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .button import BUTTONS
+from .const import DOMAIN, can_connect
+from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import battery_of
-from .issues import async_forget, async_watch
-from .leftovers import async_forget_battery, async_remove_leftovers
-from .pages import PagesCoordinator
+from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
+from .number import NUMBERS
 from .places import async_watch_places
-from .storage import pages_store, reading_store
+from .sensor import CONNECTION, PAGE_SENSORS
+from .services import async_setup_actions
+from .storage import pages_store, reading_store, without_battery
+from .switch import SWITCHES
+
+_TABLES: Final = {
+    Platform.BUTTON: BUTTONS,
+    Platform.NUMBER: NUMBERS,
+    Platform.SENSOR: (*PAGE_SENSORS, CONNECTION),
+    Platform.SWITCH: SWITCHES,
+}
+
+
+async def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Remove what only connections gave: the batteries, the entities, and what is kept of them."""
+    _async_remove_batteries(hass, entry)
+    _async_remove_entities(hass, entry)
+    await pages_store(hass, entry.entry_id).async_remove()
+
+
+async def async_forget_battery(hass: HomeAssistant, entry: ConfigEntry, device: ChildDeviceEntry) -> None:
+    """Forget a battery of an entry that is not loaded. If it is there, it comes back with the next connection."""
+    store = pages_store(hass, entry.entry_id)
+    if stored := await store.async_load():
+        numbers = tuple(row["number"] for row in stored.get("batteries", ()))
+        await store.async_save(without_battery(stored, battery_of(entry, device, numbers)))
+
+
+@callback
+def _async_remove_batteries(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Remove the batteries, and their entities with them."""
+    registry = dr.async_get(hass)
+    for battery in list(dr.async_child_entries_for_config_entry(registry, entry.entry_id)):
+        registry.async_remove_device(battery.id)
+
+
+@callback
+def _async_remove_entities(hass: HomeAssistant, entry: ConfigEntry) -> None:
+    """Remove the entities of the device that show, or do, something over a connection."""
+    registry = er.async_get(hass)
+    start = format_mac(entry.data[CONF_ADDRESS])
+    dead = {(platform, f"{start}_{row.key}") for platform, rows in _TABLES.items() for row in rows}
+    for one in er.async_entries_for_config_entry(registry, entry.entry_id):
+        if (one.domain, one.unique_id) in dead:
+            registry.async_remove(one.entity_id)
+
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
 # In this order states are written: an automation on a binary sensor finds the sensors up to date.
@@ -45,7 +88,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     """Listen to one device. It need not be in range: its entities are then unavailable until it is."""
     coordinator = InstantReadoutCoordinator(hass, entry)
     await coordinator.async_restore()
-    pages = PagesCoordinator(hass, entry, coordinator.async_feed) if connects(entry.data) else None
+    pages = PagesCoordinator(hass, entry, coordinator.async_take_connection_values) if can_connect(entry.data) else None
     if pages:
         await pages.async_restore()
         entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))
@@ -71,14 +114,14 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         runtime.pages.async_start()
     async_watch(hass, entry)
     async_watch_places(entry)
-    async_watch_codes(hass, entry)
-    async_watch_charge(hass, entry)
+    async_manage_code_issues(hass, entry)
+    async_manage_charge_issue(hass, entry)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
     # What changes from now on is told at the next start.
-    entry.runtime_data.instant_readout.async_freeze()
+    entry.runtime_data.instant_readout.async_stop_confirming()
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
         # What is read until the connection ends belongs to the readings, which end after it.

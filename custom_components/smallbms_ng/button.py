@@ -10,9 +10,8 @@ from homeassistant.const import EntityCategory
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import SmallBmsConfigEntry
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .entity import PageEntity
-from .pages import PagesCoordinator
 from .protocol.registers import Name
 
 PARALLEL_UPDATES: Final = 1

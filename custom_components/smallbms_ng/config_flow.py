@@ -37,8 +37,22 @@ from homeassistant.helpers.selector import (
 )
 import voluptuous as vol
 
-from .access import CONF_PAIRED_BY_PROXY, connects
-from .client import (
+from .checks import (
+    AccessProof,
+    NoAdapterAtAll,
+    NoPath,
+    NotBluez,
+    NotHeard,
+    async_check_key,
+    async_read_key,
+    async_read_key_by_bond,
+    async_switch_instant_readout_on,
+    data_of,
+    is_near_proxy,
+    parse_pin,
+)
+from .connection.bluez import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut
+from .connection.errors import (
     BadAnswer,
     Lost,
     NoAnswer,
@@ -52,11 +66,13 @@ from .client import (
     VeSmartError,
     WrongPin,
 )
+from .connection.pairing import PinNotAsked
 from .const import (
     AMPERE_HOURS,
     CONF_CAPACITY,
     CONF_KEY,
     CONF_PAGES_INTERVAL,
+    CONF_PAIRED_BY_PROXY,
     CONF_PRODUCT_ID,
     CONF_REPAIRS_FOR_WARNINGS,
     CONF_RESIDUAL_CURRENT,
@@ -74,24 +90,11 @@ from .const import (
     MIN_RESIDUAL_CURRENT,
     MIN_UPDATE_INTERVAL,
     SHORTEST_PROGRESS,
+    can_connect,
 )
-from .coordinator import SmallBmsConfigEntry
-from .key_check import NotHeard, async_check_key, data_of
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .messages import proxy_in
-from .pages import PagesCoordinator
-from .pairing import DeviceNotVisible, NoLocalAdapter, PairingRefused, PairingTimedOut, PinNotAsked
-from .pin_check import (
-    NoAdapterAtAll,
-    NoPath,
-    NotBluez,
-    Proof,
-    async_learn,
-    async_learn_by_bond,
-    async_switch_instant_readout_on,
-    is_near_proxy,
-    parse_pin,
-)
-from .protocol.instant_readout import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
+from .protocol.advertisement import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
 from .protocol.payloads import plain
 
 _LOGGER = logging.getLogger(__name__)
@@ -218,7 +221,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._errors: Errors = {}
         self._adapters = ""
         self._proxy = ""
-        self._proof = Proof.PIN
+        self._proof = AccessProof.PIN
         self._accepted: dict[str, str | bool] | None = None
         self._instant_readout_on: bool | None = None
         self._task: asyncio.Task[Errors] | None = None
@@ -285,7 +288,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     async def async_step_reauth(self, _entry_data: Mapping[str, object]) -> ConfigFlowResult:
         """Get a new key: the device made one when its PIN was changed. Nobody is asked for it if a bond tells it."""
-        if connects(self._get_reauth_entry().data) and await self._async_renew_by_bond():
+        if can_connect(self._get_reauth_entry().data) and await self._async_renew_by_bond():
             return self._finish()
         return await self.async_step_reauth_confirm()
 
@@ -360,7 +363,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     def _only_connection(self) -> AbstractAsyncContextManager[None]:
         """Keep the entry from connecting meanwhile: the device takes one connection only."""
-        return self._pages.async_step_aside() if self._pages else nullcontext()
+        return self._pages.async_pause_connection() if self._pages else nullcontext()
 
     @property
     def _pin(self) -> str | None:
@@ -409,7 +412,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     def _show_credentials_form(self, step_id: str) -> ConfigFlowResult:
         """Show a form for PIN and key, and for taking the PIN away where there is one to keep."""
-        has_pin = self.source == SOURCE_RECONFIGURE and connects(self._get_reconfigure_entry().data)
+        has_pin = self.source == SOURCE_RECONFIGURE and can_connect(self._get_reconfigure_entry().data)
         return self.async_show_form(
             step_id=step_id,
             data_schema=WITH_REMOVAL_SCHEMA if has_pin else CREDENTIALS_SCHEMA,
@@ -437,7 +440,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         """
         try:
             async with self._only_connection():
-                learned = await async_learn(self.hass, self._address, pin)
+                learned = await async_read_key(self.hass, self._address, pin)
         except VeSmartError as error:
             self._adapters, self._proxy = _adapters_in(error), proxy_in(error)
             return {CONF_PIN: _error_key(error)}
@@ -460,7 +463,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         paired = self._pages.paired_radios if self._pages else frozenset[str]()
         try:
             async with self._only_connection():
-                key = (await async_learn_by_bond(self.hass, self._address, paired)).key
+                key = (await async_read_key_by_bond(self.hass, self._address, paired)).key
             if key is None or key.hex() == self._get_reauth_entry().data.get(CONF_KEY):
                 return False
             await async_check_key(self.hass, self._address, key)
@@ -517,14 +520,14 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             return self.async_create_entry(
                 title=self._name,
                 data=data | accepted,
-                description=None if self._proof is Proof.PIN else self._proof,
+                description=None if self._proof is AccessProof.PIN else self._proof,
                 description_placeholders=self._placeholders,
             )
         left_out = {CONF_PIN, CONF_PAIRED_BY_PROXY} if self._removes_pin else self._outdated(accepted)
         kept = {name: value for name, value in self._entry.data.items() if name not in left_out}
         reason = "reauth_successful" if self.source == SOURCE_REAUTH else "reconfigure_successful"
         result = self.async_update_reload_and_abort(
-            self._entry, data=kept | accepted, reason=reason if self._proof is Proof.PIN else self._proof
+            self._entry, data=kept | accepted, reason=reason if self._proof is AccessProof.PIN else self._proof
         )
         result["description_placeholders"] = self._placeholders
         return result

@@ -1,6 +1,9 @@
 """Names and numbers that several modules share."""
 
+from collections.abc import Mapping
 from typing import Final
+
+from homeassistant.const import CONF_PIN
 
 DOMAIN: Final = "smallbms_ng"
 MANUFACTURER: Final = "Victron Energy"
@@ -37,3 +40,12 @@ MAX_CAPACITY: Final = 15_000
 # Seconds. A browser begins to listen for the end of a progress step only once it shows it. It would wait for ever for
 # one that ended before, such as that of a machine without an adapter.
 SHORTEST_PROGRESS: Final = 2.0
+
+
+# Stored as true where a radio is paired by itself, so that no PIN is kept here.
+CONF_PAIRED_BY_PROXY: Final = "paired_by_proxy"
+
+
+def can_connect(data: Mapping[str, object]) -> bool:
+    """Return whether an entry with this data connects to its device."""
+    return bool(data.get(CONF_PIN) or data.get(CONF_PAIRED_BY_PROXY))

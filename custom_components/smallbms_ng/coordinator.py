@@ -1,7 +1,8 @@
-"""From advertisements and connections to values that are worth showing."""
+"""The coordinators: one follows the advertisements of a device, the other reads and writes over a connection."""
 
-from collections import Counter
-from collections.abc import Mapping
+from collections import Counter, deque
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -18,14 +19,19 @@ from homeassistant.components.bluetooth import (
 )
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothDataUpdateCoordinator
 from homeassistant.config_entries import SOURCE_REAUTH, ConfigEntry
-from homeassistant.const import CONF_ADDRESS
-from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.const import CONF_ADDRESS, EVENT_HOMEASSISTANT_STOP
+from homeassistant.core import CALLBACK_TYPE, Event, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.debounce import Debouncer
 from homeassistant.helpers.event import async_call_later, async_track_time_interval
+from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
+from homeassistant.util.dt import utcnow
 
 from . import clock
-from .access import connects
-from .changes import Changes
-from .code_events import CodeEvents
+from .connection.adapters import AdapterPreference
+from .connection.client import VeSmartClient
+from .connection.errors import BadAnswer, NotReachable, Refused, VeSmartError
+from .connection.link import Answer, Timing
 from .const import (
     CONF_CAPACITY,
     CONF_KEY,
@@ -34,14 +40,12 @@ from .const import (
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
     DEFAULT_UPDATE_INTERVAL,
+    can_connect,
 )
-from .key_trust import KeyTrust
-from .pages import PagesCoordinator
-from .protocol.battery import FLAG_FIELDS, MEASURED_FIELDS, Flag
-from .protocol.codes import LOW_CELL_SHUTDOWN, active_codes
-from .protocol.confirmation import Confirmation
-from .protocol.energy import EnergyMeter, Sample
-from .protocol.instant_readout import (
+from .devices import async_remove_battery, async_update_identity
+from .messages import failure
+from .pages import PageReader, PageValues, PageWriter, RegisterKey
+from .protocol.advertisement import (
     COMPANY_ID,
     OTHER_PRODUCTS,
     BatteryReading,
@@ -54,15 +58,620 @@ from .protocol.instant_readout import (
     WrongKey,
     parse_key,
 )
-from .protocol.nonces import NonceOrder, Order
+from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
+from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
 from .protocol.payloads import Value
-from .protocol.quantities import Quantities, ShownValues, Source
-from .protocol.registers import Name, battery_values
-from .protocol.reserve import ReserveCountdown
-from .recorded import async_last_recorded
-from .storage import KeptReadings, SeldomStore, StoredReadings, from_store, reading_store, to_store
+from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities, ShownValues, Source
+from .protocol.record_filter import Changes, Confirmation, KeyTrust, NonceOrder, Order
+from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
+from .protocol.session import ReceivedValue
+from .shared_connection import SharedConnection, Way
+from .storage import (
+    DelayedStore,
+    KeptState,
+    LastEvent,
+    StoredPages,
+    StoredReadings,
+    async_last_recorded,
+    from_store,
+    pages_store,
+    reading_store,
+    to_store,
+)
+
+# How often what is said of it follows the clock.
+RENEWED_EVERY: Final = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reserve:
+    """What is left, in Ah, and for how many hours that lasts."""
+
+    left: float
+    hours: float
+
+
+def reserve_of(entry: SmallBmsConfigEntry) -> Reserve | None:
+    """Return what is left; None while there was no shutdown, or capacity or residual current are not known."""
+    coordinator = entry.runtime_data.instant_readout
+    if (capacity := coordinator.capacity) is None:
+        return None
+    now = clock.now()
+    left, hours = coordinator.reserve.left(capacity, now), coordinator.reserve.time_left(capacity, now)
+    return None if left is None or hours is None else Reserve(left=left, hours=hours)
+
+
+type CodeListener = Callable[[Code, bool], None]
+"""Called with a code and whether it has begun; else it has ended."""
+
+
+class CodeEvents:
+    """The codes of one device that are active, over restarts too.
+
+    active: those that were told, the worst first; None before any are known. What is active then is not told.
+    last_event: what the event entity told last.
+    """
+
+    def __init__(self) -> None:
+        self.active: tuple[Code, ...] | None = None
+        self.last_event: LastEvent | None = None
+        self._since: dict[tuple[bool, int], float] = {}
+        self._listeners: list[CodeListener] = []
+        self._watchers: list[CALLBACK_TYPE] = []
+
+    def restore(self, codes: Sequence[Code] | None, last_event: LastEvent | None) -> None:
+        """Take what was told when the previous run ended; None if that is not known."""
+        self.active = None if codes is None else worst_first(codes)
+        self.last_event = last_event
+        self._note_since()
+
+    def since(self, code: Code) -> float | None:
+        """Return since when what a code speaks of has been so in this run, in s of the monotonic clock.
+
+        None: it is not so now. A warning that becomes an alarm speaks of the same.
+        """
+        return self._since.get(code.subject) if code in (self.active or ()) else None
+
+    def _note_since(self) -> None:
+        now = clock.now()
+        self._since = {code.subject: self._since.get(code.subject, now) for code in self.active or ()}
+
+    @callback
+    def async_add_listener(self, listener: CodeListener) -> CALLBACK_TYPE:
+        """Call a listener for every code that begins or ends; return what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    @callback
+    def async_add_watcher(self, watcher: CALLBACK_TYPE) -> CALLBACK_TYPE:
+        """Call a watcher once others are active than before, or it is known which; return what ends that."""
+        self._watchers.append(watcher)
+        return lambda: self._watchers.remove(watcher)
+
+    @callback
+    def async_take(self, codes: Iterable[Code]) -> bool:
+        """Take the codes that are active now; return whether they are others than before.
+
+        What has ended is told first, so that the last that is told of a warning which becomes an alarm is the alarm.
+        """
+        before, self.active = self.active, worst_first(codes)
+        self._note_since()
+        changes = code_changes(before or (), self.active)
+        if before is not None:
+            self._tell(changes.ended, begun=False)
+            self._tell(changes.begun, begun=True)
+        return self.active != before
+
+    @callback
+    def async_tell_watchers(self) -> None:
+        """Tell that others are active, when all that follows from that is known too."""
+        for watcher in list(self._watchers):
+            watcher()
+
+    @callback
+    def _tell(self, codes: Iterable[Code], *, begun: bool) -> None:
+        for code in codes:
+            for listener in list(self._listeners):
+                listener(code, begun)
+
+
+# A device that says much at once, or all the time, has states written no more often than this, in s.
+PACE: Final = 1.0
+
 
 _LOGGER = logging.getLogger(__name__)
+
+TIMING: Final = Timing()
+# How long a connection waits for something more to be written.
+KEEP_OPEN: Final = timedelta(seconds=10)
+# How long to wait after so many failures in a row. The phone may have the device for hours.
+BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
+
+# Heard again after it was silent, a device that could not be connected to is tried so soon, but not so soon after the
+# last attempt.
+_SOON: Final = timedelta(seconds=5)
+_AGAIN: Final = timedelta(minutes=5)
+# How often it is looked whether there is a way to the device, while there is none. A radio that can connect is noticed
+# at once; so long without one is worth telling.
+_LOOKS_EVERY: Final = timedelta(minutes=1)
+# So long, in s, two reads are apart that are asked for by what happens. What changes in between is read together.
+_APART: Final = 5.0
+# A code that comes and goes all the time must not keep the phone away: it has no more reads than that in so long.
+_MOST_CHANGES: Final = 12
+_MOST_CHANGES_IN: Final = timedelta(hours=1)
+# How often what has become too old is looked for, where nothing is read.
+_AGES_EVERY: Final = timedelta(minutes=5)
+
+_OF_BATTERY: Final = frozenset(RegisterKey(name=name) for name in OF_BATTERY)
+# What belongs to a code or a permission, beside the status: each battery with its cells, and the extremes so far.
+_OF_CHANGE: Final = frozenset({Page.BATTERY, Page.HISTORY})
+
+
+class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
+    """Reads the pages of one device now and then, in one short connection, and writes on demand.
+
+    feed is given what concerns the Instant Readout, which the device does not send meanwhile. What the device says by
+    itself while it is connected is shown too. A failure is no failure of the coordinator: it shows what it has, tries
+    again, and says for how long that holds.
+    """
+
+    config_entry: ConfigEntry
+
+    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
+        minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
+        self._interval = timedelta(minutes=minutes) or None
+        self._soon: Debouncer[Coroutine[object, object, None]] = Debouncer(
+            hass, _LOGGER, cooldown=_APART, immediate=True, background=True
+        )
+        super().__init__(
+            hass,
+            _LOGGER,
+            config_entry=entry,
+            name=f"the pages of {entry.title}",
+            update_interval=self._interval,
+            request_refresh_debouncer=self._soon,
+        )
+        self.address: str = entry.data[CONF_ADDRESS]
+        self.lost = False
+        self.last_error: VeSmartError | None = None
+        self.failures = 0
+        self.was_read = False
+        self.connected = False
+        self.last_connected: datetime | None = None
+        self._is_over = False
+        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
+        self.data = {}
+        self._feed = feed
+        self._tried_at = 0.0
+        # When it was read because something had changed.
+        self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
+        # How many have a turn at the connection, or wait for one.
+        self._sessions = 0
+        # In which of the connections the status was read.
+        self._status_read_in = 0
+        self._waits_for_way = False
+        self._way = Way(hass, self.address, self._async_way_heard)
+        self._radios = AdapterPreference()
+        # What the device has said by itself, and is not shown yet.
+        self._changed: set[RegisterKey] = set()
+        self._show_soon: Debouncer[None] = Debouncer(
+            hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
+        )
+        self._connection = SharedConnection(
+            hass,
+            entry,
+            way=self._way,
+            radios=self._radios,
+            timing=TIMING,
+            keep_open=KEEP_OPEN,
+            on_value=self._received,
+            on_failure=self._lose,
+            on_kept_open=self._look_at_status,
+            before_end=self._before_end,
+        )
+        self._reader = PageReader(self.values, self)
+        self._writer = PageWriter(self.values, self._reader)
+        self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
+
+    @property
+    def batteries(self) -> tuple[int, ...]:
+        """The numbers of the batteries that are there, or were until lately; they count from 1."""
+        return self.values.batteries
+
+    @property
+    def paired_radios(self) -> frozenset[str]:
+        """The sources of the radios that are known to have a bond.
+
+        A proxy that has to be asked is not among them: it may have paired with whoever answered.
+        """
+        return frozenset(self._radios.paired)
+
+    @property
+    def has_way(self) -> bool:
+        """Whether a radio that can connect hears the device."""
+        return self._way.device is not None
+
+    @property
+    def heard_without_way_for(self) -> timedelta:
+        """For how long only radios that cannot connect have heard the device."""
+        return timedelta(seconds=self._way.heard_without_for)
+
+    @property
+    def ignored_instances(self) -> int:
+        """How many instances are no batteries, as there are more than a bank can have."""
+        return self._reader.ignored_instances
+
+    @property
+    def system_voltage(self) -> int | None:
+        """12, 24 or 48 V; None while the bank is not known."""
+        return self.values.system_voltage
+
+    def offered(self, name: Name, battery: int | None = None) -> bool:
+        """Return whether the device answered this once, now or in an earlier run."""
+        return RegisterKey(name=name, battery=battery) in self.data
+
+    def subscribed(self, battery: int | None) -> set[Name]:
+        """Return what enabled entities show of the device, or of a battery."""
+        register_keys = (want for want in self.async_contexts() if isinstance(want, RegisterKey))
+        return {want.name for want in register_keys if want.battery == battery}
+
+    def cells(self, battery: int) -> tuple[str, ...]:
+        """Return the numbers of the cells of a battery."""
+        cells = self.values.value(RegisterKey(name=Name.CELL, battery=battery))
+        return tuple(cells)[:MOST_CELLS] if isinstance(cells, Mapping) else ()
+
+    def shown(self, want: RegisterKey) -> bool:
+        """Return whether a value is known and not too old to show."""
+        return self.values.shown(want, clock.now())
+
+    async def async_restore(self) -> None:
+        """Show what an earlier run read."""
+        await self._store.async_load(self._restore)
+        self.data = self.values.all()
+        self._update_device()
+
+    def _restore(self, stored: StoredPages) -> None:
+        self.values.restore(stored)
+        self._radios.unpaired.update(stored.get("unpaired", ()))
+        self._radios.paired.update(stored.get("paired", ()))
+        self._radios.asked.update(stored.get("asked", ()))
+
+    def _to_store(self) -> StoredPages:
+        return StoredPages(
+            **self.values.to_store(),
+            unpaired=sorted(self._radios.unpaired),
+            paired=sorted(self._radios.paired),
+            asked=sorted(self._radios.asked),
+        )
+
+    @callback
+    def async_start(self) -> None:
+        """Read for the first time, in the background, and end with Home Assistant."""
+        entry = self.config_entry
+        stopped = self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stopped)
+        entry.async_on_unload(stopped)
+        entry.async_on_unload(self._way.async_watch())
+        entry.async_on_unload(async_track_time_interval(self.hass, self._async_look_at_ages, _AGES_EVERY))
+        if self._polls:
+            entry.async_create_background_task(self.hass, self.async_refresh(), f"first read of {self.name}")
+
+    @property
+    def _polls(self) -> bool:
+        """Whether it is read now and then, and not only when somebody asks."""
+        return self._interval is not None and not self.config_entry.pref_disable_polling
+
+    @callback
+    def async_device_returned(self) -> None:
+        """Try again soon: whoever had the device, such as the phone, has let go of it."""
+        if self.failures and self._polls and not self._waits_for_way:
+            tried = timedelta(seconds=clock.now() - self._tried_at)
+            self.update_interval = max(_SOON, _AGAIN - tried)
+            self._schedule_refresh()
+
+    @callback
+    def async_read_change(self) -> None:
+        """Read soon what belongs to a code or a permission that has changed, if it is read now and then at all."""
+        self.values.expire(*_OF_CHANGE)
+        self._async_catch_up()
+
+    @callback
+    def _async_catch_up(self) -> None:
+        """Read what belongs to a change, unless a turn is under way that does, or a later attempt will do."""
+        is_due = self._polls and self._expects_change and self._may_read_change
+        if is_due and not (self._sessions or self.failures or self._waits_for_way):
+            self._soon.async_schedule_call()
+
+    @property
+    def _expects_change(self) -> bool:
+        """Whether what belongs to a change is to be read."""
+        return self.values.expired >= _OF_CHANGE
+
+    @property
+    def _may_read_change(self) -> bool:
+        """Whether not too much was read because of changes lately."""
+        return clock.now() - self._changes_read[0] > _MOST_CHANGES_IN.total_seconds()
+
+    @callback
+    def _async_way_heard(self) -> None:
+        """Read at once what was waiting for a radio that can connect."""
+        if self._waits_for_way:
+            self._waits_for_way = False
+            self._soon.async_schedule_call()
+
+    @callback
+    def _async_look_at_ages(self, _now: datetime) -> None:
+        self.async_update_listeners()
+
+    @override
+    async def async_shutdown(self) -> None:
+        # Whoever unloads waits for this; Home Assistant then asks for it once more.
+        if self._is_over:
+            return
+        self._is_over = True
+        await super().async_shutdown()
+        self._show_soon.async_shutdown()
+        self._changed.clear()
+        await self._connection.async_close()
+        await self._store.async_save()
+
+    def async_pause_connection(self) -> AbstractAsyncContextManager[None]:
+        """Leave the device to somebody else for a while: it takes one connection only."""
+        return self._connection.paused()
+
+    @callback
+    def async_forget(self, battery: int | None) -> bool:
+        """Forget a battery, if there is one of that number; return False when it is there."""
+        if battery is None:
+            return True
+        if self.values.present(battery):
+            return False
+        self.values.forget(battery)
+        self.async_set_updated_data(self.values.all())
+        return True
+
+    async def async_read_now(self) -> None:
+        """Read everything, also what the device refused before. Raises HomeAssistantError."""
+        self.values.forget_refusals()
+        async with self._session() as client:
+            await self._read(client, frozenset(Page))
+        self.async_set_updated_data(self.values.all())
+
+    async def async_read_registers(self, registers: Iterable[int], instance: int | None = None) -> dict[int, Answer]:
+        """Return what the device, or one of its instances, answers. Raises HomeAssistantError."""
+        async with self._session() as client:
+            await self._read_status_once(client)
+            return await client.read(client.main_instance if instance is None else instance, registers)
+
+    async def async_write(self, name: Name, value: Value) -> None:
+        """Write a value and take over what the device has then.
+
+        Raises ServiceValidationError when it makes no sense, before anything is sent, and HomeAssistantError when the
+        device does not take it.
+        """
+        await self.async_write_all({name: value})
+
+    async def async_write_all(self, values: Mapping[Name, Value]) -> None:
+        """Write several values, none of them if one makes no sense, or all together. Raises as for one.
+
+        If the device refuses one, it may have taken others; they are shown then.
+        """
+        self._writer.check(values)
+        async with self._write_session() as client:
+            try:
+                await self._writer.async_write(client, values)
+            except Refused:
+                await self._read_after_writing(client, Page.SETTINGS)
+                raise
+            await self._read_after_writing(client, Page.SETTINGS)
+        self.async_set_updated_data(self.values.all())
+
+    async def async_act(self, name: Name) -> None:
+        """Make the device do something. Raises HomeAssistantError."""
+        async with self._write_session() as client:
+            await client.act(client.main_instance, named(name)[0])
+            if name is Name.CLEAR_HISTORY:
+                self.values.expect_reset()
+            await self._read_after_writing(client, Page.SETTINGS, Page.HISTORY)
+        self.async_set_updated_data(self.values.all())
+
+    @override
+    async def _async_update_data(self) -> Mapping[RegisterKey, Value]:
+        self._waits_for_way = not (self.has_way or self._connection.connected)
+        if self._waits_for_way:
+            self._wait_for_way()
+            return self.values.all()
+        self._tried_at = clock.now()
+        if self._expects_change:
+            self._changes_read.append(self._tried_at)
+        with self._changes_join():
+            try:
+                async with self._connection.session() as client:
+                    self._note_connection(connected=True)
+                    await self._read(client)
+            except VeSmartError:
+                self._try_again()
+        return self.values.all()
+
+    @contextmanager
+    def _changes_join(self) -> Iterator[None]:
+        """Have what changes meanwhile read by the turn that is under way, or else after it."""
+        self._sessions += 1
+        try:
+            yield
+        finally:
+            self._sessions -= 1
+            self._async_catch_up()
+
+    @asynccontextmanager
+    async def _session(self, *, keep_open: bool = False) -> AsyncGenerator[VeSmartClient]:
+        """Take a turn for a user, who is told what goes wrong."""
+        with self._changes_join():
+            try:
+                async with self._connection.session(keep_open=keep_open) as client:
+                    self._note_connection(connected=True)
+                    yield client
+            except VeSmartError as error:
+                # What was read or written before that holds.
+                self._show()
+                raise failure(error, self.config_entry.title) from error
+
+    @asynccontextmanager
+    async def _write_session(self) -> AsyncGenerator[VeSmartClient]:
+        """Take a turn to write. If it fails, nobody knows what the device has until it is read again."""
+        try:
+            async with self._session(keep_open=True) as client:
+                await self._read_status_once(client)
+                yield client
+        except ServiceValidationError:
+            raise
+        except HomeAssistantError:
+            self._doubt_what_was_written()
+            raise
+
+    async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
+        """Read what is due, the status first."""
+        now = clock.now()
+        await self._read_status(client)
+        with self.values.renewing() as expired:
+            await self._read_rest(client, now, forced | expired)
+        for number in self.values.forget_absent(now):
+            async_remove_battery(self.hass, self.config_entry, number)
+        self._update_device()
+        self._regain()
+        self._store.async_save_later()
+
+    async def _read_status(self, client: VeSmartClient) -> None:
+        """Read the status and show it at once: the device advertises no code while it is connected."""
+        self._status_read_in = self._connection.connections
+        now = clock.now()
+        await self._reader.async_read_status(client, now)
+        self._changed.clear()
+        self._pass_on_battery_values(now)
+        self._show()
+
+    async def _read_status_once(self, client: VeSmartClient) -> None:
+        """Read the status if it was not read in this connection."""
+        if self._status_read_in != self._connection.connections:
+            await self._look_at_status(client)
+
+    async def _look_at_status(self, client: VeSmartClient) -> None:
+        """Read the status beside what is wanted. Whoever answers it badly may still do the rest."""
+        with suppress(BadAnswer):
+            await self._read_status(client)
+
+    async def _read_rest(self, client: VeSmartClient, now: float, forced: frozenset[Page]) -> None:
+        """Read the other pages, and each battery."""
+        await self._reader.async_read_device(client, now, forced)
+        self._changed.clear()
+        # With what the device has said of its status meanwhile.
+        self._pass_on_battery_values(now)
+        self._connection.place(await self._reader.async_read_batteries(client, now, forced))
+
+    async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
+        """Read what may have changed along. What was written holds, whatever becomes of this."""
+        try:
+            await self._read(client, frozenset(pages))
+        except VeSmartError as error:
+            self._lose(error)
+            self._doubt_what_was_written()
+
+    @callback
+    def _show(self) -> None:
+        self.data = self.values.all()
+        self.async_update_listeners()
+
+    def _pass_on_battery_values(self, since: float) -> None:
+        """Pass on what the device has answered since a moment."""
+        fresh = {want.name: self.values.value(want) for want in _OF_BATTERY if self.values.answered(want, since)}
+        if fresh:
+            self._feed(fresh)
+
+    @callback
+    def _received(self, battery: int | None, value: ReceivedValue) -> None:
+        """Take what the device says, asked or not.
+
+        An answer is taken once more when all are there. Until then it has given way to what was said after it.
+        """
+        if self.values.renew(battery, value.register, value.payload, clock.now()):
+            self._changed.add(RegisterKey(name=BY_ID[value.register].name, battery=battery))
+            self._show_soon.async_schedule_call()
+
+    @callback
+    def _async_show_changed(self) -> None:
+        """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
+        if not self._changed:
+            return
+        if self._connection.connected and self._changed & _OF_BATTERY:
+            self._pass_on_battery_values(self._connection.connected_at)
+        self._changed.clear()
+        self._show()
+        self._store.async_save_later()
+
+    @callback
+    def _update_device(self) -> None:
+        """Show on the device card who the device is, once that is known."""
+        serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
+        firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
+        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
+
+    @callback
+    def _before_end(self) -> None:
+        self._async_show_changed()
+        self._note_connection(connected=False)
+
+    @callback
+    def _note_connection(self, *, connected: bool) -> None:
+        """Show that a connection is there, or ends."""
+        if connected != self.connected:
+            self.connected = connected
+            self.async_update_listeners()
+
+    def _lose(self, error: VeSmartError) -> None:
+        self.last_error = error
+        if not self.lost:
+            self.lost = True
+            _LOGGER.info("%s cannot be read over a connection: %s", self.config_entry.title, error)
+
+    def _regain(self) -> None:
+        self.last_error = None
+        self.failures = 0
+        self.was_read = True
+        self._waits_for_way = False
+        self.last_connected = utcnow()
+        self.update_interval = self._interval
+        if self.lost:
+            self.lost = False
+            _LOGGER.info("%s can be read over a connection again", self.config_entry.title)
+
+    def _wait_for_way(self) -> None:
+        """Read as soon as a radio can connect. That none can is no failure: nothing was tried."""
+        self._waits_for_way = True
+        self.update_interval = _LOOKS_EVERY
+        if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
+            self._lose(NotReachable("no radio has a way to the device"))
+
+    def _try_again(self) -> None:
+        """Wait after a failure, unless it was a radio that went away."""
+        if self.has_way:
+            self._back_off()
+        else:
+            self._wait_for_way()
+
+    def _back_off(self) -> None:
+        self.update_interval = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
+        self.failures += 1
+
+    @callback
+    def _doubt_what_was_written(self) -> None:
+        """Read before long what the device has, even where that is done on demand only: there was one."""
+        self.values.expire(Page.SETTINGS, Page.HISTORY)
+        self.update_interval = BACK_OFF[0]
+        if self._listeners:
+            self._schedule_refresh()
+
+    async def _async_stopped(self, _event: Event) -> None:
+        await self.async_shutdown()
+
 
 # How often a look is taken whether what is shown has become too old.
 AGES_CHECK: Final = timedelta(seconds=30)
@@ -84,7 +693,7 @@ _SILENT: Final = "%s is silent: no readable advertisement for some time"
 _HEARD_AGAIN: Final = "%s is heard again"
 
 
-class Drop(StrEnum):
+class DropReason(StrEnum):
     """Why an advertisement did not become a reading."""
 
     NOT_INSTANT_READOUT = "not_instant_readout"
@@ -99,14 +708,14 @@ class Drop(StrEnum):
     BEHIND = "behind"
 
 
-_DROP_OF_ERROR: Final[dict[type[InstantReadoutError], Drop]] = {
-    NotInstantReadout: Drop.NOT_INSTANT_READOUT,
-    OtherRecord: Drop.OTHER_RECORD,
-    MalformedRecord: Drop.MALFORMED,
-    WrongKey: Drop.WRONG_KEY,
-    ImplausibleRecord: Drop.IMPLAUSIBLE,
+_DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
+    NotInstantReadout: DropReason.NOT_INSTANT_READOUT,
+    OtherRecord: DropReason.OTHER_RECORD,
+    MalformedRecord: DropReason.MALFORMED,
+    WrongKey: DropReason.WRONG_KEY,
+    ImplausibleRecord: DropReason.IMPLAUSIBLE,
 }
-_DROP_OF_ORDER: Final = {Order.REPEATED: Drop.REPEATED, Order.BEHIND: Drop.BEHIND}
+_DROP_OF_ORDER: Final = {Order.REPEATED: DropReason.REPEATED, Order.BEHIND: DropReason.BEHIND}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -134,7 +743,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.entry = entry
         self.last_record: BatteryReading | None = None
         self.accepted = 0
-        self.dropped: Counter[Drop] = Counter()
+        self.dropped: Counter[DropReason] = Counter()
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
         key: str | None = entry.data.get(CONF_KEY)
@@ -147,7 +756,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         )
         self.switched_off_at: float | None = None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
-        self._store: SeldomStore[StoredReadings] = SeldomStore(reading_store(hass, entry.entry_id), self._to_store)
+        self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
         self._changes = Changes()
         self._energy_shown: tuple[int, int] | None = None
@@ -187,7 +796,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Take over what the previous run knew. It is shown if the device was heard shortly before."""
-        kept = await self._store.async_load(from_store) or KeptReadings()
+        kept = await self._store.async_load(from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)
@@ -200,12 +809,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._available = self._was_available = self.quantities.heard(clock.now())
         self.published = self.present
 
-    def _may_restore(self, name: str, kept: KeptReadings) -> bool:
+    def _may_restore(self, name: str, kept: KeptState) -> bool:
         """Return whether a value may be shown again: not of a silent device, but for what only a connection tells."""
-        return connects(self.entry.data) if name == "capacity" else not kept.lost
+        return can_connect(self.entry.data) if name == "capacity" else not kept.lost
 
     @callback
-    def async_freeze(self) -> None:
+    def async_stop_confirming(self) -> None:
         """Confirm nothing any more: those who would be told are going."""
         self._ended = True
         self._async_end_wait()
@@ -217,7 +826,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     def _to_store(self) -> StoredReadings:
         return to_store(
-            KeptReadings(
+            KeptState(
                 quantities=dict(self.quantities.to_keep()),
                 mark=self.quantities.mark,
                 lost=self._lost,
@@ -252,12 +861,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self.entry.async_create_task(self.hass, self._store.async_save())
 
     @callback
-    def async_feed(self, values: Mapping[Name, Value]) -> None:
+    def async_take_connection_values(self, values: Mapping[Name, Value]) -> None:
         """Take what was answered over a connection, during which the device sends nothing."""
         found, at = battery_values(values), clock.now()
         self._known_at = at
         flags: dict[str, Flag] = {name: value for name, value in found.items() if name in FLAG_FIELDS}  # type: ignore[misc]  # as registers decode them
-        self._confirmation.take_sure(flags, at)
+        self._confirmation.take_confirmed(flags, at)
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
@@ -296,7 +905,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @override
     def _async_stop(self) -> None:
         super()._async_stop()
-        self.async_freeze()
+        self.async_stop_confirming()
         if self._end_interval:
             self._end_interval()
             self._end_interval = None
@@ -316,7 +925,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
             return
         if clock.now() - info.time > STALE_AFTER.total_seconds():
-            self.dropped[Drop.STALE] += 1
+            self.dropped[DropReason.STALE] += 1
         elif data == self._last_data and self.last_record:
             self._async_take_repeat(self.last_record, info.time)
         else:
@@ -343,15 +952,15 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
 
-    def _why_not(self, reading: BatteryReading, at: float) -> Drop | None:
+    def _why_not(self, reading: BatteryReading, at: float) -> DropReason | None:
         """Return why a readable record is not to be believed; None when it is."""
         if reading.product_id in OTHER_PRODUCTS:
-            return Drop.OTHER_PRODUCT
+            return DropReason.OTHER_PRODUCT
         if not self.quantities.is_plausible(reading, at):
-            return Drop.IMPLAUSIBLE
+            return DropReason.IMPLAUSIBLE
         asked_for_key = self._trust.lost
         if not self._trust.believe():
-            return Drop.UNCONFIRMED
+            return DropReason.UNCONFIRMED
         if asked_for_key:
             self._async_withdraw_reauth()
         return _DROP_OF_ORDER.get(self._order.place(reading.nonce, at))

@@ -7,7 +7,7 @@ from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers.device_registry import CONNECTION_BLUETOOTH, ChildDeviceInfo, DeviceInfo
 
 from .const import CONF_PRODUCT_ID, DOMAIN, MANUFACTURER
-from .protocol.instant_readout import PRODUCT_NAMES
+from .protocol.advertisement import PRODUCT_NAMES
 from .protocol.payloads import Value
 
 

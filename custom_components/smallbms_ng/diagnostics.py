@@ -19,11 +19,10 @@ from homeassistant.const import CONF_ADDRESS, CONF_PIN
 from homeassistant.core import HomeAssistant
 
 from . import clock
-from .client import BadAnswer
+from .connection.errors import BadAnswer
 from .const import CONF_KEY
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
-from .pages import PagesCoordinator
-from .protocol.instant_readout import COMPANY_ID, BatteryReading
+from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .protocol.advertisement import COMPANY_ID, BatteryReading
 from .protocol.registers import BY_ID, SECRETS, Name, named
 from .storage import StoredRegister
 

@@ -11,10 +11,9 @@ from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .devices import battery_device_info, device_info
-from .page_values import Want
-from .pages import PagesCoordinator
+from .pages import RegisterKey
 
 
 class SmallBmsEntity(Entity):
@@ -72,12 +71,12 @@ class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
         self,
         coordinator: PagesCoordinator,
         description: EntityDescription,
-        want: Want | None = None,
+        want: RegisterKey | None = None,
         *,
         part: str | None = None,
     ) -> None:
         super().__init__(coordinator, context=want)
-        self.want = want
+        self.register_key = want
         entry, battery = coordinator.config_entry, want.battery if want else None
         key = part or description.key
         if battery is None:
@@ -90,7 +89,7 @@ class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
     @override
     def available(self) -> bool:
         """Whether its value is known and not too old; what shows nothing can always be tried."""
-        return self.want is None or self.coordinator.shown(self.want)
+        return self.register_key is None or self.coordinator.shown(self.register_key)
 
     @override
     def _shown(self) -> object:

@@ -13,7 +13,7 @@ from .coordinator import SmallBmsConfigEntry
 from .entity import ReadingEntity
 from .places import place_of
 from .protocol.codes import CODES, Code
-from .storage import ToldEvent
+from .storage import LastEvent
 
 PARALLEL_UPDATES: Final = 0
 
@@ -80,7 +80,7 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
     @callback
     def _async_keep(self, event_type: str, attributes: Mapping[str, object]) -> None:
         if self.state and (at := parse_datetime(self.state)):
-            self.coordinator.codes.last_event = ToldEvent(event_type=event_type, attributes=attributes, at=at)
+            self.coordinator.codes.last_event = LastEvent(event_type=event_type, attributes=attributes, at=at)
 
     def _begun(self, code: Code) -> tuple[str, dict[str, object]]:
         """Return type and attributes of the event that a code has begun.

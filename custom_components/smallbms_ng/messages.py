@@ -6,7 +6,7 @@ from typing import Final
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
-from .client import (
+from .connection.errors import (
     BadAnswer,
     Lost,
     NoAnswer,
@@ -22,9 +22,8 @@ from .client import (
     WrongPin,
 )
 from .const import DOMAIN
-from .protocol.levels import Clash
 from .protocol.payloads import PayloadError
-from .protocol.registers import Name, OutOfLimits
+from .protocol.registers import Name, OutOfLimits, ThresholdConflict
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -92,7 +91,7 @@ def _limits(error: OutOfLimits) -> dict[str, str]:
     return {name: f"{number:g} {unit}".strip() for name, number in numbers.items()}
 
 
-def warning_not_above_floor(levels: Clash) -> ServiceValidationError:
+def warning_not_above_floor(levels: ThresholdConflict) -> ServiceValidationError:
     """Return what to raise for levels that do not go together."""
     return ServiceValidationError(
         translation_domain=DOMAIN,

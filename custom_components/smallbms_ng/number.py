@@ -9,10 +9,9 @@ from homeassistant.const import EntityCategory, UnitOfElectricPotential, UnitOfR
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
-from .coordinator import SmallBmsConfigEntry
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .entity import Offers, PageEntity, async_add_offered
-from .page_values import Want
-from .pages import PagesCoordinator
+from .pages import RegisterKey
 from .protocol.registers import LARGEST_SYSTEM_VOLTAGE, SMALLEST_SYSTEM_VOLTAGE, Name, named
 
 PARALLEL_UPDATES: Final = 1
@@ -66,7 +65,7 @@ class SmallBmsNumber(PageEntity, NumberEntity):
     def __init__(self, coordinator: PagesCoordinator, description: SmallBmsNumberDescription) -> None:
         self._name = description.name_of_register
         self._limits = named(self._name)[0].limits
-        super().__init__(coordinator, description, Want(name=self._name))
+        super().__init__(coordinator, description, RegisterKey(name=self._name))
 
     @override
     async def async_set_native_value(self, value: float) -> None:
@@ -75,7 +74,7 @@ class SmallBmsNumber(PageEntity, NumberEntity):
     @override
     def _shown(self) -> object:
         self._limit()
-        value = self.coordinator.values.value(Want(name=self._name))
+        value = self.coordinator.values.value(RegisterKey(name=self._name))
         self._attr_native_value = value if isinstance(value, int | float) else None
         return self._attr_native_value, self._attr_native_min_value, self._attr_native_max_value
 

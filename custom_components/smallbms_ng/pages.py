@@ -1,519 +1,567 @@
-"""What is read and written over a connection: the pages of the app."""
+"""What is read over connections: the latest value of each register, how old it is, what is due, and what is written."""
 
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
-from datetime import datetime, timedelta
-import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from itertools import chain, count
 from math import inf
-from typing import Final, override
-
-from homeassistant.config_entries import ConfigEntry
-from homeassistant.const import CONF_ADDRESS, EVENT_HOMEASSISTANT_STOP
-from homeassistant.core import Event, HomeAssistant, callback
-from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
-from homeassistant.helpers.debounce import Debouncer
-from homeassistant.helpers.event import async_track_time_interval
-from homeassistant.helpers.update_coordinator import DataUpdateCoordinator
-from homeassistant.util.dt import utcnow
+from typing import Final, Protocol
 
 from . import clock
-from .client import Answer, BadAnswer, NotReachable, Refused, Timing, VeSmartClient, VeSmartError
-from .const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL
-from .devices import async_remove_battery, async_update_identity
-from .line import Line
-from .messages import failure
-from .news import News
-from .page_reader import PageReader
-from .page_values import PageValues, Want
-from .page_writer import PageWriter
-from .protocol.payloads import Value
-from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, named
-from .protocol.ve_smart_records import ReceivedValue
-from .radios import Radios
-from .storage import SeldomStore, StoredPages, pages_store
-from .way import Way
+from .connection.client import VeSmartClient
+from .connection.link import Answer, Reading, Refusal
+from .messages import invalid_value, warning_not_above_floor
+from .protocol.codes import CONFIGURATION_ERRORS, Level
+from .protocol.payloads import PayloadError, Value
+from .protocol.registers import (
+    BY_ID,
+    MOST_BATTERIES,
+    OF_BATTERY,
+    SMALLEST_SYSTEM_VOLTAGE,
+    THRESHOLDS,
+    BatterySource,
+    Name,
+    Page,
+    Register,
+    choose,
+    named,
+    on_page,
+    part_of,
+    threshold_conflict,
+    write_order,
+)
+from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister, age_of, moment_of
 
-_LOGGER = logging.getLogger(__name__)
+# Home Assistant begins an interval up to a second early, and what came by itself while a connection was held came later
+# than what was read. A page must not miss its turn by that.
+_EARLY: Final = timedelta(seconds=20)
 
-TIMING: Final = Timing()
-# How long a connection waits for something more to be written.
-HOLD: Final = timedelta(seconds=10)
-# How long to wait after so many failures in a row. The phone may have the device for hours.
-BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
+SETTINGS_AGE: Final = timedelta(hours=1)
+HISTORY_AGE: Final = timedelta(minutes=30)
+# A battery that was not there, nor missed, for so long is gone for good. A cable that is out is found sooner.
+GONE_AFTER: Final = timedelta(days=1)
+# Of a longer time without a look, or of two intervals, nobody knows whether a battery was there. Failures in a row, as
+# while the phone has the device, are up to an hour apart.
+_LONGEST_PAUSE: Final = timedelta(hours=6)
+# Over a longer time nobody knows whether a value was always the same.
+_LONGEST_GAP: Final = timedelta(days=2)
+# Without a connection, what it gave is shown for so long after it was due. Settings do not change by themselves.
+SHOWN_FOR: Final = timedelta(hours=2)
+SETTINGS_SHOWN_FOR: Final = timedelta(hours=24)
+# A counter that fell is believed when it is read again, in another connection: this much later, in s.
+_CONFIRMED_AFTER: Final = 5.0
 
-# Heard again after it was silent, a device that could not be connected to is tried so soon, but not so soon after the
-# last attempt.
-_SOON: Final = timedelta(seconds=5)
-_AGAIN: Final = timedelta(minutes=5)
-# How often it is looked whether there is a way to the device, while there is none. A radio that can connect is noticed
-# at once; so long without one is worth telling.
-_LOOKS_EVERY: Final = timedelta(minutes=1)
-# So long, in s, two reads are apart that are asked for by what happens. What changes in between is read together.
-_APART: Final = 5.0
-# A code that comes and goes all the time must not keep the phone away: it has no more reads than that in so long.
-_MOST_CHANGES: Final = 12
-_MOST_CHANGES_IN: Final = timedelta(hours=1)
-# How often what has become too old is looked for, where nothing is read.
-_AGES_EVERY: Final = timedelta(minutes=5)
+_COMMUNICATION: Final = "battery_communication"
+_CELLS_PER_12_VOLTS: Final = 4
+_VOLTS_PER_CELL: Final = 3.2
+# What an entity could show, so that it is asked for once to find out whether the device has it.
+_OF_STATUS: Final = (Name.MODE, Name.FLAGS, Name.CHARGE_OFF_REASON, Name.DISCHARGE_OFF_REASON, Name.OFF_REASON)
+OFFERED: Final = frozenset(
+    {
+        *_OF_STATUS,
+        *(register.name for page in (Page.BATTERY, Page.SETTINGS, Page.HISTORY) for register in on_page(page)),
+    }
+    # The cells are read with their battery.
+    - {Name.CELL}
+)
 
-_OF_BATTERY: Final = frozenset(Want(name=name) for name in OF_BATTERY)
-# What belongs to a code or a permission, beside the status: each battery with its cells, and the extremes so far.
-_OF_CHANGE: Final = frozenset({Page.BATTERY, Page.HISTORY})
+type Key = tuple[int | None, int]
 
 
-class PagesCoordinator(DataUpdateCoordinator[Mapping[Want, Value]]):
-    """Reads the pages of one device now and then, in one short connection, and writes on demand.
+@dataclass(frozen=True, kw_only=True)
+class RegisterKey:
+    """A value of the device as a whole, or of one battery; batteries count from 1."""
 
-    feed is given what concerns the Instant Readout, which the device does not send meanwhile. What the device says by
-    itself while it is connected is shown too. A failure is no failure of the coordinator: it shows what it has, tries
-    again, and says for how long that holds.
+    name: Name
+    battery: int | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class _LowerCounter:
+    """A counter that is less than before, and when that was read first."""
+
+    value: float
+    at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class _ValueRead:
+    reading: Reading
+    at: float
+    since: float
+    """When it was read first with this value."""
+
+    @property
+    def value(self) -> Value:
+        """What it says; of the cells of a battery the voltages by number."""
+        row = BY_ID[self.reading.register]
+        if row.name is not Name.CELL:
+            return self.reading.value
+        cells = (cell for cell in self.reading.values if isinstance(cell, Mapping))
+        return {str(cell["cell"]): cell["voltage"] for cell in cells}
+
+
+def page_ages(interval: timedelta) -> Mapping[Page, float]:
+    """Return how old, in s, each page may get when there is a connection at every interval."""
+    ages = {
+        Page.STATUS: timedelta(),
+        Page.BATTERY: interval,
+        Page.IDENTITY: max(interval, SETTINGS_AGE),
+        Page.SETTINGS: max(interval, SETTINGS_AGE),
+        Page.HISTORY: max(interval, HISTORY_AGE),
+    }
+    return {page: age.total_seconds() for page, age in ages.items()}
+
+
+class PageValues:
+    """All that is known of one device from connections.
+
+    A register that was answered once is offered from then on. One that was refused is not asked for again.
     """
 
-    config_entry: ConfigEntry
-
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
-        minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
-        self._interval = timedelta(minutes=minutes) or None
-        self._soon: Debouncer[Coroutine[object, object, None]] = Debouncer(
-            hass, _LOGGER, cooldown=_APART, immediate=True, background=True
-        )
-        super().__init__(
-            hass,
-            _LOGGER,
-            config_entry=entry,
-            name=f"the pages of {entry.title}",
-            update_interval=self._interval,
-            request_refresh_debouncer=self._soon,
-        )
-        self.address: str = entry.data[CONF_ADDRESS]
-        self.lost = False
-        self.last_error: VeSmartError | None = None
-        self.failures = 0
-        self.was_read = False
-        self.connected = False
-        self.last_connected: datetime | None = None
-        self._is_over = False
-        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
-        self.data = {}
-        self._feed = feed
-        self._tried_at = 0.0
-        # When it was read because something had changed.
-        self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
-        # How many have a turn at the connection, or wait for one.
-        self._turns = 0
-        # In which of the connections the status was read.
-        self._status_read_in = 0
-        self._waits_for_way = False
-        self._way = Way(hass, self.address, self._async_way_heard)
-        self._radios = Radios()
-        self._news = News(hass, self._tell)
-        self._line = Line(
-            hass,
-            entry,
-            way=self._way,
-            radios=self._radios,
-            timing=TIMING,
-            hold=HOLD,
-            on_value=self._received,
-            on_failure=self._lose,
-            on_hold=self._look_at_status,
-            before_end=self._before_end,
-        )
-        self._reader = PageReader(self.values, self)
-        self._writer = PageWriter(self.values, self._reader)
-        self._store: SeldomStore[StoredPages] = SeldomStore(pages_store(hass, entry.entry_id), self._to_store)
+    def __init__(self, interval: timedelta) -> None:
+        self._ages = page_ages(interval)
+        self._kept: dict[Key, _ValueRead] = {}
+        self._refused: set[Key] = set()
+        self._highest: dict[Key, float] = {}
+        self._fallen: dict[Key, _LowerCounter] = {}
+        self._seen: dict[int, float] = {}
+        self._absent: dict[int, float] = {}
+        self._looked: float | None = None
+        self._expired: set[Page] = set()
 
     @property
     def batteries(self) -> tuple[int, ...]:
-        """The numbers of the batteries that are there, or were until lately; they count from 1."""
-        return self.values.batteries
+        """The batteries that are there, or were until lately."""
+        return tuple(sorted(self._seen))
 
     @property
-    def paired_radios(self) -> frozenset[str]:
-        """The sources of the radios that are known to have a bond.
-
-        A proxy that has to be asked is not among them: it may have paired with whoever answered.
-        """
-        return frozenset(self._radios.paired)
+    def looked_at(self) -> float:
+        """When it was last seen which batteries are there; -inf when it was not in this run."""
+        return -inf if self._looked is None else self._looked
 
     @property
-    def has_way(self) -> bool:
-        """Whether a radio that can connect hears the device."""
-        return self._way.device is not None
+    def refused(self) -> frozenset[Key]:
+        """What the device does not have: battery, if it is of one, and register."""
+        return frozenset(self._refused)
 
     @property
-    def heard_without_way_for(self) -> timedelta:
-        """For how long only radios that cannot connect have heard the device."""
-        return timedelta(seconds=self._way.heard_without_for)
-
-    @property
-    def ignored_instances(self) -> int:
-        """How many instances are no batteries, as there are more than a bank can have."""
-        return self._reader.ignored_instances
+    def expired(self) -> frozenset[Page]:
+        """The pages to read anew with the next read."""
+        return frozenset(self._expired)
 
     @property
     def system_voltage(self) -> int | None:
         """12, 24 or 48 V; None while the bank is not known."""
-        return self.values.system_voltage
+        bank = self.value(RegisterKey(name=Name.BANK))
+        cells = bank.get("cells") if isinstance(bank, Mapping) else None
+        series = bank.get("series") if isinstance(bank, Mapping) else None
+        if not isinstance(cells, int) or not isinstance(series, int):
+            return None
+        return cells * series // _CELLS_PER_12_VOLTS * SMALLEST_SYSTEM_VOLTAGE or None
 
-    def offered(self, name: Name, battery: int | None = None) -> bool:
-        """Return whether the device answered this once, now or in an earlier run."""
-        return Want(name=name, battery=battery) in self.data
+    @property
+    def misses_battery(self) -> bool:
+        """Whether the BMS says that a battery is lost, or that those that it finds make no bank."""
+        levels = self.value(RegisterKey(name=Name.LEVELS))
+        lost = isinstance(levels, Mapping) and levels.get(_COMMUNICATION) in {Level.WARNING, Level.ALARM}
+        return lost or self.value(RegisterKey(name=Name.ERROR)) in CONFIGURATION_ERRORS
 
-    def listened(self, battery: int | None) -> set[Name]:
-        """Return what enabled entities show of the device, or of a battery."""
-        wants = (want for want in self.async_contexts() if isinstance(want, Want))
-        return {want.name for want in wants if want.battery == battery}
-
-    def cells(self, battery: int) -> tuple[str, ...]:
-        """Return the numbers of the cells of a battery."""
-        cells = self.values.value(Want(name=Name.CELL, battery=battery))
-        return tuple(cells)[:MOST_CELLS] if isinstance(cells, Mapping) else ()
-
-    def shown(self, want: Want) -> bool:
-        """Return whether a value is known and not too old to show."""
-        return self.values.shown(want, clock.now())
-
-    async def async_restore(self) -> None:
-        """Show what an earlier run read."""
-        await self._store.async_load(self._restore)
-        self.data = self.values.all()
-        self._update_device()
-
-    def _restore(self, stored: StoredPages) -> None:
-        self.values.restore(stored)
-        self._radios.unpaired.update(stored.get("unpaired", ()))
-        self._radios.paired.update(stored.get("paired", ()))
-        self._radios.asked.update(stored.get("asked", ()))
-
-    def _to_store(self) -> StoredPages:
-        return StoredPages(
-            **self.values.to_store(),
-            unpaired=sorted(self._radios.unpaired),
-            paired=sorted(self._radios.paired),
-            asked=sorted(self._radios.asked),
+    def battery_model(self, battery: int | None) -> str | None:
+        """Return what a battery is sold as, such as 12.8/100; None while it is not known."""
+        bank, capacity = (
+            self.value(RegisterKey(name=Name.BANK)),
+            self.value(RegisterKey(name=Name.CAPACITY, battery=battery)),
         )
+        cells = bank.get("cells") if isinstance(bank, Mapping) else None
+        if not isinstance(cells, int) or not isinstance(capacity, int | float):
+            return None
+        return f"{cells * _VOLTS_PER_CELL:.1f}/{capacity:g}"
 
-    @callback
-    def async_start(self) -> None:
-        """Read for the first time, in the background, and end with Home Assistant."""
-        entry = self.config_entry
-        stopped = self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stopped)
-        entry.async_on_unload(stopped)
-        entry.async_on_unload(self._way.async_watch())
-        entry.async_on_unload(async_track_time_interval(self.hass, self._async_look_at_ages, _AGES_EVERY))
-        if self._polls:
-            entry.async_create_background_task(self.hass, self.async_refresh(), f"first read of {self.name}")
+    def all(self) -> Mapping[RegisterKey, Value]:
+        """Return everything that is known."""
+        register_keys = {RegisterKey(name=BY_ID[register].name, battery=battery) for battery, register in self._kept}
+        return {want: self.value(want) for want in register_keys}
 
-    @property
-    def _polls(self) -> bool:
-        """Whether it is read now and then, and not only when somebody asks."""
-        return self._interval is not None and not self.config_entry.pref_disable_polling
+    def value(self, want: RegisterKey) -> Value:
+        """Return a value; None when it is not known."""
+        kept = self._best(want)
+        return None if kept is None else kept.value
 
-    @callback
-    def async_device_returned(self) -> None:
-        """Try again soon: whoever had the device, such as the phone, has let go of it."""
-        if self.failures and self._polls and not self._waits_for_way:
-            tried = timedelta(seconds=clock.now() - self._tried_at)
-            self.update_interval = max(_SOON, _AGAIN - tried)
-            self._schedule_refresh()
+    def age(self, want: RegisterKey) -> float:
+        """Return how long ago a value was read, in s; inf if nobody knows, or it never was."""
+        kept = self._best(want)
+        return inf if kept is None else clock.now() - kept.at
 
-    @callback
-    def async_read_change(self) -> None:
-        """Read soon what belongs to a code or a permission that has changed, if it is read now and then at all."""
-        self.values.expire(*_OF_CHANGE)
-        self._async_catch_up()
+    def unchanged_for(self, want: RegisterKey) -> float | None:
+        """Return for how long a value has been as it is, in s; None when it is not known."""
+        kept = self._best(want)
+        return None if kept is None else clock.now() - kept.since
 
-    @callback
-    def _async_catch_up(self) -> None:
-        """Read what belongs to a change, unless a turn is under way that does, or a later attempt will do."""
-        is_due = self._polls and self._expects_change and self._may_read_change
-        if is_due and not (self._turns or self.failures or self._waits_for_way):
-            self._soon.async_schedule_call()
+    def answered(self, want: RegisterKey, since: float) -> bool:
+        """Return whether the device gave a value, or said that it has none, since a moment."""
+        kept = self._best(want)
+        return kept is not None and kept.at >= since and bool(kept.reading.payloads)
 
-    @property
-    def _expects_change(self) -> bool:
-        """Whether what belongs to a change is to be read."""
-        return self.values.expired >= _OF_CHANGE
-
-    @property
-    def _may_read_change(self) -> bool:
-        """Whether not too much was read because of changes lately."""
-        return clock.now() - self._changes_read[0] > _MOST_CHANGES_IN.total_seconds()
-
-    @callback
-    def _async_way_heard(self) -> None:
-        """Read at once what was waiting for a radio that can connect."""
-        if self._waits_for_way:
-            self._waits_for_way = False
-            self._soon.async_schedule_call()
-
-    @callback
-    def _async_look_at_ages(self, _now: datetime) -> None:
-        self.async_update_listeners()
-
-    @override
-    async def async_shutdown(self) -> None:
-        # Whoever unloads waits for this; Home Assistant then asks for it once more.
-        if self._is_over:
-            return
-        self._is_over = True
-        await super().async_shutdown()
-        self._news.async_forget()
-        await self._line.async_close()
-        await self._store.async_save()
-
-    def async_step_aside(self) -> AbstractAsyncContextManager[None]:
-        """Leave the device to somebody else for a while: it takes one connection only."""
-        return self._line.aside()
-
-    @callback
-    def async_forget(self, battery: int | None) -> bool:
-        """Forget a battery, if there is one of that number; return False when it is there."""
-        if battery is None:
-            return True
-        if self.values.present(battery):
+    def shown(self, want: RegisterKey, now: float) -> bool:
+        """Return whether a value is known and not too old to show."""
+        kept = self._best(want)
+        if kept is None or not self._present(want.battery):
             return False
-        self.values.forget(battery)
-        self.async_set_updated_data(self.values.all())
-        return True
+        page = BY_ID[kept.reading.register].page
+        more = SETTINGS_SHOWN_FOR if page is Page.SETTINGS else SHOWN_FOR
+        return now - kept.at < self._ages[page] + more.total_seconds()
 
-    async def async_read_now(self) -> None:
-        """Read everything, also what the device refused before. Raises HomeAssistantError."""
-        self.values.forget_refusals()
-        async with self._turn() as client:
-            await self._read(client, frozenset(Page))
-        self.async_set_updated_data(self.values.all())
+    def register(self, name: Name) -> Register:
+        """Return the register of the device to use for a name."""
+        answered = (register for battery, register in self._kept if battery is None)
+        return choose(name, answered) or named(name)[0]
 
-    async def async_read_registers(self, registers: Iterable[int], instance: int | None = None) -> dict[int, Answer]:
-        """Return what the device, or one of its instances, answers. Raises HomeAssistantError."""
-        async with self._turn() as client:
-            await self._read_status_once(client)
-            return await client.read(client.main_instance if instance is None else instance, registers)
+    def due(self, battery: int | None, names: Iterable[Name], now: float, forced: frozenset[Page]) -> list[int]:
+        """Return the registers to read; of these names, and those that were never asked for."""
+        candidates = (row for name in dict.fromkeys(names) for row in self._candidates(name, battery))
+        return [row.id for row in candidates if self._is_due(battery, row, now, forced)]
 
-    async def async_write(self, name: Name, value: Value) -> None:
-        """Write a value and take over what the device has then.
+    def take(self, battery: int | None, answers: Mapping[int, Answer], now: float) -> None:
+        """Take what became of some registers."""
+        for register, answer in answers.items():
+            if register in BY_ID:
+                self._take(battery, register, answer, now)
 
-        Raises ServiceValidationError when it makes no sense, before anything is sent, and HomeAssistantError when the
-        device does not take it.
+    def renew(self, battery: int | None, register: int, payload: bytes, now: float) -> bool:
+        """Take a payload that came by itself, of a register that is known; return whether it says anything new."""
+        if (kept := self._kept.get((battery, register))) is None:
+            return False
+        old = kept.reading.payloads
+        several = bool(BY_ID[register].key_size)
+        # One of several makes the others no fresher, and one that was not read is of something else.
+        part = part_of(register, payload)
+        new = tuple(payload if part_of(register, one) == part else one for one in old) if several else (payload,)
+        self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
+        return self._kept[battery, register].reading.payloads != old
+
+    def take_batteries(self, numbers: Iterable[int], now: float) -> None:
+        """Take which batteries are there."""
+        if self._nobody_looked(now):
+            self._absent.clear()
+        self._seen |= dict.fromkeys(numbers, now)
+        self._looked = now
+
+    def assign_number(
+        self, last: int, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]
+    ) -> int:
+        """Return the number of the battery that answered: it keeps its number wherever it is in the bank.
+
+        A new one takes the number of its place, or the first that no other has. One that does not tell its serial
+        number now is no new one: it is taken for the last that was there.
         """
-        await self.async_write_all({name: value})
+        serial = next((_text(answers.get(row.id)) for row in source.registers if row.name is Name.SERIAL_NUMBER), None)
+        if serial is None:
+            return next(number for number in chain((last,), count(1)) if number not in taken)
+        serials = {number: self.value(RegisterKey(name=Name.SERIAL_NUMBER, battery=number)) for number in self._seen}
+        own = next((number for number, known in serials.items() if known == serial), None)
+        others = {number for number, known in serials.items() if known is not None} | {*taken}
+        return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
-    async def async_write_all(self, values: Mapping[Name, Value]) -> None:
-        """Write several values, none of them if one makes no sense, or all together. Raises as for one.
+    def forget_absent(self, now: float) -> list[int]:
+        """Forget the batteries that are gone for good, and return which. One that the BMS misses is not.
 
-        If the device refuses one, it may have taken others; they are shown then.
+        Of more than a bank can have, those are forgotten that were not there for the longest time.
         """
-        self._writer.check(values)
-        async with self._writing_turn() as client:
-            try:
-                await self._writer.async_write(client, values)
-            except Refused:
-                await self._read_after_writing(client, Page.SETTINGS)
-                raise
-            await self._read_after_writing(client, Page.SETTINGS)
-        self.async_set_updated_data(self.values.all())
+        away = () if self.misses_battery else (number for number in self._seen if not self.present(number))
+        self._absent = {number: self._absent.get(number, now) for number in away}
+        surplus = {*sorted(self._seen, key=self._seen.__getitem__)[:-MOST_BATTERIES]}
+        gone = [number for number in self._seen if number in surplus or self._is_gone(number, now)]
+        for number in gone:
+            self.forget(number)
+        return gone
 
-    async def async_act(self, name: Name) -> None:
-        """Make the device do something. Raises HomeAssistantError."""
-        async with self._writing_turn() as client:
-            await client.act(client.main_instance, named(name)[0])
-            if name is Name.CLEAR_HISTORY:
-                self.values.expect_reset()
-            await self._read_after_writing(client, Page.SETTINGS, Page.HISTORY)
-        self.async_set_updated_data(self.values.all())
+    def _is_gone(self, battery: int, now: float) -> bool:
+        since = self._absent.get(battery)
+        return since is not None and now - since >= GONE_AFTER.total_seconds()
 
-    @override
-    async def _async_update_data(self) -> Mapping[Want, Value]:
-        self._waits_for_way = not (self.has_way or self._line.connected)
-        if self._waits_for_way:
-            self._wait_for_way()
-            return self.values.all()
-        self._tried_at = clock.now()
-        if self._expects_change:
-            self._changes_read.append(self._tried_at)
-        with self._changes_join():
-            try:
-                async with self._line.turn() as client:
-                    self._note_connection(connected=True)
-                    await self._read(client)
-            except VeSmartError:
-                self._try_again()
-        return self.values.all()
+    def forget(self, battery: int) -> None:
+        """Forget a battery."""
+        self._seen.pop(battery, None)
+        self._absent.pop(battery, None)
+        self._kept = {key: kept for key, kept in self._kept.items() if key[0] != battery}
+        self._refused = {key for key in self._refused if key[0] != battery}
+
+    def forget_refusals(self) -> None:
+        """Ask again for everything that was refused."""
+        self._refused.clear()
+
+    def expect_reset(self) -> None:
+        """Believe counters that are less than before: the history is being cleared."""
+        self._highest.clear()
+        self._fallen.clear()
+
+    def expire(self, *pages: Page) -> None:
+        """Read these pages anew with the next read."""
+        self._expired.update(pages)
 
     @contextmanager
-    def _changes_join(self) -> Iterator[None]:
-        """Have what changes meanwhile read by the turn that is under way, or else after it."""
-        self._turns += 1
+    def renewing(self) -> Iterator[frozenset[Page]]:
+        """Hand out which pages to read anew. If that fails, they are to be read anew still."""
+        pages, self._expired = self.expired, set()
         try:
-            yield
-        finally:
-            self._turns -= 1
-            self._async_catch_up()
-
-    @asynccontextmanager
-    async def _turn(self, *, hold: bool = False) -> AsyncGenerator[VeSmartClient]:
-        """Take a turn for a user, who is told what goes wrong."""
-        with self._changes_join():
-            try:
-                async with self._line.turn(hold=hold) as client:
-                    self._note_connection(connected=True)
-                    yield client
-            except VeSmartError as error:
-                # What was read or written before that holds.
-                self._show()
-                raise failure(error, self.config_entry.title) from error
-
-    @asynccontextmanager
-    async def _writing_turn(self) -> AsyncGenerator[VeSmartClient]:
-        """Take a turn to write. If it fails, nobody knows what the device has until it is read again."""
-        try:
-            async with self._turn(hold=True) as client:
-                await self._read_status_once(client)
-                yield client
-        except ServiceValidationError:
-            raise
-        except HomeAssistantError:
-            self._doubt_what_was_written()
+            yield pages
+        except BaseException:
+            self._expired |= pages
             raise
 
-    async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
-        """Read what is due, the status first."""
-        now = clock.now()
-        await self._read_status(client)
-        with self.values.renewing() as expired:
-            await self._read_rest(client, now, forced | expired)
-        for number in self.values.forget_gone(now):
-            async_remove_battery(self.hass, self.config_entry, number)
-        self._update_device()
-        self._regain()
-        self._store.async_save_later()
+    def present(self, battery: int) -> bool:
+        """Return whether a battery was there at the last look."""
+        seen = self._seen.get(battery)
+        return seen is not None and (self._looked is None or seen >= self._looked)
 
-    async def _read_status(self, client: VeSmartClient) -> None:
-        """Read the status and show it at once: the device advertises no code while it is connected."""
-        self._status_read_in = self._line.connections
-        now = clock.now()
-        await self._reader.async_read_status(client, now)
-        self._news.async_forget()
-        self._feed_battery(now)
-        self._show()
+    def to_store(self) -> StoredPages:
+        """Return what to keep."""
+        return StoredPages(
+            saved=clock.stamp(),
+            registers=[self._register_to_store(key, kept) for key, kept in self._kept.items()],
+            refused=[StoredRefusal(battery=battery, register=register) for battery, register in self._refused],
+            batteries=[self._battery_to_store(number, seen) for number, seen in self._seen.items()],
+        )
 
-    async def _read_status_once(self, client: VeSmartClient) -> None:
-        """Read the status if it was not read in this connection."""
-        if self._status_read_in != self._line.connections:
-            await self._look_at_status(client)
+    def restore(self, stored: StoredPages) -> None:
+        """Take what was kept, as far as this version has such registers. It is what to_store returns."""
+        saved, now = stored.get("saved"), clock.now()
+        rows = [row for row in stored.get("registers", ()) if row["register"] in BY_ID]
+        batteries = stored.get("batteries", [])
+        self._kept = {
+            (row["battery"], row["register"]): _ValueRead(
+                reading=Reading(register=row["register"], payloads=tuple(map(bytes.fromhex, row["payloads"]))),
+                at=moment_of(row.get("age"), saved),
+                since=now - row.get("since", 0.0) - clock.elapsed_at_least(saved),
+            )
+            for row in rows
+        }
+        self._highest = {(row["battery"], row["register"]): row["confirmed"] for row in rows if "confirmed" in row}
+        self._refused = {(row["battery"], row["register"]) for row in stored.get("refused", ())}
+        self._seen = {row["number"]: moment_of(row["seen"], saved) for row in batteries}
+        self._absent = {row["number"]: now - row["absent"] for row in batteries if "absent" in row}
 
-    async def _look_at_status(self, client: VeSmartClient) -> None:
-        """Read the status beside what is wanted. Whoever answers it badly may still do the rest."""
-        with suppress(BadAnswer):
-            await self._read_status(client)
+    def _register_to_store(self, key: Key, kept: _ValueRead) -> StoredRegister:
+        battery, register = key
+        stored = StoredRegister(
+            battery=battery,
+            register=register,
+            payloads=[payload.hex() for payload in kept.reading.payloads],
+            age=age_of(kept.at),
+            since=clock.now() - kept.since,
+        )
+        if key in self._highest:
+            stored["confirmed"] = self._highest[key]
+        return stored
 
-    async def _read_rest(self, client: VeSmartClient, now: float, forced: frozenset[Page]) -> None:
-        """Read the other pages, and each battery."""
-        await self._reader.async_read_device(client, now, forced)
-        self._news.async_forget()
-        # With what the device has said of its status meanwhile.
-        self._feed_battery(now)
-        self._line.place(await self._reader.async_read_batteries(client, now, forced))
+    def _battery_to_store(self, number: int, seen: float) -> StoredBattery:
+        stored = StoredBattery(number=number, seen=age_of(seen))
+        if number in self._absent:
+            stored["absent"] = clock.now() - self._absent[number]
+        return stored
 
-    async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
-        """Read what may have changed along. What was written holds, whatever becomes of this."""
+    def _nobody_looked(self, now: float) -> bool:
+        """Return whether the last look is so long ago that a battery may have been back meanwhile."""
+        last = max(self._seen.values(), default=now) if self._looked is None else self._looked
+        return now - last > max(_LONGEST_PAUSE.total_seconds(), 2 * self._ages[Page.BATTERY])
+
+    def _best(self, want: RegisterKey) -> _ValueRead | None:
+        rows = (self._kept.get((want.battery, row.id)) for row in named(want.name))
+        return next((kept for kept in rows if kept is not None), None)
+
+    def _present(self, battery: int | None) -> bool:
+        return battery is None or self.present(battery)
+
+    def _candidates(self, name: Name, battery: int | None) -> Iterator[Register]:
+        """Yield the register that is used for a name, or all that may be."""
+        rows = named(name) if battery is None else named(name)[:1]
+        answered = next((row for row in rows if (battery, row.id) in self._kept), None)
+        yield from (row for row in rows if (battery, row.id) not in self._refused and answered in (None, row))
+
+    def _is_due(self, battery: int | None, row: Register, now: float, forced: frozenset[Page]) -> bool:
+        kept = self._kept.get((battery, row.id))
+        page = row.page if battery is None or row.page is Page.IDENTITY else Page.BATTERY
+        if kept is None or page in forced or (battery, row.id) in self._fallen:
+            return True
+        return now - kept.at >= self._ages[page] - _EARLY.total_seconds()
+
+    def _take(self, battery: int | None, register: int, answer: Answer, now: float) -> None:
+        key = (battery, register)
+        if isinstance(answer, Reading):
+            self._refused.discard(key)
+            self._keep(key, answer, now)
+        elif isinstance(answer, Refusal) and answer.transient:
+            return
+        elif key not in self._kept:
+            self._refused.add(key)
+        elif isinstance(answer, Refusal):
+            # It had it before: its value is not known now.
+            self._keep(key, Reading(register=register, payloads=()), now)
+
+    def _keep(self, key: Key, reading: Reading, at: float) -> None:
+        if BY_ID[key[1]].only_rises and not self._believes(key, reading.value, at):
+            return
+        before = self._kept.get(key)
+        is_same = (
+            before and before.reading.payloads == reading.payloads and at - before.at < _LONGEST_GAP.total_seconds()
+        )
+        since = before.since if before and is_same else at
+        self._kept[key] = _ValueRead(reading=reading, at=at, since=since)
+
+    def _believes(self, key: Key, value: Value, at: float) -> bool:
+        """Return whether a counter may be what it says: when it fell, only what is read a second time."""
+        if not isinstance(value, int | float):
+            return True
+        # Some devices count what was drawn as negative.
+        counted, fallen = abs(value), self._fallen.get(key)
+        is_confirmed = fallen is not None and at - fallen.at >= _CONFIRMED_AFTER and counted >= fallen.value
+        if counted >= self._highest.get(key, 0.0) or is_confirmed:
+            self._highest[key] = counted
+            self._fallen.pop(key, None)
+            return True
+        self._fallen.setdefault(key, _LowerCounter(value=counted, at=at))
+        return False
+
+
+def _text(answer: Answer | None) -> str | None:
+    value = answer.value if isinstance(answer, Reading) else None
+    return value if isinstance(value, str) and value else None
+
+
+# Read whoever listens: limits depend on the bank, the device card and the repairs on the others.
+_ALWAYS: Final = (
+    *OF_BATTERY,
+    Name.BANK,
+    Name.SERIAL_NUMBER,
+    Name.FIRMWARE_VERSION,
+    Name.CAPABILITIES,
+    Name.PIN_CHANGED,
+    Name.INSTANT_READOUT_ON,
+    Name.BALANCER_STATUS,
+    Name.SINCE_FULL_CHARGE,
+)
+# What tells which battery it is that the BMS misses: the one without a voltage.
+_OF_MISSING_BATTERY: Final = (Name.VOLTAGE,)
+
+
+class Subscribers(Protocol):
+    """Those for whom it is read."""
+
+    def offered(self, name: Name, battery: int | None = None) -> bool:
+        """Return whether it is known that the device has something."""
+
+    def subscribed(self, battery: int | None) -> set[Name]:
+        """Return what somebody wants to see of the device, or of a battery."""
+
+
+class PageReader:
+    """Takes what it reads into the values; knows which battery is where."""
+
+    def __init__(self, values: PageValues, audience: Subscribers) -> None:
+        self._values = values
+        self._audience = audience
+        self._places: Mapping[int, int] = {}
+        self.ignored_instances = 0
+
+    async def async_read_names(self, client: VeSmartClient, names: Collection[Name]) -> None:
+        """Read something of the device, due or not."""
+        await self._read_registers(client, [self._values.register(name).id for name in names])
+
+    async def async_read_status(self, client: VeSmartClient, now: float) -> None:
+        """Read the codes, what is allowed and why not, and what is measured."""
+        await self._read_registers(client, [one for one in self._due(now) if _is_status(one)])
+
+    async def async_read_device(self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()) -> None:
+        """Read what is due of the device, but for its status."""
+        await self._read_registers(client, [one for one in self._due(now, forced) if not _is_status(one)])
+
+    async def async_read_batteries(
+        self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()
+    ) -> Mapping[int, int]:
+        """Read what is due of each battery; return which is at which instance."""
+        sources = client.batteries
+        self.ignored_instances = len({*client.instances} - {client.main_instance}) - len(sources)
+        if self._places.keys() != {source.instance for source in sources}:
+            # The bank has changed, or is not known yet: each battery may be elsewhere.
+            self._places = {}
+        places: dict[int, int] = {}
+        for source in sources:
+            places[source.instance] = await self._read_battery(client, source, now, forced, places.values())
+        self._places = places
+        self._values.take_batteries(places.values(), now)
+        return places
+
+    def _due(self, now: float, forced: frozenset[Page] = frozenset()) -> list[int]:
+        """Return what is due of all that is shown, and once what could be, to learn whether the device has it."""
+        unknown = (name for name in OFFERED if not self._audience.offered(name))
+        return self._values.due(None, (*_ALWAYS, *self._audience.subscribed(None), *unknown), now, forced)
+
+    async def _read_registers(self, client: VeSmartClient, registers: Collection[int]) -> None:
+        self._values.take(None, await client.read(client.main_instance, registers), clock.now())
+
+    async def _read_battery(
+        self,
+        client: VeSmartClient,
+        source: BatterySource,
+        now: float,
+        forced: frozenset[Page],
+        taken: Collection[int],
+    ) -> int:
+        """Read what is due of a battery, and who it is if that is not known; return its number."""
+        number = self._places.get(source.instance, source.number)
+        offered = (row.name for row in source.registers if not self._audience.offered(row.name, number))
+        telling = _OF_MISSING_BATTERY if self._values.misses_battery else ()
+        names = (*telling, *self._audience.subscribed(number), *offered)
+        due = self._values.due(number, names, now, forced)
+        if not due and source.instance in self._places:
+            return number
+        serial_number = named(Name.SERIAL_NUMBER)[0].id
+        answers = await client.read(source.instance, (serial_number, *due))
+        number = self._values.assign_number(number, source, answers, taken)
+        self._values.take(number, answers, now)
+        return number
+
+
+def _is_status(register: int) -> bool:
+    return BY_ID[register].page is Page.STATUS
+
+
+class PageWriter:
+    """Takes what the device has then into the values."""
+
+    def __init__(self, values: PageValues, reader: PageReader) -> None:
+        self._values = values
+        self._reader = reader
+
+    def check(self, values: Mapping[Name, Value]) -> None:
+        """Refuse what makes no sense, as far as is known. Raises ServiceValidationError."""
         try:
-            await self._read(client, frozenset(pages))
-        except VeSmartError as error:
-            self._lose(error)
-            self._doubt_what_was_written()
+            for name, value in values.items():
+                self._values.register(name).encode(value, self._values.system_voltage)
+        except PayloadError as error:
+            raise invalid_value(error) from error
+        if values.keys().isdisjoint(THRESHOLDS):
+            return
+        levels = {name: values.get(name, self._known(name)) for name in THRESHOLDS}
+        if found := threshold_conflict(levels):
+            raise warning_not_above_floor(found)
 
-    @callback
-    def _show(self) -> None:
-        self.data = self.values.all()
-        self.async_update_listeners()
+    async def async_write(self, client: VeSmartClient, values: Mapping[Name, Value]) -> None:
+        """Write all, in an order that is safe. Raises VeSmartError, and ServiceValidationError before that."""
+        if not values.keys().isdisjoint(THRESHOLDS):
+            # What is known of them may be old.
+            await self._reader.async_read_names(client, THRESHOLDS)
+            self.check(values)
+        for name in write_order(values, self._known(Name.DISCHARGE_FLOOR)):
+            await self._write(client, name, values[name])
 
-    def _feed_battery(self, since: float) -> None:
-        """Pass on what the device has answered since a moment."""
-        fresh = {want.name: self.values.value(want) for want in _OF_BATTERY if self.values.answered(want, since)}
-        if fresh:
-            self._feed(fresh)
+    async def _write(self, client: VeSmartClient, name: Name, value: Value) -> None:
+        register = self._values.register(name)
+        voltage = self._values.system_voltage
+        reading = await client.write(client.main_instance, register, value, system_voltage=voltage)
+        self._values.take(None, {register.id: reading}, clock.now())
 
-    @callback
-    def _received(self, battery: int | None, value: ReceivedValue) -> None:
-        """Take what the device says, asked or not.
-
-        An answer is taken once more when all are there. Until then it has given way to what was said after it.
-        """
-        if self.values.renew(battery, value.register, value.payload, clock.now()):
-            self._news.async_add(Want(name=BY_ID[value.register].name, battery=battery))
-
-    @callback
-    def _tell(self, wants: frozenset[Want]) -> None:
-        """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
-        if self._line.connected and wants & _OF_BATTERY:
-            self._feed_battery(self._line.connected_at)
-        self._show()
-        self._store.async_save_later()
-
-    @callback
-    def _update_device(self) -> None:
-        """Show on the device card who the device is, once that is known."""
-        serial_number = self.values.value(Want(name=Name.SERIAL_NUMBER))
-        firmware = self.values.value(Want(name=Name.FIRMWARE_VERSION))
-        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
-
-    @callback
-    def _before_end(self) -> None:
-        self._news.async_tell()
-        self._note_connection(connected=False)
-
-    @callback
-    def _note_connection(self, *, connected: bool) -> None:
-        """Show that a connection is there, or ends."""
-        if connected != self.connected:
-            self.connected = connected
-            self.async_update_listeners()
-
-    def _lose(self, error: VeSmartError) -> None:
-        self.last_error = error
-        if not self.lost:
-            self.lost = True
-            _LOGGER.info("%s cannot be read over a connection: %s", self.config_entry.title, error)
-
-    def _regain(self) -> None:
-        self.last_error = None
-        self.failures = 0
-        self.was_read = True
-        self._waits_for_way = False
-        self.last_connected = utcnow()
-        self.update_interval = self._interval
-        if self.lost:
-            self.lost = False
-            _LOGGER.info("%s can be read over a connection again", self.config_entry.title)
-
-    def _wait_for_way(self) -> None:
-        """Read as soon as a radio can connect. That none can is no failure: nothing was tried."""
-        self._waits_for_way = True
-        self.update_interval = _LOOKS_EVERY
-        if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
-            self._lose(NotReachable("no radio has a way to the device"))
-
-    def _try_again(self) -> None:
-        """Wait after a failure, unless it was a radio that went away."""
-        if self.has_way:
-            self._back_off()
-        else:
-            self._wait_for_way()
-
-    def _back_off(self) -> None:
-        self.update_interval = BACK_OFF[min(self.failures, len(BACK_OFF) - 1)]
-        self.failures += 1
-
-    @callback
-    def _doubt_what_was_written(self) -> None:
-        """Read before long what the device has, even where that is done on demand only: there was one."""
-        self.values.expire(Page.SETTINGS, Page.HISTORY)
-        self.update_interval = BACK_OFF[0]
-        if self._listeners:
-            self._schedule_refresh()
-
-    async def _async_stopped(self, _event: Event) -> None:
-        await self.async_shutdown()
+    def _known(self, name: Name) -> Value:
+        return self._values.value(RegisterKey(name=name))

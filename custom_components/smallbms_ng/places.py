@@ -8,9 +8,8 @@ from homeassistant.const import UnitOfElectricPotential, UnitOfTemperature
 from homeassistant.core import HomeAssistant, callback
 
 from . import clock
-from .coordinator import SmallBmsConfigEntry
-from .page_values import Want
-from .pages import PagesCoordinator
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
+from .pages import RegisterKey
 from .protocol.codes import CONFIGURATION_ERRORS, Code, Severity
 from .protocol.quantities import Source
 from .protocol.registers import Name
@@ -51,13 +50,13 @@ class _Bank:
     def were_read(self, name: Name) -> bool:
         """Return whether something was read of every battery that is there."""
         values = self._pages.values
-        ages = (values.age(Want(name=name, battery=number)) for number in self.numbers)
+        ages = (values.age(RegisterKey(name=name, battery=number)) for number in self.numbers)
         return all(clock.now() - age >= self._since for age in ages)
 
     def values(self, name: Name) -> Iterator[tuple[int, object]]:
         """Yield the batteries and what was read of each, once it was of all: else there may be one that is worse."""
         for number in self.numbers if self.were_read(name) else ():
-            yield number, self._pages.values.value(Want(name=name, battery=number))
+            yield number, self._pages.values.value(RegisterKey(name=name, battery=number))
 
     @property
     def missing(self) -> tuple[int, ...]:
@@ -69,7 +68,7 @@ class _Bank:
 
 def answers(pages: PagesCoordinator, battery: int) -> bool:
     """Return whether a battery is there. One that was lost while the BMS runs is still listed, without a voltage."""
-    voltage = Want(name=Name.VOLTAGE, battery=battery)
+    voltage = RegisterKey(name=Name.VOLTAGE, battery=battery)
     return pages.values.present(battery) and (voltage not in pages.data or pages.data[voltage] is not None)
 
 
@@ -152,14 +151,14 @@ class _Attention:
     def __init__(self, entry: SmallBmsConfigEntry, pages: PagesCoordinator) -> None:
         self._entry = entry
         self._pages = pages
-        self._listening: dict[Want, Callable[[], None]] = {}
+        self._listening: dict[RegisterKey, Callable[[], None]] = {}
 
     @callback
     def async_update(self) -> None:
         """Listen for what is wanted now, and no more for the rest."""
         codes = self._entry.runtime_data.instant_readout.codes.active or ()
         names = {search.name for code in codes if (search := _search_for(code))}
-        wanted = {Want(name=name, battery=battery) for name in names for battery in self._pages.batteries}
+        wanted = {RegisterKey(name=name, battery=battery) for name in names for battery in self._pages.batteries}
         for want in self._listening.keys() - wanted:
             self._listening.pop(want)()
         for want in wanted - self._listening.keys():

@@ -15,17 +15,23 @@ from homeassistant.helpers.selector import NumberSelector, NumberSelectorConfig,
 from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
-from .charge_issue import CAPACITY_UNKNOWN
-from .code_issues import BANK_KEYS, LEVEL_KEYS, NOT_KNOWN, code_of, placeholders, stands
 from .const import AMPERE_HOURS, CONF_CAPACITY, DOMAIN, MAX_CAPACITY, MIN_CAPACITY, SHORTEST_PROGRESS
-from .coordinator import SmallBmsConfigEntry
-from .issues import INSTANT_READOUT_OFF, NOT_PAIRED
-from .page_values import Want
-from .pages import PagesCoordinator
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
+from .issues import (
+    BANK_KEYS,
+    CAPACITY_UNKNOWN,
+    INSTANT_READOUT_OFF,
+    LEVEL_KEYS,
+    NOT_KNOWN,
+    NOT_PAIRED,
+    code_of,
+    is_active,
+    placeholders,
+)
+from .pages import RegisterKey
 from .places import answers
 from .protocol.codes import Code
-from .protocol.levels import LEVELS
-from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, Name, named
+from .protocol.registers import SMALLEST_SYSTEM_VOLTAGE, THRESHOLDS, Name, named
 
 type UserInput = Mapping[str, float]
 
@@ -158,15 +164,15 @@ class _CodeRepair(_Repair):
         return code_of(self._key)
 
     @property
-    def _stands(self) -> bool:
-        return stands(self._entry, self._code)
+    def _is_active(self) -> bool:
+        return is_active(self._entry, self._code)
 
     @override
     def _placeholders(self) -> Mapping[str, str]:
         return placeholders(self.hass, self._entry, self._code)
 
     def _finish_or_show(self, error: str | None) -> RepairsFlowResult:
-        if self._is_loaded and not self._stands:
+        if self._is_loaded and not self._is_active:
             return self.async_create_entry(data={})
         return self._show_form(error)
 
@@ -238,7 +244,7 @@ class LookAtBank(LookAgain):
         return {**super()._placeholders(), **_bank(pages), "missing": _missing(pages)}
 
 
-class ChangeLevels(_CodeRepair):
+class ChangeThresholds(_CodeRepair):
     """Lets the user change at which state of charge the BMS warns, and switches the loads off."""
 
     _entered: UserInput = MappingProxyType({})
@@ -254,7 +260,7 @@ class ChangeLevels(_CodeRepair):
         """Return the levels that the device has."""
         if self._pages is None:
             return {}
-        values = {name: self._pages.values.value(Want(name=name)) for name in LEVELS}
+        values = {name: self._pages.values.value(RegisterKey(name=name)) for name in THRESHOLDS}
         return {name: value for name, value in values.items() if isinstance(value, int | float)}
 
     @override
@@ -277,7 +283,7 @@ _FLOWS: Final[Mapping[str, type[_Repair]]] = {
     INSTANT_READOUT_OFF.key: SwitchInstantReadoutOn,
     CAPACITY_UNKNOWN: EnterCapacity,
     **dict.fromkeys(BANK_KEYS, LookAtBank),
-    **dict.fromkeys(LEVEL_KEYS, ChangeLevels),
+    **dict.fromkeys(LEVEL_KEYS, ChangeThresholds),
 }
 
 
@@ -302,7 +308,7 @@ _BANK_PARTS: Final = ("batteries", "series", "parallel", "cells")
 
 def _bank(pages: PagesCoordinator | None) -> Mapping[str, str]:
     """Return the bank as the BMS finds it."""
-    bank = pages.values.value(Want(name=Name.BANK)) if pages else None
+    bank = pages.values.value(RegisterKey(name=Name.BANK)) if pages else None
     known = bank if isinstance(bank, Mapping) else {}
     return {part: str(known.get(part, NOT_KNOWN)) for part in _BANK_PARTS}
 
@@ -315,5 +321,5 @@ def _missing(pages: PagesCoordinator | None) -> str:
 
 
 def _numbered(pages: PagesCoordinator, battery: int) -> str:
-    serial_number = pages.values.value(Want(name=Name.SERIAL_NUMBER, battery=battery))
+    serial_number = pages.values.value(RegisterKey(name=Name.SERIAL_NUMBER, battery=battery))
     return f"{battery} ({serial_number})" if isinstance(serial_number, str) else str(battery)

@@ -2,11 +2,13 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from enum import IntFlag
+from datetime import datetime, timedelta
+from enum import IntFlag, StrEnum
 from functools import partial
 from operator import attrgetter
 from typing import Final, override
 
+from homeassistant.components.bluetooth import async_last_service_info
 from homeassistant.components.sensor import (
     SensorDeviceClass,
     SensorEntity,
@@ -14,7 +16,9 @@ from homeassistant.components.sensor import (
     SensorStateClass,
 )
 from homeassistant.const import (
+    SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
     EntityCategory,
+    Platform,
     UnitOfElectricCurrent,
     UnitOfElectricPotential,
     UnitOfEnergy,
@@ -23,24 +27,344 @@ from homeassistant.const import (
     UnitOfTemperature,
     UnitOfTime,
 )
-from homeassistant.core import HomeAssistant
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.helpers.restore_state import RestoreEntity
 from homeassistant.helpers.typing import StateType
+from homeassistant.util.dt import parse_datetime, utcnow
 
-from .connection_sensor import CONNECTION, SmallBmsConnectionSensor
-from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
-from .energy_sensor import ENERGY_SENSORS, SmallBmsEnergySensor
+from .connection.errors import NoAnswer, NotPaired
+from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN
+from .coordinator import (
+    RENEWED_EVERY,
+    InstantReadoutCoordinator,
+    PagesCoordinator,
+    Reserve,
+    SmallBmsConfigEntry,
+    reserve_of,
+)
 from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
-from .page_values import Want
-from .pages import PagesCoordinator
+from .pages import RegisterKey
+from .places import place_of
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
 from .protocol.payloads import Value
 from .protocol.quantities import ShownValues
 from .protocol.registers import BalancerStatus, BmsFlags, Name, NotAllowedReason, OffReason
-from .radio_sensor import RADIO_SENSORS, SmallBmsRadioSensor
-from .reserve_sensor import RESERVE_TIME, SmallBmsReserveSensor, async_remove_reserve
-from .status_sensor import STATUS, SmallBmsStatus
+from .protocol.system import NAMES, SwitchedOff, switched_off
+from .storage import ENERGY_CHARGED, ENERGY_DISCHARGED
+
+
+@dataclass(frozen=True, kw_only=True)
+class EnergySensorDescription(SensorEntityDescription):
+    """One sensor of the meter, in Wh; place is where it stands in what the meter shows."""
+
+    place: int
+
+
+_energy = partial(
+    EnergySensorDescription,
+    device_class=SensorDeviceClass.ENERGY,
+    state_class=SensorStateClass.TOTAL_INCREASING,
+    native_unit_of_measurement=UnitOfEnergy.WATT_HOUR,
+    suggested_unit_of_measurement=UnitOfEnergy.KILO_WATT_HOUR,
+    suggested_display_precision=2,
+)
+
+ENERGY_SENSORS: Final = (_energy(key=ENERGY_CHARGED, place=0), _energy(key=ENERGY_DISCHARGED, place=1))
+
+
+class SmallBmsEnergySensor(ReadingEntity, SensorEntity):
+    """What was counted of the energy in one direction.
+
+    Unknown until a first sample of this run: less than was shown before would count as a reset of the counter.
+    """
+
+    entity_description: EnergySensorDescription
+
+    @override
+    def _shown(self) -> object:
+        shown = self.coordinator.energy_shown
+        self._attr_native_value = None if shown is None else shown[self.entity_description.place]
+        return self._attr_native_value
+
+
+# A device is heard every second: written each time, that would be all that the database holds.
+WRITTEN_EVERY: Final = timedelta(minutes=1)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RadioSensorDescription(SensorEntityDescription):
+    """One sensor of how the device is heard; outlasts_silence: what it says stays true of a silent device."""
+
+    outlasts_silence: bool = False
+    value_fn: Callable[[InstantReadoutCoordinator], StateType | datetime]
+
+
+def _last_heard(coordinator: InstantReadoutCoordinator) -> datetime | None:
+    """Return when something was heard or read last, to the second; None when nothing was in this run."""
+    age = coordinator.silent_for
+    return None if age is None else (utcnow() - timedelta(seconds=age)).replace(microsecond=0)
+
+
+def _signal_strength(coordinator: InstantReadoutCoordinator) -> int | None:
+    info = async_last_service_info(coordinator.hass, coordinator.address, connectable=False)
+    return info.rssi if info else None
+
+
+RADIO_SENSORS: Final = (
+    RadioSensorDescription(
+        key="last_heard",
+        device_class=SensorDeviceClass.TIMESTAMP,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        outlasts_silence=True,
+        value_fn=_last_heard,
+    ),
+    RadioSensorDescription(
+        key="signal_strength",
+        device_class=SensorDeviceClass.SIGNAL_STRENGTH,
+        state_class=SensorStateClass.MEASUREMENT,
+        native_unit_of_measurement=SIGNAL_STRENGTH_DECIBELS_MILLIWATT,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        value_fn=_signal_strength,
+    ),
+)
+
+
+class SmallBmsRadioSensor(ReadingEntity, SensorEntity):
+    """One value of how the device is heard, written once a minute at most."""
+
+    entity_description: RadioSensorDescription
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Also while the device is silent, if that is what somebody wants to know."""
+        return super().available or self.entity_description.outlasts_silence
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        self.async_on_remove(async_track_time_interval(self.hass, self._async_renew, WRITTEN_EVERY))
+
+    @callback
+    @override
+    def _handle_coordinator_update(self) -> None:
+        """Show the first value as it comes; then the clock decides."""
+        if self._attr_native_value is None:
+            super()._handle_coordinator_update()
+
+    @callback
+    def _async_renew(self, _now: datetime) -> None:
+        super()._handle_coordinator_update()
+
+    @override
+    def _shown(self) -> object:
+        self._attr_native_value = self.entity_description.value_fn(self.coordinator)
+        return self._attr_native_value
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReserveSensorDescription(SensorEntityDescription):
+    """One sensor of what is left, in hours."""
+
+    value_fn: Callable[[Reserve], float]
+
+
+RESERVE_TIME: Final = ReserveSensorDescription(
+    key="reserve_time",
+    value_fn=lambda reserve: round(reserve.hours, 1),
+    device_class=SensorDeviceClass.DURATION,
+    native_unit_of_measurement=UnitOfTime.HOURS,
+    suggested_unit_of_measurement=UnitOfTime.DAYS,
+    suggested_display_precision=1,
+)
+
+
+@callback
+def async_remove_reserve(hass: HomeAssistant, coordinator: InstantReadoutCoordinator) -> None:
+    """Remove the sensor of an earlier run: the residual current is not known any more."""
+    registry = er.async_get(hass)
+    unique_id = f"{format_mac(coordinator.address)}_{RESERVE_TIME.key}"
+    if entity_id := registry.async_get_entity_id(Platform.SENSOR, DOMAIN, unique_id):
+        registry.async_remove(entity_id)
+
+
+class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
+    """How long the rest lasts at the residual current."""
+
+    entity_description: ReserveSensorDescription
+
+    @property
+    @override
+    def available(self) -> bool:
+        """Also while the device is silent after a shutdown: the rest is used up all the same."""
+        return super().available or self.coordinator.reserve.drawn is not None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        self.async_on_remove(self.coordinator.codes.async_add_watcher(self._handle_coordinator_update))
+        self.async_on_remove(async_track_time_interval(self.hass, self._async_renew, RENEWED_EVERY))
+
+    @callback
+    def _async_renew(self, _now: datetime) -> None:
+        self._handle_coordinator_update()
+
+    @override
+    def _shown(self) -> object:
+        reserve = reserve_of(self.coordinator.entry)
+        self._attr_native_value = self.entity_description.value_fn(reserve) if reserve else None
+        return self._attr_native_value
+
+
+@dataclass(frozen=True, kw_only=True)
+class StatusSensorDescription(SensorEntityDescription):
+    """The sensor of the status, and its attributes."""
+
+    attributes_fn: Callable[[ShownValues], Mapping[str, object]]
+
+
+STATUS: Final = StatusSensorDescription(
+    key="status",
+    device_class=SensorDeviceClass.ENUM,
+    options=[*Severity, *SwitchedOff],
+    attributes_fn=lambda shown: {"codes": [str(code) for code in shown.codes]},
+)
+# What an owner has to know before anything else. That a warning announces what is so already is less.
+_WORSE_THAN_OFF: Final = frozenset({Severity.ALARM, Severity.ERROR})
+
+
+class SmallBmsStatus(ReadingEntity, SensorEntity):
+    """The worst of the active codes, or what the system is switched off by; attributes name all codes, and where."""
+
+    entity_description: StatusSensorDescription
+
+    def __init__(
+        self,
+        coordinator: InstantReadoutCoordinator,
+        description: StatusSensorDescription,
+        pages: PagesCoordinator | None,
+    ) -> None:
+        super().__init__(coordinator, description)
+        self._pages = pages
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        await super().async_added_to_hass()
+        # Where a code comes from is known once it is told.
+        self.async_on_remove(self.coordinator.codes.async_add_watcher(self._handle_coordinator_update))
+        if self._pages is None:
+            return
+        for name in NAMES:
+            # One for each register that is to be read.
+            listener = self._pages.async_add_listener(self._handle_coordinator_update, RegisterKey(name=name))
+            self.async_on_remove(listener)
+
+    @override
+    def _shown(self) -> object:
+        shown = self.coordinator.published
+        off = None if shown.severity in _WORSE_THAN_OFF else self._switched_off(shown.remote_on)
+        self._attr_native_value = off or shown.severity
+        self._attr_extra_state_attributes = {
+            **self.entity_description.attributes_fn(shown),
+            **self._places(shown),
+        }
+        return self._attr_native_value, self._attr_extra_state_attributes
+
+    def _places(self, shown: ShownValues) -> Mapping[str, object]:
+        """Return where the codes come from, as far as that is known; nothing where no connection could tell."""
+        found = {str(code): place_of(self.hass, self.coordinator.entry, code) for code in shown.codes}
+        places = {code: dict(place.known) for code, place in found.items() if place}
+        return {"places": places} if self._pages else {}
+
+    def _switched_off(self, remote_on: bool | None) -> SwitchedOff | None:
+        off = switched_off(remote_on, self._value)
+        is_ours = off is SwitchedOff.APP and self.coordinator.switched_off_at is not None
+        return SwitchedOff.HOME_ASSISTANT if is_ours else off
+
+    def _value(self, name: Name) -> Value:
+        """Return what a register says that was read lately; None without a PIN."""
+        want = RegisterKey(name=name)
+        return self._pages.values.value(want) if self._pages and self._pages.shown(want) else None
+
+
+ATTR_LAST_CONNECTED: Final = "last_connected"
+
+
+class Connection(StrEnum):
+    """How it stands with the connection."""
+
+    CONNECTED = "connected"
+    IDLE = "idle"
+    """The last one was good, or there was none yet."""
+    BACKING_OFF = "backing_off"
+    """The last one failed, and another follows."""
+    NOT_PAIRED = "not_paired"
+    NO_PATH = "no_path"
+    """No radio that can connect hears the device."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConnectionSensorDescription(SensorEntityDescription):
+    """The sensor, and its attributes given when the last good connection was."""
+
+    attributes_fn: Callable[[datetime | None], Mapping[str, object]]
+
+
+CONNECTION: Final = ConnectionSensorDescription(
+    key="connection",
+    device_class=SensorDeviceClass.ENUM,
+    entity_category=EntityCategory.DIAGNOSTIC,
+    options=list(Connection),
+    attributes_fn=lambda last_connected: {ATTR_LAST_CONNECTED: last_connected},
+)
+
+
+def _is_not_paired(pages: PagesCoordinator) -> bool:
+    """Return whether the bond is missing. A device that keeps silent may have other reasons."""
+    return isinstance(pages.last_error, NotPaired) and not isinstance(pages.last_error, NoAnswer)
+
+
+def _backs_off(pages: PagesCoordinator) -> bool:
+    """Return whether the last connection failed, and Home Assistant will make another one by itself."""
+    return pages.lost and pages.update_interval is not None and not pages.config_entry.pref_disable_polling
+
+
+# The first that holds is shown.
+_STATES: Final[tuple[tuple[Connection, Callable[[PagesCoordinator], bool]], ...]] = (
+    (Connection.CONNECTED, lambda pages: pages.connected),
+    (Connection.NOT_PAIRED, _is_not_paired),
+    (Connection.NO_PATH, lambda pages: not pages.has_way),
+    (Connection.BACKING_OFF, _backs_off),
+)
+
+
+class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
+    """How it stands with the connection, and when the last good one was, which outlasts a restart."""
+
+    _unrecorded_attributes = frozenset({ATTR_LAST_CONNECTED})
+    entity_description: ConnectionSensorDescription
+    _restored: datetime | None = None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        if last := await self.async_get_last_state():
+            self._restored = parse_datetime(str(last.attributes.get(ATTR_LAST_CONNECTED)))
+        await super().async_added_to_hass()
+
+    @override
+    def _shown(self) -> object:
+        pages = self.coordinator
+        state = next((state for state, holds in _STATES if holds(pages)), Connection.IDLE)
+        self._attr_native_value = state
+        attributes = dict(self.entity_description.attributes_fn(pages.last_connected or self._restored))
+        self._attr_extra_state_attributes = attributes
+        return state, attributes
+
 
 PARALLEL_UPDATES: Final = 0
 
@@ -239,7 +563,7 @@ _extreme_temperature = partial(
     _temperature, state_class=None, entity_category=EntityCategory.DIAGNOSTIC, entity_registry_enabled_default=False
 )
 _counter = partial(_fact, state_class=SensorStateClass.TOTAL_INCREASING)
-_energy = partial(
+_energy_counter = partial(
     PageSensorDescription,
     device_class=SensorDeviceClass.ENERGY,
     state_class=SensorStateClass.TOTAL_INCREASING,
@@ -322,8 +646,8 @@ PAGE_SENSORS: Final = (
         suggested_display_precision=0,
         value_fn=_drawn,
     ),
-    _energy(key="history_discharged_energy", source=Name.DISCHARGED_ENERGY),
-    _energy(key="history_charged_energy", source=Name.CHARGED_ENERGY),
+    _energy_counter(key="history_discharged_energy", source=Name.DISCHARGED_ENERGY),
+    _energy_counter(key="history_charged_energy", source=Name.CHARGED_ENERGY),
     _counter(key="history_synchronizations", source=Name.SYNCHRONIZATIONS),
     _counter(key="history_cycles", source=Name.CYCLES),
     _fact(
@@ -436,7 +760,7 @@ class SmallBmsPageSensor(PageEntity, SensorEntity):
         *,
         part: str | None = None,
     ) -> None:
-        self._want = Want(name=description.source, battery=battery)
+        self._want = RegisterKey(name=description.source, battery=battery)
         super().__init__(coordinator, description, self._want, part=part)
 
     @override

@@ -1,27 +1,31 @@
-"""What is kept of a device over a restart: what was known of it last, and what was read over a connection.
+"""What is kept over restarts: our own stores, and what the recorder knows."""
 
-Times are kept as ages, in s, at the moment when all was written; None: nobody knows. A clock of the wall may be wrong.
-"""
-
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 import logging
 from math import inf, isfinite
 from typing import Final, NotRequired, TypedDict
 
-from homeassistant.core import HomeAssistant, callback
+from homeassistant.components.recorder import DOMAIN as RECORDER
+from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.history import get_last_state_changes
+from homeassistant.const import ATTR_UNIT_OF_MEASUREMENT, Platform, UnitOfElectricPotential, UnitOfEnergy
+from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.exceptions import HomeAssistantError
+from homeassistant.helpers import entity_registry as er
+from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.storage import Store
 from homeassistant.util.dt import parse_datetime
+from homeassistant.util.unit_conversion import BaseUnitConverter, ElectricPotentialConverter, EnergyConverter
+from sqlalchemy.exc import SQLAlchemyError
 
 from . import clock
 from .clock import Stamp
 from .const import DOMAIN
 from .protocol.codes import Code
-from .protocol.energy import Energy, EnergyMeter, Sample
+from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
 from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
-from .protocol.reserve import Drawn
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -102,7 +106,7 @@ class StoredReadings(TypedDict, total=False):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ToldEvent:
+class LastEvent:
     """The last event that was told."""
 
     event_type: str
@@ -111,7 +115,7 @@ class ToldEvent:
 
 
 @dataclass(frozen=True, kw_only=True)
-class KeptReadings:
+class KeptState:
     """What is kept of what a device sends, with times in s of the monotonic clock of now.
 
     codes: those that were told; None if that is not known. lost: the device was silent. switched_off: the system is
@@ -122,7 +126,7 @@ class KeptReadings:
     mark: ChargeMark | None = None
     lost: bool = False
     codes: Sequence[Code] | None = None
-    event: ToldEvent | None = None
+    event: LastEvent | None = None
     meter: EnergyMeter = field(default_factory=EnergyMeter)
     drawn: Drawn | None = None
     switched_off: bool = False
@@ -172,7 +176,7 @@ class StoredPages(TypedDict, total=False):
     asked: list[str]
 
 
-class SeldomStore[Content: Mapping[str, object]]:
+class DelayedStore[Content: Mapping[str, object]]:
     """Keeps what something returns when it is asked for it: seldom."""
 
     def __init__(self, store: Store[Content], content: Callable[[], Content]) -> None:
@@ -238,7 +242,7 @@ def moment_of(age: float | None, saved: Stamp | None) -> float:
     return -inf if age is None or passed is None else clock.now() - passed - age
 
 
-def to_store(kept: KeptReadings) -> StoredReadings:
+def to_store(kept: KeptState) -> StoredReadings:
     """Return what to keep."""
     stored = StoredReadings(
         saved=clock.stamp(),
@@ -255,10 +259,10 @@ def to_store(kept: KeptReadings) -> StoredReadings:
     return stored
 
 
-def from_store(stored: StoredReadings) -> KeptReadings:
+def from_store(stored: StoredReadings) -> KeptState:
     """Return what was kept. Raises one of many errors when it is not understood."""
     saved, mark, codes = stored.get("saved"), stored.get("mark"), stored.get("codes")
-    return KeptReadings(
+    return KeptState(
         quantities={
             name: _candidate(name, row, saved) for name, row in stored.get("quantities", {}).items() if name in BY_NAME
         },
@@ -288,18 +292,18 @@ def _candidate(name: str, row: StoredValue, saved: Stamp | None) -> Candidate:
     return Candidate(value=value, source=Source.RESTORED, at=moment_of(row["age"], saved), origin=origin)
 
 
-def _event_to_store(event: ToldEvent | None) -> StoredEvent | None:
+def _event_to_store(event: LastEvent | None) -> StoredEvent | None:
     if event is None:
         return None
     return StoredEvent(event_type=event.event_type, attributes=dict(event.attributes), at=event.at.isoformat())
 
 
-def _event_from_store(stored: StoredEvent | None) -> ToldEvent | None:
+def _event_from_store(stored: StoredEvent | None) -> LastEvent | None:
     if stored is None:
         return None
     if (at := parse_datetime(stored["at"])) is None:
         raise ValueError(f"{stored['at']} is no time")
-    return ToldEvent(event_type=stored["event_type"], attributes=stored["attributes"], at=at)
+    return LastEvent(event_type=stored["event_type"], attributes=stored["attributes"], at=at)
 
 
 def _energy_to_store(meter: EnergyMeter) -> StoredEnergy:
@@ -339,3 +343,91 @@ def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Dr
         return None
     at = clock.now() - stored.get("age", 0.0) - clock.elapsed_at_least(saved)
     return Drawn(amphours=float(stored["amphours"]), at=at)
+
+
+ENERGY_CHARGED: Final = "energy_charged"
+ENERGY_DISCHARGED: Final = "energy_discharged"
+_VOLTAGE: Final = "voltage"
+_CONSUMED: Final = "consumed_amphours"
+_KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)
+# Among so many of the last states there is one with a value, unless the device was long gone.
+_LAST_STATES: Final = 20
+
+type _States = Mapping[str, State]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recorded:
+    """The Wh that were shown last, and what was measured then."""
+
+    charged: float
+    discharged: float
+    last: Sample
+
+
+async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | None:
+    """Return what was recorded last of a device; None where the recorder knows nothing of its energy."""
+    if RECORDER not in hass.config.components:
+        return None
+    entity_ids = _entity_ids(hass, address)
+    try:
+        states = await get_instance(hass).async_add_executor_job(_last_states, hass, entity_ids)
+    except SQLAlchemyError as error:
+        _LOGGER.debug("The recorder does not say what it knows of %s: %s", address, error)
+        return None
+    return _recorded(states)
+
+
+def _entity_ids(hass: HomeAssistant, address: str) -> dict[str, str]:
+    """Return the entity ids of those sensors that there are, by key."""
+    registry = er.async_get(hass)
+    found = {
+        key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in _KEYS
+    }
+    return {key: entity_id for key, entity_id in found.items() if entity_id}
+
+
+def _last_states(hass: HomeAssistant, entity_ids: Mapping[str, str]) -> dict[str, State]:
+    """Return the last state with a value of each."""
+    states = {
+        key: _last_number(get_last_state_changes(hass, _LAST_STATES, entity_id).get(entity_id, ()))
+        for key, entity_id in entity_ids.items()
+    }
+    return {key: state for key, state in states.items() if state}
+
+
+def _last_number(states: Iterable[object]) -> State | None:
+    numbers = (state for state in states if isinstance(state, State) and _number(state) is not None)
+    return max(numbers, key=lambda state: state.last_updated, default=None)
+
+
+def _number(state: State) -> float | None:
+    try:
+        return float(state.state)
+    except ValueError:
+        return None
+
+
+def _recorded(states: _States) -> Recorded | None:
+    charged, discharged = (
+        _converted(states.get(key), EnergyConverter, UnitOfEnergy.WATT_HOUR)
+        for key in (ENERGY_CHARGED, ENERGY_DISCHARGED)
+    )
+    if charged is None and discharged is None:
+        return None
+    return Recorded(charged=charged or 0.0, discharged=discharged or 0.0, last=_sample(states))
+
+
+def _sample(states: _States) -> Sample:
+    """Return what was measured then. When that was, no clock tells for sure; without a voltage, Ah tell no energy."""
+    voltage, consumed = states.get(_VOLTAGE), states.get(_CONSUMED)
+    volts = _converted(voltage, ElectricPotentialConverter, UnitOfElectricPotential.VOLT)
+    amphours = _number(consumed) if consumed and volts is not None else None
+    return Sample(at=-inf, voltage=volts or 0.0, current=0.0, consumed_amphours=amphours)
+
+
+def _converted(state: State | None, converter: type[BaseUnitConverter], unit: str) -> float | None:
+    """Return the number of a state, whatever unit its owner chose; None when there is none."""
+    if state is None or (number := _number(state)) is None:
+        return None
+    return converter.convert(number, state.attributes.get(ATTR_UNIT_OF_MEASUREMENT, unit), unit)

@@ -11,11 +11,10 @@ from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from . import clock
-from .client import Lost
-from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .connection.errors import Lost
+from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .entity import Offers, PageEntity, async_add_offered
-from .page_values import Want
-from .pages import PagesCoordinator
+from .pages import RegisterKey
 from .protocol.registers import Mode, Name
 
 PARALLEL_UPDATES: Final = 1
@@ -65,7 +64,7 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
         description: SmallBmsSwitchDescription,
         readings: InstantReadoutCoordinator,
     ) -> None:
-        self._want = Want(name=Name.MODE)
+        self._want = RegisterKey(name=Name.MODE)
         super().__init__(coordinator, description, self._want)
         self._readings = readings
 

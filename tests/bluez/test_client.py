@@ -12,8 +12,10 @@ from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak_retry_connector import BleakClientWithServiceCache
 import pytest
 
-from custom_components.smallbms_ng.client import Lost, NotPaired, NotReachable, Reading, Timing, VeSmartClient
-from custom_components.smallbms_ng.pairing import pair
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import Lost, NotPaired, NotReachable
+from custom_components.smallbms_ng.connection.link import Reading, Timing
+from custom_components.smallbms_ng.connection.pairing import pair
 from custom_components.smallbms_ng.protocol.registers import Name, Page, named, on_page
 from emulator.device import DEFAULT_ADDRESS as ADDRESS
 from emulator.device import DEFAULT_PIN as PIN

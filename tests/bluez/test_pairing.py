@@ -5,19 +5,18 @@ from time import monotonic
 
 import pytest
 
-from custom_components.smallbms_ng.errors import NotPaired, NotReachable, VeSmartError, WrongPin
-from custom_components.smallbms_ng.pairing import (
+from custom_components.smallbms_ng.connection.bluez import (
     DeviceNotVisible,
     NoLocalAdapter,
     PairingRefused,
-    PinNotAsked,
     bond_is_refused,
     bonded_adapters,
     is_bonded,
     local_adapters,
-    pair,
     remove_bond,
 )
+from custom_components.smallbms_ng.connection.errors import NotPaired, NotReachable, VeSmartError, WrongPin
+from custom_components.smallbms_ng.connection.pairing import PinNotAsked, pair
 from emulator.device import DEFAULT_ADDRESS as ADDRESS
 from emulator.device import DEFAULT_PIN as PIN
 

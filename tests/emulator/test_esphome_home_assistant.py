@@ -15,8 +15,9 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.smallbms_ng.client import ProxyPinOutdated, VeSmartClient
-from custom_components.smallbms_ng.radios import Radios
+from custom_components.smallbms_ng.connection.adapters import AdapterPreference
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import ProxyPinOutdated
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID
 from emulator.radio.esphome_proxy import EsphomeProxy
@@ -109,7 +110,7 @@ async def test_the_integration_has_the_link_encrypted(hass: HomeAssistant, devic
     proxy = EsphomeProxy(device, pin=DEFAULT_PIN, period=0.05)
     entry = await add(hass, await proxy.start())
     info = await heard(hass, device)
-    radios = Radios()
+    radios = AdapterPreference()
     client = VeSmartClient(lambda: info.device, radios=radios)
     for _ in range(2):
         async with client:

@@ -30,7 +30,7 @@ OTHER_ADDRESS = "C0:3A:5E:00:00:02"
 OTHER_SOURCE = "02:00:00:00:E5:02"
 
 
-class Radios:
+class AdapterPreference:
     """Home Assistant's Bluetooth, with what a test adds to it."""
 
     def __init__(self, hass: HomeAssistant) -> None:
@@ -56,10 +56,10 @@ class Radios:
 
 
 @pytest.fixture
-async def radios(hass: HomeAssistant) -> AsyncGenerator[Radios]:
+async def radios(hass: HomeAssistant) -> AsyncGenerator[AdapterPreference]:
     assert await async_setup_component(hass, "bluetooth", {})
     await hass.async_block_till_done()
-    radios = Radios(hass)
+    radios = AdapterPreference(hass)
     # The waits between attempts: nothing here gets better by waiting.
     with patch("bleak_retry_connector.calculate_backoff_time", return_value=0):
         yield radios
@@ -69,14 +69,14 @@ async def radios(hass: HomeAssistant) -> AsyncGenerator[Radios]:
         one()
 
 
-def last(radios: Radios, device: EmulatedDevice) -> bluetooth.BluetoothServiceInfoBleak:
+def last(radios: AdapterPreference, device: EmulatedDevice) -> bluetooth.BluetoothServiceInfoBleak:
     """Return what Home Assistant holds of a device."""
     info = bluetooth.async_last_service_info(radios.hass, device.address, connectable=False)
     assert info
     return info
 
 
-async def test_advertisement_arrives(radios: Radios, device: EmulatedDevice) -> None:
+async def test_advertisement_arrives(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device, rssi={device.address: -71}))
     scanner.advertise()
     info = last(radios, device)
@@ -84,7 +84,7 @@ async def test_advertisement_arrives(radios: Radios, device: EmulatedDevice) -> 
     assert info.manufacturer_data == {COMPANY_ID: device.manufacturer_data()}
 
 
-async def test_every_change_arrives(radios: Radios, device: EmulatedDevice, bench: Bench) -> None:
+async def test_every_change_arrives(radios: AdapterPreference, device: EmulatedDevice, bench: Bench) -> None:
     scanner = radios.add(EmulatedScanner(device))
     heard = set()
     for voltage in (13.1, 13.2, 13.3):
@@ -94,14 +94,16 @@ async def test_every_change_arrives(radios: Radios, device: EmulatedDevice, benc
     assert len(heard) == 3
 
 
-async def test_any_bytes_can_be_received(radios: Radios, device: EmulatedDevice) -> None:
+async def test_any_bytes_can_be_received(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device))
     for data in (b"", b"\x10", b"\xff" * 24):
         scanner.advertise_bytes(device, data)
         assert last(radios, device).manufacturer_data == {COMPANY_ID: data}
 
 
-async def test_each_scanner_has_its_own_signal_strength_for_each_device(radios: Radios, bench: Bench) -> None:
+async def test_each_scanner_has_its_own_signal_strength_for_each_device(
+    radios: AdapterPreference, bench: Bench
+) -> None:
     one, two = bench.device(), bench.device(OTHER_ADDRESS, "the other")
     near = radios.add(EmulatedScanner(one, two, rssi={one.address: -50, two.address: -80}))
     far = radios.add(EmulatedScanner(one, two, source=OTHER_SOURCE, rssi={one.address: -85, two.address: -45}))
@@ -120,20 +122,20 @@ async def test_each_scanner_has_its_own_signal_strength_for_each_device(radios: 
     }
 
 
-async def test_one_address_advertises_alone(radios: Radios, bench: Bench) -> None:
+async def test_one_address_advertises_alone(radios: AdapterPreference, bench: Bench) -> None:
     one, two = bench.device(), bench.device(OTHER_ADDRESS, "the other")
     radios.add(EmulatedScanner(one, two)).advertise(two.address)
     assert bluetooth.async_last_service_info(radios.hass, one.address) is None
     assert last(radios, two).name == "the other"
 
 
-async def test_a_radio_that_only_listens(radios: Radios, device: EmulatedDevice) -> None:
+async def test_a_radio_that_only_listens(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device, connectable=False)).advertise()
     assert not last(radios, device).connectable
     assert bluetooth.async_ble_device_from_address(radios.hass, device.address, connectable=True) is None
 
 
-async def test_unregister_removes_the_radio(radios: Radios, device: EmulatedDevice) -> None:
+async def test_unregister_removes_the_radio(radios: AdapterPreference, device: EmulatedDevice) -> None:
     before = bluetooth.async_scanner_count(radios.hass, connectable=True)
     unregister = EmulatedScanner(device).register(radios.hass)
     assert bluetooth.async_scanner_count(radios.hass, connectable=True) == before + 1
@@ -141,7 +143,7 @@ async def test_unregister_removes_the_radio(radios: Radios, device: EmulatedDevi
     assert bluetooth.async_scanner_count(radios.hass, connectable=True) == before
 
 
-async def test_silent_while_connected(radios: Radios, device: EmulatedDevice, bench: Bench) -> None:
+async def test_silent_while_connected(radios: AdapterPreference, device: EmulatedDevice, bench: Bench) -> None:
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     before = last(radios, device).manufacturer_data
@@ -154,7 +156,7 @@ async def test_silent_while_connected(radios: Radios, device: EmulatedDevice, be
     assert last(radios, device).manufacturer_data != before
 
 
-async def test_read_and_disconnect(radios: Radios, device: EmulatedDevice) -> None:
+async def test_read_and_disconnect(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     client = await radios.connect(device)
@@ -167,7 +169,7 @@ async def test_read_and_disconnect(radios: Radios, device: EmulatedDevice) -> No
     assert not device.connected
 
 
-async def test_services_as_bleak_shows_them(radios: Radios, device: EmulatedDevice) -> None:
+async def test_services_as_bleak_shows_them(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device)).advertise()
     client = await radios.connect(device)
     control = client.services.get_characteristic(CONTROL)
@@ -178,7 +180,7 @@ async def test_services_as_bleak_shows_them(radios: Radios, device: EmulatedDevi
     await client.disconnect()
 
 
-async def test_without_a_bond_ve_smart_is_refused(radios: Radios, device: EmulatedDevice) -> None:
+async def test_without_a_bond_ve_smart_is_refused(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device)).advertise()
     client = await radios.connect(device)
     with pytest.raises(BleakGATTProtocolError) as refusal:
@@ -189,7 +191,7 @@ async def test_without_a_bond_ve_smart_is_refused(radios: Radios, device: Emulat
     await client.disconnect()
 
 
-async def test_pairing_needs_the_pin(radios: Radios, device: EmulatedDevice) -> None:
+async def test_pairing_needs_the_pin(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     client = await radios.connect(device)
@@ -201,7 +203,7 @@ async def test_pairing_needs_the_pin(radios: Radios, device: EmulatedDevice) -> 
     await client.disconnect()
 
 
-async def test_a_bond_lasts_until_unpaired(radios: Radios, device: EmulatedDevice) -> None:
+async def test_a_bond_lasts_until_unpaired(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device, pin=DEFAULT_PIN))
     scanner.advertise()
     await (await radios.connect(device)).disconnect()
@@ -214,7 +216,9 @@ async def test_a_bond_lasts_until_unpaired(radios: Radios, device: EmulatedDevic
     await client.disconnect()
 
 
-async def test_a_radio_with_another_pin_connects_without_a_bond(radios: Radios, device: EmulatedDevice) -> None:
+async def test_a_radio_with_another_pin_connects_without_a_bond(
+    radios: AdapterPreference, device: EmulatedDevice
+) -> None:
     radios.add(EmulatedScanner(device, pin="999999")).advertise()
     client = await radios.connect(device)
     assert await client.read_gatt_char(MODEL_NUMBER)
@@ -223,7 +227,7 @@ async def test_a_radio_with_another_pin_connects_without_a_bond(radios: Radios, 
     await client.disconnect()
 
 
-async def test_notifications_until_stopped(radios: Radios, device: EmulatedDevice) -> None:
+async def test_notifications_until_stopped(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
     client = await radios.connect(device)
     heard: asyncio.Queue[bytes] = asyncio.Queue()
@@ -239,7 +243,7 @@ async def test_notifications_until_stopped(radios: Radios, device: EmulatedDevic
     await client.disconnect()
 
 
-async def test_descriptors_and_cache(radios: Radios, device: EmulatedDevice) -> None:
+async def test_descriptors_and_cache(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
     client = await radios.connect(device)
     cccd = device.peripheral.characteristic(CONTROL).cccd
@@ -249,7 +253,7 @@ async def test_descriptors_and_cache(radios: Radios, device: EmulatedDevice) -> 
     await client.disconnect()
 
 
-async def test_pairing_while_connecting(radios: Radios, device: EmulatedDevice) -> None:
+async def test_pairing_while_connecting(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
     found = bluetooth.async_ble_device_from_address(radios.hass, device.address, connectable=True)
     assert found
@@ -275,7 +279,7 @@ class EchoServer:
         """Nothing to do."""
 
 
-async def test_answers_come_after_the_write(radios: Radios, device: EmulatedDevice) -> None:
+async def test_answers_come_after_the_write(radios: AdapterPreference, device: EmulatedDevice) -> None:
     device.make_ve_smart_server = EchoServer
     radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
     client = await radios.connect(device)
@@ -290,7 +294,7 @@ async def test_answers_come_after_the_write(radios: Radios, device: EmulatedDevi
     assert heard.empty()
 
 
-async def test_a_write_with_response_is_refused(radios: Radios, device: EmulatedDevice) -> None:
+async def test_a_write_with_response_is_refused(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device, pin=DEFAULT_PIN)).advertise()
     client = await radios.connect(device)
     with pytest.raises(BleakGATTProtocolError):
@@ -298,7 +302,7 @@ async def test_a_write_with_response_is_refused(radios: Radios, device: Emulated
     await client.disconnect()
 
 
-async def test_a_connection_given_up_is_not_reported_as_lost(radios: Radios, device: EmulatedDevice) -> None:
+async def test_a_connection_given_up_is_not_reported_as_lost(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     found = bluetooth.async_ble_device_from_address(radios.hass, device.address, connectable=True)
@@ -313,7 +317,7 @@ async def test_a_connection_given_up_is_not_reported_as_lost(radios: Radios, dev
     assert scanner.get_allocations().free == scanner.slots
 
 
-async def test_the_device_ends_the_link(radios: Radios, device: EmulatedDevice) -> None:
+async def test_the_device_ends_the_link(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     lost = asyncio.Event()
@@ -326,7 +330,7 @@ async def test_the_device_ends_the_link(radios: Radios, device: EmulatedDevice) 
         await client.read_gatt_char(MODEL_NUMBER)
 
 
-async def test_link_lost_in_the_middle(radios: Radios, device: EmulatedDevice) -> None:
+async def test_link_lost_in_the_middle(radios: AdapterPreference, device: EmulatedDevice) -> None:
     radios.add(EmulatedScanner(device)).advertise()
     device.faults.lose_link_after = 2
     client = await radios.connect(device)
@@ -336,7 +340,7 @@ async def test_link_lost_in_the_middle(radios: Radios, device: EmulatedDevice) -
     assert not client.is_connected
 
 
-async def test_link_lost_while_connecting_frees_the_slot(radios: Radios, device: EmulatedDevice) -> None:
+async def test_link_lost_while_connecting_frees_the_slot(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device, pin=DEFAULT_PIN))
     scanner.advertise()
     device.faults.lose_link_after = 0
@@ -345,7 +349,7 @@ async def test_link_lost_while_connecting_frees_the_slot(radios: Radios, device:
     assert scanner.get_allocations().free == scanner.slots
 
 
-async def test_another_central_holds_the_link(radios: Radios, device: EmulatedDevice) -> None:
+async def test_another_central_holds_the_link(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     phone = device.peripheral.connect("phone")
@@ -355,7 +359,7 @@ async def test_another_central_holds_the_link(radios: Radios, device: EmulatedDe
     await (await radios.connect(device)).disconnect()
 
 
-async def test_no_free_slot(radios: Radios, device: EmulatedDevice) -> None:
+async def test_no_free_slot(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device, slots=0))
     scanner.advertise()
     with pytest.raises(bleak_retry_connector.BleakOutOfConnectionSlotsError):
@@ -364,7 +368,7 @@ async def test_no_free_slot(radios: Radios, device: EmulatedDevice) -> None:
     await (await radios.connect(device)).disconnect()
 
 
-async def test_home_assistant_hears_of_slots(radios: Radios, device: EmulatedDevice) -> None:
+async def test_home_assistant_hears_of_slots(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device, slots=2))
     scanner.advertise()
     told: list[tuple[int, int, list[str]]] = []
@@ -378,7 +382,7 @@ async def test_home_assistant_hears_of_slots(radios: Radios, device: EmulatedDev
     assert told == [(2, 1, [device.address]), (1, 0, [device.address]), (1, 1, [])]
 
 
-async def test_out_of_reach(radios: Radios, device: EmulatedDevice) -> None:
+async def test_out_of_reach(radios: AdapterPreference, device: EmulatedDevice) -> None:
     scanner = radios.add(EmulatedScanner(device))
     scanner.advertise()
     del scanner.devices[device.address]
@@ -386,7 +390,7 @@ async def test_out_of_reach(radios: Radios, device: EmulatedDevice) -> None:
         await radios.connect(device)
 
 
-async def test_weak_signal(radios: Radios, device: EmulatedDevice) -> None:
+async def test_weak_signal(radios: AdapterPreference, device: EmulatedDevice) -> None:
     device.faults.weak_signal = True
     radios.add(EmulatedScanner(device, rssi={device.address: -50})).advertise()
     assert last(radios, device).rssi == -97

@@ -15,9 +15,9 @@ from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
-from custom_components.smallbms_ng.client import Timing
+from custom_components.smallbms_ng.connection.link import Timing
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
-from custom_components.smallbms_ng.pages import PagesCoordinator
+from custom_components.smallbms_ng.coordinator import PagesCoordinator
 from emulator.bms.bms import SmallBms
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
@@ -208,7 +208,7 @@ def is_lost(bench: Bench) -> bool:
 async def a_bench(bench: Bench) -> AsyncGenerator[Bench]:
     """Make sure that nothing is left of it in the end."""
     with (
-        patch("custom_components.smallbms_ng.pages.TIMING", QUICK),
+        patch("custom_components.smallbms_ng.coordinator.TIMING", QUICK),
         patch("bleak_retry_connector.calculate_backoff_time", return_value=0),
     ):
         yield bench

@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import get_dia
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator, WebSocketGenerator
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
-from custom_components.smallbms_ng.page_values import GONE_AFTER
+from custom_components.smallbms_ng.pages import GONE_AFTER
 from custom_components.smallbms_ng.protocol.registers import MOST_BATTERIES, MOST_CELLS
 from emulator.battery.layout import BankLayout
 from emulator.ve_smart.quirks import Quirks

@@ -11,9 +11,11 @@ from homeassistant.core import HomeAssistant
 import pytest
 from pytest_homeassistant_custom_component.common import async_fire_time_changed
 
-from custom_components.smallbms_ng.client import Answer, BadAnswer, VeSmartClient
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import BadAnswer
+from custom_components.smallbms_ng.connection.link import Answer
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
@@ -133,7 +135,7 @@ async def test_once_in_a_connection_before_what_a_user_does(loaded: Bench) -> No
     assert loaded.box.reads[MAIN, ERROR] == 2
     await loaded.set("tail_current", 6)
     assert loaded.box.reads[MAIN, ERROR] == 3
-    await loaded.wait(HOLD + SECOND)
+    await loaded.wait(KEEP_OPEN + SECOND)
     loaded.radio.scanner.advertise()
     await loaded.set("tail_current", 7)
     assert loaded.box.reads[MAIN, ERROR] == 5
@@ -258,7 +260,7 @@ async def test_what_a_connection_finds_changed_is_read_in_it(loaded: Bench, conn
     begin(loaded)
     await loaded.set("tail_current", 5)
     assert pages_read(loaded) == [1, 1, 1]
-    await loaded.wait(HOLD + SECOND)
+    await loaded.wait(KEEP_OPEN + SECOND)
     await live(loaded, seconds=20)
     assert connections.total() == 1, "nor is it read again when it is advertised"
 
@@ -310,7 +312,7 @@ async def test_who_answers_something_else_than_it_advertises_is_left_alone(hass:
 
 async def test_a_held_connection_without_an_answer_ends_in_time(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """Nobody waits long for a device that falls silent, when Home Assistant is to stop."""
-    monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", replace(QUICK, answer=1000, finish=0.1))
+    monkeypatch.setattr("custom_components.smallbms_ng.coordinator.TIMING", replace(QUICK, answer=1000, finish=0.1))
     await loaded.reload()
     await loaded.set("tail_current", 5)
     loaded.service.quirks = Quirks(answer_delay=1000)

@@ -15,7 +15,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.setup import async_setup_component
 import pytest
 
-from custom_components.smallbms_ng.client import (
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import (
     BadAnswer,
     Lost,
     NoAnswer,
@@ -23,18 +24,14 @@ from custom_components.smallbms_ng.client import (
     NotPaired,
     NotReachable,
     ProxyHasNoPin,
-    Reading,
-    Refusal,
     Refused,
-    Silence,
-    Timing,
-    VeSmartClient,
     VeSmartError,
     WrongPin,
 )
+from custom_components.smallbms_ng.connection.link import Reading, Refusal, Silence, Timing
 from custom_components.smallbms_ng.protocol.payloads import PayloadError
-from custom_components.smallbms_ng.protocol.registers import BY_ID, NEVER_WRITTEN, Name, Page, Register, named, on_page
-from custom_components.smallbms_ng.protocol.ve_smart_records import ReceivedValue
+from custom_components.smallbms_ng.protocol.registers import BY_ID, Name, Page, Register, named, on_page
+from custom_components.smallbms_ng.protocol.session import NEVER_WRITTEN, ReceivedValue
 from emulator.bms.settings import LIMITS, SettingKey
 from emulator.device import DEFAULT_ADDRESS, EmulatedDevice, VeSmartLink
 from emulator.gatt import Link

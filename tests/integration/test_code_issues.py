@@ -15,8 +15,8 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DOMAIN
+from custom_components.smallbms_ng.coordinator import RENEWED_EVERY
 from custom_components.smallbms_ng.repairs import LookAgain
-from custom_components.smallbms_ng.reserve import RENEWED_EVERY
 from emulator.bms.settings import SettingKey
 from emulator.snapshot import Level, LevelField
 from emulator.ve_smart.register_box import Refusal

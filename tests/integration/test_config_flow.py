@@ -17,6 +17,7 @@ from homeassistant.data_entry_flow import FlowResultType, InvalidData, UnknownFl
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_fire_time_changed
 
+from custom_components.smallbms_ng.checks import WAIT_FOR_RECORDS
 from custom_components.smallbms_ng.const import (
     CONF_CAPACITY,
     CONF_KEY,
@@ -28,7 +29,6 @@ from custom_components.smallbms_ng.const import (
     DEFAULT_PAGES_INTERVAL,
     DOMAIN,
 )
-from custom_components.smallbms_ng.key_check import WAIT_FOR_RECORDS
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME
 from emulator.radio.in_process import EmulatedScanner
 

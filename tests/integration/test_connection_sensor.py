@@ -10,7 +10,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import mock_restore_cache
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.register_box import Refusal
 
@@ -66,7 +66,7 @@ async def test_connected_while_it_is_held(bench: Bench) -> None:
     await bench.load()
     await bench.set("tail_current", 5)
     assert shown(bench) == "connected"
-    await bench.wait(HOLD + timedelta(seconds=1))
+    await bench.wait(KEEP_OPEN + timedelta(seconds=1))
     assert shown(bench) == "idle"
 
 

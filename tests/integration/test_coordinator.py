@@ -18,7 +18,7 @@ from custom_components.smallbms_ng.coordinator import (
     RESTORED_FOR,
     SHORTEST_SILENCE,
     STALE_AFTER,
-    Drop,
+    DropReason,
     InstantReadoutCoordinator,
     SmallBmsConfigEntry,
 )
@@ -178,7 +178,7 @@ async def test_what_bluetooth_remembers_may_be_too_old(
     radio.tick(STALE_AFTER * 2)
     assert await hass.config_entries.async_setup(entry.entry_id)
     await radio.settle()
-    assert coordinator_of(entry).dropped == {Drop.STALE: 1}
+    assert coordinator_of(entry).dropped == {DropReason.STALE: 1}
 
 
 async def test_the_reading_is_kept_now_and_then(
@@ -249,14 +249,14 @@ async def test_removed_and_found_again(
 
 
 UNREADABLE = {
-    "nothing": (b"", Drop.NOT_INSTANT_READOUT),
-    "other format": (b"\x11" + bytes(23), Drop.NOT_INSTANT_READOUT),
-    "only the first byte": (b"\x10", Drop.MALFORMED),
-    "solar charger": (bytes.fromhex("100242a0016207adceb37b605d7e0ee21b24df5c"), Drop.OTHER_RECORD),
-    "too short": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(15), Drop.MALFORMED),
-    "too long": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(17), Drop.MALFORMED),
-    "wrong key": (b"\x10\x02\xec\xa3\x0a\x01\x00" + OTHER_KEY[:1] + bytes(16), Drop.WRONG_KEY),
-    "nonsense": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(16), Drop.IMPLAUSIBLE),
+    "nothing": (b"", DropReason.NOT_INSTANT_READOUT),
+    "other format": (b"\x11" + bytes(23), DropReason.NOT_INSTANT_READOUT),
+    "only the first byte": (b"\x10", DropReason.MALFORMED),
+    "solar charger": (bytes.fromhex("100242a0016207adceb37b605d7e0ee21b24df5c"), DropReason.OTHER_RECORD),
+    "too short": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(15), DropReason.MALFORMED),
+    "too long": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(17), DropReason.MALFORMED),
+    "wrong key": (b"\x10\x02\xec\xa3\x0a\x01\x00" + OTHER_KEY[:1] + bytes(16), DropReason.WRONG_KEY),
+    "nonsense": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(16), DropReason.IMPLAUSIBLE),
 }
 
 
@@ -266,7 +266,7 @@ async def test_unreadable_is_counted_and_changes_nothing(
     radio: Radio,
     entry: MockConfigEntry,
     data: bytes,
-    reason: Drop,
+    reason: DropReason,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     before = hass.states.async_all()
@@ -279,7 +279,7 @@ async def test_unreadable_is_counted_and_changes_nothing(
 async def test_lynx_smart_bms_is_another_product(hass: HomeAssistant, radio: Radio, entry: MockConfigEntry) -> None:
     radio.device.product_id = 0xA3E5
     await radio.confirm(voltage=12.0, error=1)
-    assert coordinator_of(entry).dropped == {Drop.OTHER_PRODUCT: 2}
+    assert coordinator_of(entry).dropped == {DropReason.OTHER_PRODUCT: 2}
     assert voltage(hass) == "13.28"
 
 
@@ -301,7 +301,7 @@ async def test_late_records_are_left_out(hass: HomeAssistant, radio: Radio, entr
     await radio.confirm(voltage=13.6, error=5)
     await radio.send_bytes(late)
     assert voltage(hass) == "13.6"
-    assert coordinator_of(entry).dropped == {Drop.BEHIND: 1}
+    assert coordinator_of(entry).dropped == {DropReason.BEHIND: 1}
 
 
 async def test_a_device_that_started_again_is_read_on(
@@ -462,7 +462,7 @@ async def test_old_records_sent_again_are_left_out(hass: HomeAssistant, radio: R
             await radio.send_bytes(recorded)
         await radio.jump(timedelta(seconds=30))
     assert voltage(hass) == "13.5"
-    assert coordinator_of(entry).dropped == {Drop.BEHIND: 24}
+    assert coordinator_of(entry).dropped == {DropReason.BEHIND: 24}
 
 
 @pytest.mark.parametrize("nonces", [(7, 8), (7, 7)], ids=["restarted", "restarted and quiet"])
@@ -490,4 +490,4 @@ async def test_a_forged_copy_of_the_last_record_changes_nothing(
     forged[8] ^= 0x09
     await radio.send_bytes(bytes(forged))
     assert state_of(hass, "sensor", "error").state == "none"
-    assert coordinator_of(entry).dropped == {Drop.REPEATED: 1}
+    assert coordinator_of(entry).dropped == {DropReason.REPEATED: 1}

@@ -10,7 +10,7 @@ from homeassistant.core import Event, EventStateChangedData, HomeAssistant, call
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from emulator.gatt import DEFAULT_MTU
 
 from .bench import Bench, a_bench, is_lost
@@ -99,7 +99,7 @@ async def test_a_write(bench: Bench, traffic: Traffic, mtu: int) -> None:
     await bench.load()
     with traffic.cut_at(NOWHERE):
         await bench.set("discharge_floor", FLOORS[1])
-    await bench.wait(HOLD + SECOND)
+    await bench.wait(KEEP_OPEN + SECOND)
     readings = Readings(bench)
     for place in traffic.places:
         old = bench.bms.settings.discharge_floor
@@ -107,7 +107,7 @@ async def test_a_write(bench: Bench, traffic: Traffic, mtu: int) -> None:
         with traffic.cut_at(place), suppress(HomeAssistantError):
             await bench.set("discharge_floor", new)
         assert float(bench.state("number", "discharge_floor").state) in {old, new}, place
-        await bench.wait(HOLD + SECOND)
+        await bench.wait(KEEP_OPEN + SECOND)
         assert bench.idle, place
         await bench.wait(MINUTE + SECOND)
         assert not is_lost(bench), place

@@ -218,10 +218,10 @@ async def test_what_is_read_over_a_connection_counts(
     coordinator = steady.runtime_data.instant_readout
     for _ in range(2):
         await radio.wait(MINUTE)
-        coordinator.async_feed({Name.VOLTAGE: 10.0, Name.CURRENT: 36.0})
+        coordinator.async_take_connection_values({Name.VOLTAGE: 10.0, Name.CURRENT: 36.0})
     counted = coordinator.meter.energy.charged
     await radio.wait(MINUTE)
-    coordinator.async_feed({Name.VOLTAGE: 10.0})
+    coordinator.async_take_connection_values({Name.VOLTAGE: 10.0})
     assert coordinator.meter.energy.charged == counted == pytest.approx(12.5)
 
 

@@ -12,7 +12,7 @@ from pytest_homeassistant_custom_component.common import MockConfigEntry, async_
 from custom_components.smallbms_ng.const import DOMAIN
 from custom_components.smallbms_ng.event import CODE
 from custom_components.smallbms_ng.protocol import codes as decoded
-from custom_components.smallbms_ng.protocol.confirmation import CONFIRMED_AFTER, HEARD_SELDOM
+from custom_components.smallbms_ng.protocol.record_filter import CONFIRMED_AFTER, HEARD_SELDOM
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import Level, LevelField
@@ -244,7 +244,7 @@ async def test_what_was_told_is_kept_at_once(
 
 async def test_one_read_over_a_connection_is_enough(radio: Radio, entry: MockConfigEntry, told: Told) -> None:
     await send(radio, {})
-    feed = entry.runtime_data.instant_readout.async_feed
+    feed = entry.runtime_data.instant_readout.async_take_connection_values
     feed({Name.ERROR: 0, Name.LEVELS: {**FINE, "low_cell_voltage": decoded.Level.ALARM}})
     assert told.events == [BEGUN]
 
@@ -252,7 +252,7 @@ async def test_one_read_over_a_connection_is_enough(radio: Radio, entry: MockCon
 async def test_a_read_of_something_else_proves_no_code(radio: Radio, entry: MockConfigEntry, told: Told) -> None:
     await send(radio, {})
     await send(radio, ALARM, times=1)
-    entry.runtime_data.instant_readout.async_feed({Name.VOLTAGE: 13.0})
+    entry.runtime_data.instant_readout.async_take_connection_values({Name.VOLTAGE: 13.0})
     assert told.events == []
 
 

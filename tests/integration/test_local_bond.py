@@ -10,8 +10,11 @@ from bleak.backends.device import BLEDevice
 from bleak_retry_connector import BleakClientWithServiceCache
 import pytest
 
-from custom_components.smallbms_ng.client import BondRefused, NoAnswer, NotPaired, NotReachable, Timing, VeSmartClient
-from custom_components.smallbms_ng.pairing import is_bonded, pair
+from custom_components.smallbms_ng.connection.bluez import is_bonded
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import BondRefused, NoAnswer, NotPaired, NotReachable
+from custom_components.smallbms_ng.connection.link import Timing
+from custom_components.smallbms_ng.connection.pairing import pair
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_NAME, DEFAULT_PIN, EmulatedDevice
 from emulator.radio.bluez import Bluez
 from emulator.radio.bluez_release import Release, Times
@@ -121,7 +124,7 @@ async def test_a_bond_that_is_known_again_is_not_suspected_any_more(
 async def test_a_device_that_is_away_says_nothing_about_the_bond(
     client: VeSmartClient, bms: EmulatedDevice, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("custom_components.smallbms_ng.pairing.PROBE_TIME", 0.02)
+    monkeypatch.setattr("custom_components.smallbms_ng.connection.bluez.PROBE_TIME", 0.02)
     await pair(DEFAULT_ADDRESS, DEFAULT_PIN)
     bms.faults.silent = True
 

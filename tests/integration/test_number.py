@@ -9,7 +9,7 @@ from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.battery.layout import BankLayout
 from emulator.bms.settings import SettingKey
@@ -273,7 +273,7 @@ async def test_only_one_of_two_is_taken(bench: Bench, loses_link: bool, key: str
     assert bench.state("number", "low_soc_warning").state == "40.0"
     assert bench.state("number", "discharge_floor").state == "10.0"
     assert bench.state("number", "tail_current").state == tail_current
-    await bench.wait(HOLD + timedelta(seconds=1))
+    await bench.wait(KEEP_OPEN + timedelta(seconds=1))
     await bench.wait(MINUTE)
     assert bench.state("number", "tail_current").state == "6.0"
 
@@ -307,7 +307,7 @@ async def test_an_ignored_and_late_write(hass: HomeAssistant, radio: Radio) -> N
         assert raised.value.translation_key == "refused"
         assert bench.state("number", "tail_current").state == "4.0"
         box.catch_up()
-        await bench.wait(HOLD + timedelta(seconds=1))
+        await bench.wait(KEEP_OPEN + timedelta(seconds=1))
         await bench.wait(MINUTE)
         assert bench.state("number", "tail_current").state == "7.0"
 

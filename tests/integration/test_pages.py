@@ -23,10 +23,10 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.smallbms_ng.connection.link import Link as PageLink
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, DOMAIN
-from custom_components.smallbms_ng.link import Link as PageLink
-from custom_components.smallbms_ng.page_values import SHOWN_FOR
-from custom_components.smallbms_ng.pages import BACK_OFF, HOLD
+from custom_components.smallbms_ng.coordinator import BACK_OFF, KEEP_OPEN
+from custom_components.smallbms_ng.pages import SHOWN_FOR
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION
@@ -515,7 +515,7 @@ class SlowConnections:
 
 @pytest.fixture
 async def slow(loaded: Bench, monkeypatch: pytest.MonkeyPatch) -> SlowConnections:
-    monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", replace(QUICK, connect=1000))
+    monkeypatch.setattr("custom_components.smallbms_ng.coordinator.TIMING", replace(QUICK, connect=1000))
     await loaded.unload()
     loaded.hass.config_entries.async_update_entry(loaded.entry, options={CONF_PAGES_INTERVAL: 0})
     await loaded.load()
@@ -562,7 +562,7 @@ async def test_unloaded_in_the_middle_of_a_write_without_an_answer(
 ) -> None:
     """A write may finish, but not for long."""
     timing = replace(QUICK, answer=1000, operation=1000, finish=0.1)
-    monkeypatch.setattr("custom_components.smallbms_ng.pages.TIMING", timing)
+    monkeypatch.setattr("custom_components.smallbms_ng.coordinator.TIMING", timing)
     await loaded.reload()
     loaded.box.forget()
     loaded.service.quirks = Quirks(answer_delay=0.05)
@@ -579,7 +579,7 @@ async def test_unloaded_in_the_middle_of_a_write_without_an_answer(
 
 async def test_unloaded_while_a_pin_is_tried(loaded: Bench) -> None:
     """Whoever tries it has a connection of its own, and may take long."""
-    async with asyncio.timeout(5), loaded.pages.async_step_aside():
+    async with asyncio.timeout(5), loaded.pages.async_pause_connection():
         await loaded.unload()
     assert loaded.idle
 
@@ -627,10 +627,10 @@ async def test_home_assistant_stops(loaded: Bench, held: bool) -> None:
 async def test_hold_ends(loaded: Bench) -> None:
     await loaded.set("tail_current", 5)
     session = loaded.service.session
-    await loaded.wait(HOLD / 2)
+    await loaded.wait(KEEP_OPEN / 2)
     await loaded.set("tail_current", 6)
     assert loaded.service.session is session, "another connection was made"
-    await loaded.wait(HOLD - timedelta(seconds=1))
+    await loaded.wait(KEEP_OPEN - timedelta(seconds=1))
     assert loaded.device.connected
     await loaded.wait(timedelta(seconds=2))
     assert loaded.idle

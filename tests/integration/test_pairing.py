@@ -12,23 +12,22 @@ from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 import pytest
 
-from custom_components.smallbms_ng.client import Reading, Timing, VeSmartClient
-from custom_components.smallbms_ng.errors import Lost, NotPaired, NotReachable, WrongPin
-from custom_components.smallbms_ng.pairing import (
+from custom_components.smallbms_ng.connection.bluez import (
     DeviceNotVisible,
-    InvalidPin,
     NoLocalAdapter,
     PairingRefused,
     PairingTimedOut,
-    PinNotAsked,
     bond_is_refused,
     bonded_adapters,
     has_bond,
     is_bonded,
     local_adapters,
-    pair,
     remove_bond,
 )
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import Lost, NotPaired, NotReachable, WrongPin
+from custom_components.smallbms_ng.connection.link import Reading, Timing
+from custom_components.smallbms_ng.connection.pairing import InvalidPin, PinNotAsked, pair
 from custom_components.smallbms_ng.protocol.registers import Name, named
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_NAME, DEFAULT_PIN, EmulatedDevice
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
@@ -490,7 +489,7 @@ async def test_the_bus_going_away_in_the_middle_is_noticed(
 
 
 async def test_a_bluez_that_does_not_answer_holds_nobody_up(bus_address: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("custom_components.smallbms_ng.bluez.ANSWER_TIME", 0.05)
+    monkeypatch.setattr("custom_components.smallbms_ng.connection.bluez.ANSWER_TIME", 0.05)
     mute = await MessageBus(bus_address).connect()
     mute.add_message_handler(lambda message: message.message_type is MessageType.METHOD_CALL)
     await mute.request_name("org.bluez")
@@ -641,7 +640,7 @@ async def test_a_device_that_takes_no_connection_may_seem_to_refuse_the_bond(
 async def test_a_device_that_is_not_there_refuses_no_bond(
     bluez: Bluez, bms: EmulatedDevice, bus_address: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("custom_components.smallbms_ng.pairing.PROBE_TIME", 0.05)
+    monkeypatch.setattr("custom_components.smallbms_ng.connection.bluez.PROBE_TIME", 0.05)
     await pair(ADDRESS, PIN, bus_address=bus_address)
     bms.faults.silent = True
 

@@ -24,8 +24,11 @@ from homeassistant.data_entry_flow import EVENT_DATA_ENTRY_FLOW_PROGRESSED, Flow
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
 
-from custom_components.smallbms_ng.client import Lost, VeSmartClient
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN, CONF_SWITCH_ON
+from custom_components.smallbms_ng.connection.bluez import is_bonded, remove_bond
+from custom_components.smallbms_ng.connection.client import VeSmartClient
+from custom_components.smallbms_ng.connection.errors import Lost
+from custom_components.smallbms_ng.connection.pairing import pair
 from custom_components.smallbms_ng.const import (
     CONF_KEY,
     CONF_PAGES_INTERVAL,
@@ -33,7 +36,6 @@ from custom_components.smallbms_ng.const import (
     DOMAIN,
     SHORTEST_PROGRESS,
 )
-from custom_components.smallbms_ng.pairing import is_bonded, pair, remove_bond
 from emulator.device import DEFAULT_KEY, EmulatedDevice
 from emulator.gatt import Peripheral
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter
@@ -527,7 +529,7 @@ async def test_an_adapter_that_is_off(served_locally: Served, flow: ConfigFlowRe
 async def test_an_adapter_that_does_not_hear_the_device(
     served_locally: Served, flow: ConfigFlowResult, enter: Enter
 ) -> None:
-    with patch("custom_components.smallbms_ng.pin_check._SEARCH_TIME", 0):
+    with patch("custom_components.smallbms_ng.checks._SEARCH_TIME", 0):
         result = await enter(flow, {CONF_PIN: PIN})
     assert_error(result, {CONF_PIN: "adapter_too_far"})
     assert adapters_in(result) == "hci0"

@@ -10,11 +10,10 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.smallbms_ng.access import CONF_PAIRED_BY_PROXY
-from custom_components.smallbms_ng.client import NotPaired
+from custom_components.smallbms_ng.checks import async_read_key_by_bond
 from custom_components.smallbms_ng.config_flow import CONF_REMOVE_PIN
-from custom_components.smallbms_ng.const import CONF_KEY, DOMAIN
-from custom_components.smallbms_ng.pin_check import async_learn_by_bond
+from custom_components.smallbms_ng.connection.errors import NotPaired
+from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAIRED_BY_PROXY, DOMAIN
 from emulator.radio.in_process import EmulatedScanner
 
 from .bench import Bench, a_bench
@@ -202,9 +201,9 @@ async def test_no_key_is_taken_unasked_over_such_a_proxy(hass: HomeAssistant, ra
         await bench.load()
         assert not bench.pages.paired_radios
         with pytest.raises(NotPaired):
-            await async_learn_by_bond(hass, ADDRESS, bench.pages.paired_radios)
+            await async_read_key_by_bond(hass, ADDRESS, bench.pages.paired_radios)
         with pytest.raises(NotPaired):
-            await async_learn_by_bond(hass, ADDRESS, frozenset({radio.scanner.source}))
+            await async_read_key_by_bond(hass, ADDRESS, frozenset({radio.scanner.source}))
 
 
 async def test_the_proxy_with_the_wrong_pin_is_told_of(hass: HomeAssistant, radio: Radio, bench: Bench) -> None:

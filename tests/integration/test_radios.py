@@ -12,8 +12,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from custom_components.smallbms_ng.client import NoSlot, NotPaired
-from custom_components.smallbms_ng.radios import Radios
+from custom_components.smallbms_ng.connection.adapters import AdapterPreference
+from custom_components.smallbms_ng.connection.errors import NoSlot, NotPaired
 from emulator.gatt import Link
 from emulator.radio.in_process import EmulatedScanner
 
@@ -300,4 +300,4 @@ def test_a_client_that_does_not_choose() -> None:
     class OneRadio(BleakClient):
         pass
 
-    assert Radios().steered(OneRadio, BLEDevice(ADDRESS, None, {})) is OneRadio
+    assert AdapterPreference().steered(OneRadio, BLEDevice(ADDRESS, None, {})) is OneRadio

@@ -13,7 +13,7 @@ from homeassistant.helpers import issue_registry as ir
 import pytest
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
-from custom_components.smallbms_ng.client import NoAnswer
+from custom_components.smallbms_ng.connection.errors import NoAnswer
 from custom_components.smallbms_ng.const import DOMAIN
 from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.quirks import Quirks

@@ -11,7 +11,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 
 from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_RESIDUAL_CURRENT, DOMAIN
-from custom_components.smallbms_ng.reserve import RENEWED_EVERY
+from custom_components.smallbms_ng.coordinator import RENEWED_EVERY
 from emulator.snapshot import Level, LevelField
 
 from .bench import Bench, a_bench

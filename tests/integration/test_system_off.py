@@ -11,7 +11,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 
 from custom_components.smallbms_ng.const import DOMAIN
-from custom_components.smallbms_ng.page_values import SHOWN_FOR
+from custom_components.smallbms_ng.pages import SHOWN_FOR
 from emulator.bms.remote import OPEN, WIRE_LOOP
 from emulator.snapshot import IoField, Level, LevelField
 from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks

@@ -10,7 +10,7 @@ from homeassistant.core import Event, EventStateChangedData, HomeAssistant, call
 import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
-from custom_components.smallbms_ng.pages import HOLD
+from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from emulator.bms.settings import SettingKey
 from emulator.ve_smart.cbor_records import value
 from emulator.ve_smart.quirks import Quirks
@@ -180,7 +180,7 @@ async def test_what_came_last_is_shown_when_the_connection_ends(held: Bench) -> 
 
 async def test_what_is_said_after_the_answer_counts(held: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
     """While the rest is asked for, in many small requests."""
-    await held.wait(HOLD + SECOND)
+    await held.wait(KEEP_OPEN + SECOND)
     assert held.idle
     held.device.peripheral.mtu = 23
     held.service.quirks = Quirks(largest_request=20)

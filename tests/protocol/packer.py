@@ -18,7 +18,7 @@ IO: Final = (
     "remote_on",
     "alternator_allowed_to_charge",
 )
-LEVELS: Final = (
+THRESHOLDS: Final = (
     "low_cell_voltage",
     "high_current",
     "high_bms_temperature",
@@ -38,7 +38,7 @@ LAYOUT: Final = (
     ("current", 16),
     *((name, 2) for name in IO),
     ("spare_io", 2),
-    *((name, 2) for name in LEVELS),
+    *((name, 2) for name in THRESHOLDS),
     ("state_of_charge", 10),
     ("consumed_amphours", 20),
     ("temperature", 7),
@@ -54,7 +54,7 @@ RAW: Final = {
     "current": 0xFFFF - 41,
     **dict.fromkeys(IO, 1),
     "spare_io": 0,
-    **dict.fromkeys(LEVELS, 1),
+    **dict.fromkeys(THRESHOLDS, 1),
     "state_of_charge": 765,
     "consumed_amphours": 235,
     "temperature": 61,

@@ -5,16 +5,16 @@ import pytest
 from victron_ble.devices import detect_device_type
 from victron_ble.devices.lynx_smart_bms import LynxSmartBMS, LynxSmartBMSData
 
-from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import (
+from custom_components.smallbms_ng.protocol.advertisement import (
     ImplausibleRecord,
     InstantReadout,
     OtherRecord,
     is_smallbms_ng,
 )
+from custom_components.smallbms_ng.protocol.codes import Level
 
 from .captures import ADVERTISEMENTS, LYNX_SMART_BMS, Advertisement
-from .packer import KEY, LEVELS, advertise, pack
+from .packer import KEY, THRESHOLDS, advertise, pack
 
 captures = pytest.mark.parametrize("capture", ADVERTISEMENTS, ids=lambda capture: capture.source)
 
@@ -93,8 +93,8 @@ def test_the_only_published_record() -> None:
     assert reading.remote_on is True
     assert reading.alternator_allowed_to_charge is True
     not_supported = {"battery_communication", "low_bank_voltage", "high_temperature"}
-    assert {name: getattr(reading, name) for name in LEVELS} == {
-        name: None if name in not_supported else Level.OK for name in LEVELS
+    assert {name: getattr(reading, name) for name in THRESHOLDS} == {
+        name: None if name in not_supported else Level.OK for name in THRESHOLDS
     }
     assert reading.codes == ()
 

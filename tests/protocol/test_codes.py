@@ -4,21 +4,21 @@ from typing import Final
 
 import pytest
 
-from custom_components.smallbms_ng.protocol.battery import LEVEL_FIELDS
+from custom_components.smallbms_ng.protocol.advertisement import InstantReadout
 from custom_components.smallbms_ng.protocol.codes import (
     CONDITIONS,
     KNOWN_ERRORS,
+    LEVEL_FIELDS,
     Code,
     Level,
     Severity,
     active_codes,
     error_code,
 )
-from custom_components.smallbms_ng.protocol.instant_readout import InstantReadout
 
-from .packer import KEY, LEVELS, advertise, pack
+from .packer import KEY, THRESHOLDS, advertise, pack
 
-ALL_OK: Final = dict.fromkeys(LEVELS, Level.OK)
+ALL_OK: Final = dict.fromkeys(THRESHOLDS, Level.OK)
 NO_ERROR: Final = 0
 
 
@@ -70,7 +70,7 @@ def test_m_c1_to_m_c12_every_code_of_the_manual(rule: str, code: str, raw: dict[
 
 
 def test_the_manual_knows_five_conditions_and_four_errors() -> None:
-    assert [condition.name for condition in CONDITIONS] == list(LEVELS) == list(LEVEL_FIELDS)
+    assert [condition.name for condition in CONDITIONS] == list(THRESHOLDS) == list(LEVEL_FIELDS)
     in_manual = {condition.number for condition in CONDITIONS if condition.in_manual}
     assert in_manual == {1, 5, 7, 8, 9}
     assert KNOWN_ERRORS == (1, 5, 9, 11)
@@ -106,11 +106,11 @@ def test_the_worst_comes_first_and_then_the_lowest_number() -> None:
 def test_everything_at_once() -> None:
     expected = ["E-B200", *(f"A-B{number:02}" for number in range(1, 10))]
 
-    assert codes_of(error=200, **dict.fromkeys(LEVELS, 3)) == expected
+    assert codes_of(error=200, **dict.fromkeys(THRESHOLDS, 3)) == expected
 
 
 def test_levels_that_are_not_supported_give_no_code() -> None:
-    assert active_codes(NO_ERROR, dict.fromkeys(LEVELS)) == ()
+    assert active_codes(NO_ERROR, dict.fromkeys(THRESHOLDS)) == ()
     assert active_codes(NO_ERROR, ALL_OK) == ()
     assert active_codes(NO_ERROR, ALL_OK | {"low_soc": None}) == ()
 

@@ -4,9 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.battery import Flag
 from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.confirmation import CONFIRMED_AFTER, HEARD_SELDOM, Confirmation
+from custom_components.smallbms_ng.protocol.quantities import Flag
+from custom_components.smallbms_ng.protocol.record_filter import CONFIRMED_AFTER, HEARD_SELDOM, Confirmation
 
 FINE: dict[str, Flag] = {"error": 0, "low_soc": Level.OK}
 WARNING: dict[str, Flag] = {"error": 0, "low_soc": Level.WARNING}
@@ -73,15 +73,15 @@ def test_the_same_transmission_over_another_radio_is_no_repeat() -> None:
 def test_a_connection_is_believed_at_once() -> None:
     confirmation = heard_often()
     confirmation.take_record(ALARM, 5)
-    confirmation.take_sure({"error": 9}, 5.5)
+    confirmation.take_confirmed({"error": 9}, 5.5)
     assert confirmation.believed == {"error": 9, "low_soc": Level.OK}
-    confirmation.take_sure({"low_soc": Level.ALARM}, 5.6)
+    confirmation.take_confirmed({"low_soc": Level.ALARM}, 5.6)
     assert confirmation.believed == {"error": 9, "low_soc": Level.ALARM}
 
 
 def test_after_a_connection_one_record_does_not_bring_back_what_was() -> None:
     confirmation = heard_often()
-    confirmation.take_sure(ALARM, 5)
+    confirmation.take_confirmed(ALARM, 5)
     confirmation.take_record(FINE, 6)
     assert confirmation.believed == ALARM
     confirmation.take_record(FINE, 7)

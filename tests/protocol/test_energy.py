@@ -13,7 +13,7 @@ from custom_components.smallbms_ng.protocol.energy import (
     EnergyMeter,
     Sample,
 )
-from custom_components.smallbms_ng.protocol.quantities import HIGHEST_CURRENT
+from custom_components.smallbms_ng.protocol.payloads import HIGHEST_CURRENT
 
 HOUR = 3600.0
 

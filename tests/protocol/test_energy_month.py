@@ -11,9 +11,9 @@ from typing import Final
 
 import pytest
 
+from custom_components.smallbms_ng.protocol.advertisement import BatteryReading, InstantReadout
 from custom_components.smallbms_ng.protocol.energy import EnergyMeter, Sample
-from custom_components.smallbms_ng.protocol.instant_readout import BatteryReading, InstantReadout
-from custom_components.smallbms_ng.protocol.nonces import NonceOrder, Order
+from custom_components.smallbms_ng.protocol.record_filter import NonceOrder, Order
 from emulator.instant_readout import encode_record, encrypt_record
 from emulator.simulation.scenario import load
 from emulator.simulation.simulation import Simulation

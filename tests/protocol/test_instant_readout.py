@@ -10,16 +10,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import (
+from custom_components.smallbms_ng.protocol.advertisement import (
     BatteryReading,
     ImplausibleRecord,
     InstantReadout,
     MalformedRecord,
     read_record,
 )
+from custom_components.smallbms_ng.protocol.codes import Level
 
-from .packer import IO, KEY, LEVELS, RAW, WIDTHS, advertise, as_number, pack
+from .packer import IO, KEY, RAW, THRESHOLDS, WIDTHS, advertise, as_number, pack
 
 NUMBERS: Final = (
     "error",
@@ -48,7 +48,7 @@ def test_a_healthy_battery() -> None:
     assert reading.consumed_amphours == -23.5
     assert reading.temperature == 21
     assert all(getattr(reading, name) is True for name in IO)
-    assert all(getattr(reading, name) is Level.OK for name in LEVELS)
+    assert all(getattr(reading, name) is Level.OK for name in THRESHOLDS)
     assert reading.codes == ()
 
 
@@ -142,10 +142,10 @@ def test_zero_has_no_sign(field: str) -> None:
 
 def test_nothing_available() -> None:
     unknown = {name: (1 << WIDTHS[name]) - 1 for name in NUMBERS} | {"error": 0, "voltage": 0x7FFF, "current": 0x7FFF}
-    reading = decode(**unknown, **dict.fromkeys((*IO, *LEVELS), 0))
+    reading = decode(**unknown, **dict.fromkeys((*IO, *THRESHOLDS), 0))
 
-    shown = {name: getattr(reading, name) for name in (*NUMBERS, *IO, *LEVELS)}
-    assert shown == dict.fromkeys((*NUMBERS, *IO, *LEVELS)) | {"error": 0}
+    shown = {name: getattr(reading, name) for name in (*NUMBERS, *IO, *THRESHOLDS)}
+    assert shown == dict.fromkeys((*NUMBERS, *IO, *THRESHOLDS)) | {"error": 0}
     assert (reading.power, reading.pre_alarm, reading.battery_low) == (None, None, None)
     assert reading.codes == ()
 
@@ -156,15 +156,15 @@ def test_an_io_field_in_every_state(field: str, state: int, value: bool | None) 
     reading = decode(**{field: state})
 
     assert {name: getattr(reading, name) for name in IO} == dict.fromkeys(IO, True) | {field: value}
-    assert all(getattr(reading, name) is Level.OK for name in LEVELS)
+    assert all(getattr(reading, name) is Level.OK for name in THRESHOLDS)
 
 
-@pytest.mark.parametrize("field", LEVELS)
+@pytest.mark.parametrize("field", THRESHOLDS)
 @pytest.mark.parametrize(("state", "level"), [(0, None), (1, Level.OK), (2, Level.WARNING), (3, Level.ALARM)])
 def test_a_level_in_every_state(field: str, state: int, level: Level | None) -> None:
     reading = decode(**{field: state})
 
-    assert {name: getattr(reading, name) for name in LEVELS} == dict.fromkeys(LEVELS, Level.OK) | {field: level}
+    assert {name: getattr(reading, name) for name in THRESHOLDS} == dict.fromkeys(THRESHOLDS, Level.OK) | {field: level}
     assert all(getattr(reading, name) is True for name in IO)
 
 
@@ -249,12 +249,12 @@ def test_m_p3_the_pre_alarm(low_cell_voltage: int, low_soc: int, pre_alarm: bool
     assert reading.pre_alarm is pre_alarm
 
 
-@pytest.mark.parametrize("name", sorted(set(LEVELS) - {"low_cell_voltage", "low_soc"}))
+@pytest.mark.parametrize("name", sorted(set(THRESHOLDS) - {"low_cell_voltage", "low_soc"}))
 def test_no_other_condition_is_a_pre_alarm(name: str) -> None:
     assert decode(**{name: 2}).pre_alarm is False
 
 
-@pytest.mark.parametrize("name", LEVELS)
+@pytest.mark.parametrize("name", THRESHOLDS)
 @pytest.mark.parametrize("state", [2, 3])
 def test_a_low_battery_is_one_of_three_conditions(name: str, state: int) -> None:
     assert decode(**{name: state}).battery_low is (name in {"low_cell_voltage", "low_soc", "low_bank_voltage"})
@@ -265,7 +265,7 @@ def test_a_low_battery_needs_one_supported_condition() -> None:
     assert decode(low_cell_voltage=0, low_soc=0, low_bank_voltage=0).battery_low is None
 
 
-@pytest.mark.parametrize("name", ["error", *IO, *LEVELS])
+@pytest.mark.parametrize("name", ["error", *IO, *THRESHOLDS])
 def test_flags_tell_everything_but_measurements(name: str) -> None:
     assert decode(**{name: 2}).flags != decode().flags
 
@@ -291,7 +291,7 @@ def test_flags_tell_no_measurement(name: str) -> None:
             "spare_io": st.integers(0, 3),
             "spare": st.integers(0, 1),
         }
-        | {name: st.integers(0, 3) for name in (*IO, *LEVELS)}
+        | {name: st.integers(0, 3) for name in (*IO, *THRESHOLDS)}
     )
 )
 @settings(deadline=None)
@@ -307,7 +307,7 @@ def test_all_fields_at_once(raw: dict[str, int]) -> None:
     assert reading.temperature == raw["temperature"] - 40
     assert [getattr(reading, name) for name in IO] == [(None, True, False, False)[raw[name]] for name in IO]
     levels = (None, Level.OK, Level.WARNING, Level.ALARM)
-    assert [getattr(reading, name) for name in LEVELS] == [levels[raw[name]] for name in LEVELS]
+    assert [getattr(reading, name) for name in THRESHOLDS] == [levels[raw[name]] for name in THRESHOLDS]
     assert reading.record_bytes == pack(raw)
 
 
@@ -315,7 +315,7 @@ def test_what_is_remembered_of_records_is_bounded() -> None:
     """Anybody can send any number of records that decrypt to something."""
     decoder = InstantReadout(KEY)
     random = Random(1)
-    flags = [{name: random.randrange(4) for name in (*IO, *LEVELS)} for _ in range(3000)]
+    flags = [{name: random.randrange(4) for name in (*IO, *THRESHOLDS)} for _ in range(3000)]
     records = [advertise(pack(raw, voltage=voltage)) for raw in flags for voltage in (1328, 0)]
     tracemalloc.start()
     try:

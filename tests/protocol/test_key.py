@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.instant_readout import parse_key
+from custom_components.smallbms_ng.protocol.advertisement import parse_key
 
 KEY = "aff4d0995b7d1e176c0c33ecb9e70dcd"
 PAIRS = [KEY[index : index + 2] for index in range(0, 32, 2)]

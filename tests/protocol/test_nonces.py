@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.nonces import ORDER_HOLDS, RESTARTED_AFTER, NonceOrder, Order
+from custom_components.smallbms_ng.protocol.record_filter import ORDER_HOLDS, RESTARTED_AFTER, NonceOrder, Order
 
 NEW, REPEATED, BEHIND = Order.NEW, Order.REPEATED, Order.BEHIND
 MODULUS: Final = 0x10000
@@ -16,7 +16,7 @@ MOST_BEHIND: Final = MODULUS // 2
 
 
 def places(nonces: Iterable[int], pause: float = 1.0) -> list[Order]:
-    """Return how each record of a stream, of one every so many s, stands to those before it."""
+    """Return how each record of a stream, of one every so many s, is_active to those before it."""
     order = NonceOrder()
     return [order.place(nonce % MODULUS, step * pause) for step, nonce in enumerate(nonces)]
 

@@ -8,15 +8,15 @@ import pytest
 from victron_ble.devices.lynx_smart_bms import LynxSmartBMS, LynxSmartBMSData
 from victron_ble_ha_parser import VictronBluetoothDeviceData  # type: ignore[import-untyped]  # has no py.typed
 
-from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import (
+from custom_components.smallbms_ng.protocol.advertisement import (
     COMPANY_ID,
     BatteryReading,
     ImplausibleRecord,
     InstantReadout,
 )
+from custom_components.smallbms_ng.protocol.codes import Level
 
-from .packer import IO, KEY, LAYOUT, LEVELS, advertise, pack
+from .packer import IO, KEY, LAYOUT, THRESHOLDS, advertise, pack
 
 RECORDS: Final = 3000
 
@@ -102,8 +102,8 @@ def test_victron_ble_has_the_same_flags_undecoded(advertisements: list[bytes]) -
         assert [getattr(reading, name) for name in IO] == [
             (None, True, False, False)[io >> 2 * place & 3] for place in range(len(IO))
         ]
-        assert [getattr(reading, name) for name in LEVELS] == [
-            (None, Level.OK, Level.WARNING, Level.ALARM)[alarms >> 2 * place & 3] for place in range(len(LEVELS))
+        assert [getattr(reading, name) for name in THRESHOLDS] == [
+            (None, Level.OK, Level.WARNING, Level.ALARM)[alarms >> 2 * place & 3] for place in range(len(THRESHOLDS))
         ]
 
 

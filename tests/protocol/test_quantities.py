@@ -7,10 +7,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.battery import VALUE_FIELDS
+from custom_components.smallbms_ng.protocol.advertisement import read_record
 from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import read_record
-from custom_components.smallbms_ng.protocol.quantities import BY_NAME, QUANTITIES, Candidate, Quantities, Source
+from custom_components.smallbms_ng.protocol.payloads import BOUNDS
+from custom_components.smallbms_ng.protocol.quantities import (
+    BY_NAME,
+    QUANTITIES,
+    VALUE_FIELDS,
+    Candidate,
+    Quantities,
+    Source,
+)
 
 from .packer import pack
 
@@ -269,7 +276,7 @@ def test_nothing_is_shown_beyond_its_time(
             if (found := of.best(row.name, now)) is None:
                 continue
             assert found.at <= now
-            if row.bounds and isinstance(found.value, int | float):
-                assert row.bounds.hold(found.value)
+            if row.name in BOUNDS and isinstance(found.value, int | float):
+                assert BOUNDS[row.name].hold(found.value)
             if found.source in GOOD_FOR:
                 assert now - found.at <= row.good_for.get(found.source, GOOD_FOR[found.source])

@@ -12,7 +12,6 @@ from custom_components.smallbms_ng.protocol.codes import Level
 from custom_components.smallbms_ng.protocol.payloads import NoPayload, PayloadError, Value
 from custom_components.smallbms_ng.protocol.registers import (
     BY_ID,
-    NEVER_WRITTEN,
     REGISTERS,
     SECRETS,
     BalancerStatus,
@@ -32,6 +31,7 @@ from custom_components.smallbms_ng.protocol.registers import (
     named,
     on_page,
 )
+from custom_components.smallbms_ng.protocol.session import NEVER_WRITTEN
 from emulator.ve_smart import register_box
 from emulator.ve_smart import registers as emulated
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from custom_components.smallbms_ng.protocol.reserve import Drawn, ReserveCountdown
+from custom_components.smallbms_ng.protocol.energy import Drawn, ReserveCountdown
 
 HOUR = 3600
 RESIDUAL = 0.01

@@ -6,14 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
+from custom_components.smallbms_ng.protocol.advertisement import InstantReadout
 from custom_components.smallbms_ng.protocol.codes import Level
-from custom_components.smallbms_ng.protocol.instant_readout import InstantReadout
 from emulator.bms.codes import CODES, CodeDescription, Severity
 from emulator.instant_readout import encode_record, encrypt_record
 from emulator.snapshot import IoField, LevelField, Snapshot
 from emulator.snapshot import Level as SentLevel
 
-from .packer import IO, KEY, LEVELS, PRODUCT_ID
+from .packer import IO, KEY, PRODUCT_ID, THRESHOLDS
 
 LEVEL_OF_SENT: Final = {
     SentLevel.NOT_SUPPORTED: None,
@@ -58,7 +58,7 @@ def test_any_snapshot_gives_the_same_values(snapshot: Snapshot, key: bytes, nonc
     assert drawn == snapshot.drawn_amphours
     assert [getattr(reading, name) for name in IO] == [snapshot.io.get(field) for field in IoField]
     sent = [snapshot.levels.get(field, SentLevel.NOT_SUPPORTED) for field in LevelField]
-    assert [getattr(reading, name) for name in LEVELS] == [LEVEL_OF_SENT[level] for level in sent]
+    assert [getattr(reading, name) for name in THRESHOLDS] == [LEVEL_OF_SENT[level] for level in sent]
     assert (reading.nonce, reading.product_id) == (nonce, product_id)
 
 

@@ -8,27 +8,25 @@ from hypothesis import given
 from hypothesis import strategies as st
 import pytest
 
-from custom_components.smallbms_ng.protocol.answers import Answer, Gathering, Reading, Refusal, Silence
-from custom_components.smallbms_ng.protocol.registers import NEVER_WRITTEN
-from custom_components.smallbms_ng.protocol.ve_smart import (
+from custom_components.smallbms_ng.connection.link import Answer, PendingResponse, Reading, Refusal, Silence
+from custom_components.smallbms_ng.protocol.session import (
     LONGEST_STREAM,
+    NEVER_WRITTEN,
     OPENING,
     Channel,
     ControlError,
     ControlInfo,
     Credit,
-    Event,
-    Reset,
-    Session,
-)
-from custom_components.smallbms_ng.protocol.ve_smart_records import (
     DeviceList,
+    Event,
     Malformed,
     Opcode,
     Outcome,
     ProtocolError,
     ReceivedValue,
+    Reset,
     Response,
+    Session,
     batches,
     get_devices,
     get_values,
@@ -455,11 +453,11 @@ def test_any_notifications_can_be_taken(notifications: list[tuple[Channel, bytes
 # Answers
 
 
-def gathered(events: Iterable[Event], registers: Iterable[int] = (VOLTAGE, CURRENT)) -> Gathering:
-    gathering = Gathering(3, registers, {})
+def gathered(events: Iterable[Event], registers: Iterable[int] = (VOLTAGE, CURRENT)) -> PendingResponse:
+    pending = PendingResponse(3, registers, {})
     for event in events:
-        gathering.take(event)
-    return gathering
+        pending.take(event)
+    return pending
 
 
 def refused(register: int, code: int = 2) -> Outcome:
@@ -500,10 +498,10 @@ def refused(register: int, code: int = 2) -> Outcome:
     ],
 )
 def test_answers(events: tuple[Event, ...], answers: dict[int, Answer], complete: bool) -> None:
-    gathering = gathered(events)
-    assert gathering.answers() == answers
-    assert gathering.complete is complete
-    assert gathering.begun is bool(events)
+    pending = gathered(events)
+    assert pending.answers() == answers
+    assert pending.complete is complete
+    assert pending.begun is bool(events)
 
 
 @pytest.mark.parametrize(
@@ -523,10 +521,10 @@ def test_answers(events: tuple[Event, ...], answers: dict[int, Answer], complete
     ids=str,
 )
 def test_what_has_nothing_to_do_with_the_request(event: Event) -> None:
-    gathering = gathered(())
-    assert not gathering.take(event)
-    assert not gathering.begun
-    assert gathering.problem is None
+    pending = gathered(())
+    assert not pending.take(event)
+    assert not pending.begun
+    assert pending.problem is None
 
 
 @pytest.mark.parametrize(
@@ -534,20 +532,20 @@ def test_what_has_nothing_to_do_with_the_request(event: Event) -> None:
     [(Malformed(reason="record 0x0B"), "record 0x0B"), (ControlError(data=b"\x03\x00"), "error 0300")],
 )
 def test_problems_are_noted(event: Event, problem: str) -> None:
-    gathering = gathered((event,))
-    assert not gathering.begun
-    assert gathering.problem == problem
+    pending = gathered((event,))
+    assert not pending.begun
+    assert pending.problem == problem
 
 
 def test_a_refusal_after_the_value_changes_nothing() -> None:
-    gathering = gathered((value(VOLTAGE, "b809"), refused(VOLTAGE), refused(CURRENT), refused(CURRENT, 5)))
-    assert isinstance(gathering.answers()[VOLTAGE], Reading)
-    assert gathering.answers()[CURRENT] == Refusal(register=CURRENT, code=2)
+    pending = gathered((value(VOLTAGE, "b809"), refused(VOLTAGE), refused(CURRENT), refused(CURRENT, 5)))
+    assert isinstance(pending.answers()[VOLTAGE], Reading)
+    assert pending.answers()[CURRENT] == Refusal(register=CURRENT, code=2)
 
 
 def test_a_whole_refusal_after_all_answers_changes_nothing() -> None:
-    gathering = gathered((value(VOLTAGE, "b809"),), [VOLTAGE])
-    assert not gathering.take(Response(instance=3, opcode=Opcode.GET_VALUES, code=2))
+    pending = gathered((value(VOLTAGE, "b809"),), [VOLTAGE])
+    assert not pending.take(Response(instance=3, opcode=Opcode.GET_VALUES, code=2))
 
 
 def cell(number: int, payload: str = "4a01") -> ReceivedValue:
@@ -556,7 +554,7 @@ def cell(number: int, payload: str = "4a01") -> ReceivedValue:
 
 @pytest.mark.parametrize(("number", "complete"), [(3, True), (None, False)])
 def test_as_many_cells_as_there_are(number: int | None, complete: bool) -> None:
-    waiting = Gathering(3, [CELL], {CELL: number})
+    waiting = PendingResponse(3, [CELL], {CELL: number})
     for event in (cell(1), cell(2), cell(2, "4b01"), cell(3)):
         assert not waiting.complete
         waiting.take(event)
@@ -568,14 +566,14 @@ def test_as_many_cells_as_there_are(number: int | None, complete: bool) -> None:
 
 
 def test_too_few_cells_are_not_all() -> None:
-    waiting = Gathering(3, [CELL], {CELL: 3})
+    waiting = PendingResponse(3, [CELL], {CELL: 3})
     waiting.take(cell(1))
     assert not waiting.complete
     assert not waiting.unanswered
 
 
 def test_refused_cells_are_all() -> None:
-    waiting = Gathering(3, [CELL], {CELL: None})
+    waiting = PendingResponse(3, [CELL], {CELL: None})
     waiting.take(refused(CELL))
     assert waiting.complete
 

@@ -5,6 +5,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
+# What the record tells beside the codes: yes, no, or nothing.
+IO_FIELDS: Final = (
+    "contactor_closed",
+    "allowed_to_charge",
+    "allowed_to_discharge",
+    "user_relay",
+    "aux_output",
+    "remote_on",
+    "alternator_allowed_to_charge",
+)
+
 
 class Level(StrEnum):
     """How far one of the nine supervised conditions has gone."""
@@ -87,6 +98,8 @@ CONDITIONS: Final = (
     Condition(name="low_bank_voltage", number=8, in_manual=True),
     Condition(name="high_temperature", number=9, in_manual=True),
 )
+
+LEVEL_FIELDS: Final = tuple(condition.name for condition in CONDITIONS)
 
 # The error numbers that the manual explains (M-C9 … M-C12). Others are shown by their number.
 KNOWN_ERRORS: Final = (1, 5, 9, 11)

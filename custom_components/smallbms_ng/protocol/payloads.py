@@ -7,7 +7,36 @@ from math import isfinite
 from struct import Struct
 from typing import Final, Protocol
 
-from .quantities import Bounds
+KEY_LENGTH: Final = 16
+
+
+# More than this, in A, flows into or out of no bank for long (assumed: far more than the largest fuse of a bank).
+HIGHEST_CURRENT: Final = 1000.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bounds:
+    """The values that a bank can have; wider than any that the manual allows."""
+
+    low: float
+    high: float
+
+    def hold(self, value: float) -> bool:
+        """Return whether a value is possible. One that is no finite number is not."""
+        return isfinite(value) and self.low <= value <= self.high
+
+
+# The values that a bank can have, by quantity. 8 to 70 V supply (M-W1), and at most 15 000 Ah (M-B4).
+BOUNDS: Final = {
+    "error": Bounds(low=0, high=0xFF),
+    "time_to_go": Bounds(low=0, high=0xFFFE),
+    "voltage": Bounds(low=5, high=75),
+    "current": Bounds(low=-HIGHEST_CURRENT, high=HIGHEST_CURRENT),
+    "state_of_charge": Bounds(low=0, high=100),
+    "consumed_amphours": Bounds(low=-15000, high=0),
+    "temperature": Bounds(low=-40, high=86),
+    "capacity": Bounds(low=1, high=15000),
+}
 
 type Number = float | None
 """None: not available."""

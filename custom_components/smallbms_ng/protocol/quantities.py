@@ -1,17 +1,117 @@
-"""Where each value comes from, how old it is, and which one is shown."""
+"""The quantities of a battery: where each value comes from, how old it is, and which one is shown."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from enum import StrEnum
-from math import inf, isfinite
+from functools import lru_cache
+from math import inf
+from operator import attrgetter
 from typing import Final
 
-from .battery import IO_FIELDS, LEVEL_FIELDS, VALUE_FIELDS, BatteryValues
-from .codes import Level
+from .codes import IO_FIELDS, LEVEL_FIELDS, Code, Level, Severity, active_codes
+from .payloads import BOUNDS, HIGHEST_CURRENT
 
-# More than this, in A, flows into or out of no bank for long (assumed: far more than the largest fuse of a bank).
-HIGHEST_CURRENT: Final = 1000.0
+# Everything that is no measurement: it is confirmed before anybody hears of it.
+FLAG_FIELDS: Final = ("error", *IO_FIELDS, *LEVEL_FIELDS)
+
+type Flag = int | Level | None
+"""An error number, yes or no, or a level; None where the device does not say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BatteryValues:
+    """What is known of the battery. None means that nobody says.
+
+    Volts, amperes (positive = charging), percent, minutes, ampere-hours (negative = drawn since full), degrees Celsius.
+    """
+
+    error: int | None
+    time_to_go: int | None
+    voltage: float | None
+    current: float | None
+    state_of_charge: float | None
+    consumed_amphours: float | None
+    temperature: float | None
+
+    contactor_closed: bool | None
+    allowed_to_charge: bool | None
+    allowed_to_discharge: bool | None
+    user_relay: bool | None
+    aux_output: bool | None
+    remote_on: bool | None
+    alternator_allowed_to_charge: bool | None
+
+    low_cell_voltage: Level | None
+    high_current: Level | None
+    high_bms_temperature: Level | None
+    contactor: Level | None
+    battery_communication: Level | None
+    load_disconnect: Level | None
+    low_soc: Level | None
+    low_bank_voltage: Level | None
+    high_temperature: Level | None
+
+    @property
+    def power(self) -> float | None:
+        """Watts into the battery; negative = out of it."""
+        if self.voltage is None or self.current is None:
+            return None
+        return round(self.voltage * self.current, 1)
+
+    @property
+    def codes(self) -> tuple[Code, ...]:
+        """The active codes, the worst first."""
+        return _codes(*_levels_of(self))
+
+    @property
+    def severity(self) -> Severity | None:
+        """The worst of the active codes; None when there is none, but no condition is supported either."""
+        if codes := self.codes:
+            return codes[0].severity
+        return Severity.OK if any(getattr(self, name) for name in LEVEL_FIELDS) else None
+
+    @property
+    def problem(self) -> bool | None:
+        """Whether any code is active."""
+        return None if self.severity is None else self.severity is not Severity.OK
+
+    @property
+    def pre_alarm(self) -> bool | None:
+        """Whether the loads are about to be switched off, or are already: low cell voltage or low state of charge."""
+        return _any_raised(self.low_cell_voltage, self.low_soc)
+
+    @property
+    def battery_low(self) -> bool | None:
+        """Whether the battery says by any of its conditions that it wants charging."""
+        return _any_raised(self.low_cell_voltage, self.low_soc, self.low_bank_voltage)
+
+    @property
+    def flags(self) -> tuple[Flag, ...]:
+        """Everything that is no measurement, in the order of FLAG_FIELDS."""
+        return _flags_of(self)
+
+
+_flags_of = attrgetter(*FLAG_FIELDS)
+_levels_of = attrgetter("error", *LEVEL_FIELDS)
+
+
+# The same ones are active for days.
+@lru_cache(maxsize=64)
+def _codes(error: int | None, *levels: Level | None) -> tuple[Code, ...]:
+    return active_codes(error or 0, dict(zip(LEVEL_FIELDS, levels, strict=True)))
+
+
+VALUE_FIELDS: Final = tuple(row.name for row in fields(BatteryValues))
+MEASURED_FIELDS: Final = tuple(name for name in VALUE_FIELDS if name not in FLAG_FIELDS)
+
+
+def _any_raised(*levels: Level | None) -> bool | None:
+    """Return whether one of the levels is a warning or an alarm; None when none of them is supported."""
+    supported = [level for level in levels if level is not None]
+    return any(level is not Level.OK for level in supported) if supported else None
+
+
 # A bank delivers 1 C, and for 10 s up to 5 C (M-B2). More power than this share of its energy an hour, in 1/h, is none
 # of its own; a small bank may be short-circuited, so that this much, in W, is believed of any.
 _HIGHEST_RATE: Final = 6.0
@@ -38,18 +138,6 @@ class Source(StrEnum):
 _PLACE: Final = {source: place for place, source in enumerate(Source)}
 
 
-@dataclass(frozen=True, kw_only=True)
-class Bounds:
-    """The values that a bank can have; wider than any that the manual allows."""
-
-    low: float
-    high: float
-
-    def hold(self, value: float) -> bool:
-        """Return whether a value is possible. One that is no finite number is not."""
-        return isfinite(value) and self.low <= value <= self.high
-
-
 type Known = float | Level
 """A number, yes or no, or a level."""
 
@@ -68,7 +156,6 @@ class Quantity:
 
     name: str
     sources: tuple[Source, ...] = _MEASURED
-    bounds: Bounds | None = None
     decimals: int | None = None
     good_for: Mapping[Source, float] = field(default_factory=dict)
     kind: type[float | int | bool | Level] = float
@@ -79,7 +166,7 @@ class Quantity:
             return value if isinstance(value, bool | Level) and isinstance(value, self.kind) else None
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
-        if self.bounds and not self.bounds.hold(value):
+        if (bounds := BOUNDS.get(self.name)) and not bounds.hold(value):
             return None
         return round(value, self.decimals) if isinstance(value, float) else value
 
@@ -91,20 +178,18 @@ class Quantity:
         return value
 
 
-# 8 to 70 V supply (M-W1), and at most 15 000 Ah (M-B4).
 _NUMBERS: Final = (
-    Quantity(name="error", bounds=Bounds(low=0, high=0xFF), kind=int),
-    Quantity(name="time_to_go", bounds=Bounds(low=0, high=0xFFFE), kind=int),
-    Quantity(name="voltage", bounds=Bounds(low=5, high=75), decimals=2),
-    Quantity(name="current", bounds=Bounds(low=-HIGHEST_CURRENT, high=HIGHEST_CURRENT), decimals=1),
-    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, bounds=Bounds(low=0, high=100), decimals=1),
-    Quantity(name="consumed_amphours", bounds=Bounds(low=-15000, high=0), decimals=1),
-    Quantity(name="temperature", bounds=Bounds(low=-40, high=86)),
+    Quantity(name="error", kind=int),
+    Quantity(name="time_to_go", kind=int),
+    Quantity(name="voltage", decimals=2),
+    Quantity(name="current", decimals=1),
+    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, decimals=1),
+    Quantity(name="consumed_amphours", decimals=1),
+    Quantity(name="temperature"),
     # A bank changes by hand only: what was read last holds until it is read again.
     Quantity(
         name="capacity",
         sources=(Source.CONNECTION, Source.RESTORED),
-        bounds=Bounds(low=1, high=15000),
         good_for={Source.CONNECTION: inf, Source.RESTORED: inf},
     ),
     Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1),
@@ -117,7 +202,6 @@ QUANTITIES: Final = (
     *(Quantity(name=name, kind=Level) for name in LEVEL_FIELDS),
 )
 BY_NAME: Final = {row.name: row for row in QUANTITIES}
-BOUNDS: Final = {row.name: row.bounds for row in QUANTITIES if row.bounds}
 
 
 @dataclass(frozen=True, kw_only=True)

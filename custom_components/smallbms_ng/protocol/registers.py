@@ -1,7 +1,4 @@
-"""The registers of a smallBMS NG: what each is called, how it is written, and what it takes.
-
-None was confirmed on a smallBMS NG: ask, and take no for an answer.
-"""
+"""The settings that go together: at which state of charge the BMS warns, and switches the loads off."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,10 +7,11 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
-from .battery import IO_FIELDS, LEVEL_FIELDS
-from .codes import Level
-from .instant_readout import KEY_LENGTH
+from .codes import IO_FIELDS, LEVEL_FIELDS, Level
 from .payloads import (
+    BOUNDS,
+    KEY_LENGTH,
+    Bounds,
     BytesPayload,
     ChoicePayload,
     FlagsPayload,
@@ -27,11 +25,7 @@ from .payloads import (
     Value,
     VersionPayload,
 )
-from .quantities import BOUNDS, Bounds
-
-# PIN, PUK, Bluetooth off, not connectable, and what else could lock somebody out. The encoder of requests refuses
-# them too.
-NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
+from .session import NEVER_WRITTEN
 
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
 
@@ -560,3 +554,29 @@ def expected_payloads(register: int, bank: Mapping[str, object], *, whole_bank: 
     if not isinstance(cells, int) or not isinstance(batteries, int):
         return None
     return cells * batteries if whole_bank else cells
+
+
+THRESHOLDS: Final = (Name.LOW_SOC_WARNING, Name.DISCHARGE_FLOOR)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ThresholdConflict:
+    """A warning that would come no sooner than the discharge floor; both in %."""
+
+    warning: float
+    floor: float
+
+
+def threshold_conflict(levels: Mapping[Name, Value]) -> ThresholdConflict | None:
+    """Return which levels do not go together (M-S5); None where one is not known. A floor of 0 is none (M-S6)."""
+    warning, floor = levels.get(Name.LOW_SOC_WARNING), levels.get(Name.DISCHARGE_FLOOR)
+    if not isinstance(warning, int | float) or not isinstance(floor, int | float):
+        return None
+    return ThresholdConflict(warning=warning, floor=floor) if floor and warning <= floor else None
+
+
+def write_order(values: Mapping[Name, Value], floor: Value) -> list[Name]:
+    """Return what to write when, given the present floor: the warning is to be above the floor in between, too."""
+    new = values.get(Name.DISCHARGE_FLOOR)
+    lowered = isinstance(new, int | float) and isinstance(floor, int | float) and new < floor
+    return sorted(values, key=lambda name: (name is Name.DISCHARGE_FLOOR) is not lowered)

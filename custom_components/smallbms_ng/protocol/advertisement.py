@@ -4,21 +4,21 @@ Evidence for every field is in docs/protocol.md. We have no smallBMS NG, but the
 this record from it, and the readings of one owner agree.
 """
 
-from dataclasses import dataclass, field, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import lru_cache
 from struct import Struct
 from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from .battery import IO_FIELDS, LEVEL_FIELDS, BatteryValues
-from .codes import Level
-from .quantities import BOUNDS
+from .codes import IO_FIELDS, LEVEL_FIELDS, Level
+from .payloads import BOUNDS, KEY_LENGTH
+from .quantities import BatteryValues, Flag
 
 COMPANY_ID: Final = 0x02E1
 PRODUCT_ADVERTISEMENT: Final = 0x10
 RECORD_TYPE: Final = 0x0A
-KEY_LENGTH: Final = 16
 RECORD_LENGTH: Final = 16
 
 # The Lynx Smart BMS family sends the same record (0xA3E3 … 0xA3E7). Every other product id is taken for ours.
@@ -59,10 +59,7 @@ class ImplausibleRecord(MalformedRecord):
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """A number in the record: value = raw / per_unit - below_zero. It is plausible within the bounds of its name.
-
-    steady: it seldom changes.
-    """
+    """A number in the record: value = raw / per_unit - below_zero. It is plausible within the bounds of its name."""
 
     name: str
     start: int
@@ -71,7 +68,6 @@ class _Field:
     not_available: int | None = None
     per_unit: int = 1
     below_zero: int = 0
-    steady: bool = False
 
     @property
     def mask(self) -> int:
@@ -90,35 +86,18 @@ class _Field:
 
 
 _RECORD: Final = (
-    _Field(name="error", start=0, width=8, steady=True),
+    _Field(name="error", start=0, width=8),
     _Field(name="time_to_go", start=8, width=16, not_available=0xFFFF),
     _Field(name="voltage", start=24, width=16, signed=True, not_available=0x7FFF, per_unit=100),
     _Field(name="current", start=40, width=16, signed=True, not_available=0x7FFF, per_unit=10),
     _Field(name="state_of_charge", start=90, width=10, not_available=0x3FF, per_unit=10),
     _Field(name="consumed_amphours", start=100, width=20, not_available=0xFFFFF, per_unit=-10),
-    _Field(name="temperature", start=120, width=7, not_available=0x7F, below_zero=40, steady=True),
+    _Field(name="temperature", start=120, width=7, not_available=0x7F, below_zero=40),
 )
 
+_IO_STATES: Final[tuple[Flag, ...]] = (None, True, False, False)
 
-class _Values(dict[int, float | None]):
-    """The values of a quantity by its raw bits. Values repeat: each plausible one is computed once, and kept."""
-
-    def __init__(self, field: _Field) -> None:
-        super().__init__()
-        self._value = field.value
-
-    def __missing__(self, raw: int) -> float | None:
-        value = self[raw] = self._value(raw)
-        return value
-
-
-_NUMBERS: Final = tuple(
-    (quantity.name, quantity.start, quantity.mask, _Values(quantity)) for quantity in _RECORD if not quantity.steady
-)
-
-_IO_STATES: Final = (None, True, False, False)
-
-_LEVELS: Final = (None, Level.OK, Level.WARNING, Level.ALARM)
+_LEVELS: Final[tuple[Flag, ...]] = (None, Level.OK, Level.WARNING, Level.ALARM)
 
 # Name, place among the 2-bit fields, and what the four states mean. The eighth place has no meaning.
 _FLAGS_START: Final = 56
@@ -128,10 +107,8 @@ _FLAGS: Final = (
 )
 _FLAGS_MASK: Final = (1 << 2 * 17) - 1
 
-# All that seldom changes is decoded at one go, and kept for so many combinations.
-_STEADY: Final = tuple(quantity for quantity in _RECORD if quantity.steady)
-_STEADY_MASK: Final = _FLAGS_MASK << _FLAGS_START | sum(quantity.mask << quantity.start for quantity in _STEADY)
-_STEADY_KEPT: Final = 256
+# Flags seldom change: what they mean is kept for so many combinations.
+_FLAGS_KEPT: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,13 +123,6 @@ class BatteryReading(BatteryValues):
     def record_bytes(self) -> bytes:
         """The decrypted record."""
         return self.record.to_bytes(RECORD_LENGTH, "little")
-
-
-# What every record needs, looked up once.
-_number = int.from_bytes
-_new = object.__new__
-_set = object.__setattr__
-_FIELDS: Final = tuple(row.name for row in fields(BatteryReading))
 
 
 def is_smallbms_ng(manufacturer_data: bytes) -> bool:
@@ -205,16 +175,10 @@ def read_record(record: int, *, product_id: int, nonce: int) -> BatteryReading:
 
     ImplausibleRecord when a value is out of bounds.
     """
-    values = _steady(record & _STEADY_MASK).copy()
-    for name, start, mask, value in _NUMBERS:
-        values[name] = value[record >> start & mask]
-    values["product_id"] = product_id
-    values["nonce"] = nonce
-    values["record"] = record
-    # All fields at once: the __init__ of a frozen dataclass takes longer than all of the above.
-    reading = _new(BatteryReading)
-    _set(reading, "__dict__", values)
-    return reading
+    numbers = {row.name: row.value(record >> row.start & row.mask) for row in _RECORD}
+    flags = _flags(record >> _FLAGS_START & _FLAGS_MASK)
+    # The tables have exactly the fields of a reading.
+    return BatteryReading(**numbers, **flags, product_id=product_id, nonce=nonce, record=record)  # type: ignore[arg-type]
 
 
 class InstantReadout:
@@ -235,13 +199,11 @@ class InstantReadout:
         if check != self._check:
             raise WrongKey("the first byte of the key differs")
         key_stream = self._encrypt(manufacturer_data[5:7] + _NONCE_PADDING)  # the nonce as sent
-        record = _number(encrypted, "little") ^ _number(key_stream, "little")
+        record = int.from_bytes(encrypted, "little") ^ int.from_bytes(key_stream, "little")
         return read_record(record, product_id=product, nonce=nonce)
 
 
-@lru_cache(maxsize=_STEADY_KEPT)
-def _steady(raw: int) -> dict[str, object]:
-    """Return all fields of a reading, of which those that seldom change are filled in."""
-    numbers = {quantity.name: quantity.value(raw >> quantity.start & quantity.mask) for quantity in _STEADY}
-    flags = {name: states[raw >> _FLAGS_START + 2 * index & 3] for name, index, states in _FLAGS}
-    return dict.fromkeys(_FIELDS) | numbers | flags
+@lru_cache(maxsize=_FLAGS_KEPT)
+def _flags(raw: int) -> Mapping[str, Flag]:
+    """Return what the 2-bit fields mean, by name."""
+    return {name: states[raw >> 2 * index & 3] for name, index, states in _FLAGS}

@@ -7,15 +7,82 @@ from datetime import datetime, timedelta
 from math import inf
 from typing import Final
 
+from bleak.backends.device import BLEDevice
+from homeassistant.components.bluetooth import (
+    BluetoothServiceInfoBleak,
+    async_ble_device_from_address,
+    async_register_advertisement_callback,
+    async_scanner_devices_by_address,
+)
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.helpers.event import async_call_later
 
 from . import clock
-from .client import Lost, Refused, Timing, VeSmartClient, VeSmartError
-from .protocol.ve_smart_records import ReceivedValue
-from .radios import Radios
-from .way import Way
+from .connection.adapters import AdapterPreference
+from .connection.client import VeSmartClient
+from .connection.errors import Lost, Refused, VeSmartError
+from .connection.link import Timing
+from .protocol.session import ReceivedValue
+
+# A device that was not heard for longer than this was away. A radio that sleeps may wake up every five minutes only.
+_LONGEST_PAUSE: Final = timedelta(minutes=6)
+
+
+@callback
+def async_way_to(hass: HomeAssistant, address: str) -> BLEDevice | None:
+    """Return what to connect to; None while no radio that hears the device can connect."""
+    # What Bluetooth remembers of the device alone may be of a proxy that is not there (yet).
+    paths = async_scanner_devices_by_address(hass, address, connectable=True)
+    if not paths:
+        return None
+    return async_ble_device_from_address(hass, address, connectable=True) or paths[0].ble_device
+
+
+class Way:
+    """The way to one device, by any of the radios. on_heard is called whenever one hears it that can connect."""
+
+    def __init__(self, hass: HomeAssistant, address: str, on_heard: CALLBACK_TYPE) -> None:
+        self._hass = hass
+        self._address = address
+        self._on_heard = on_heard
+        self._known_at = clock.now()
+        self._heard_at = self._known_at
+        self._heard_without_since: float | None = None
+
+    @callback
+    def async_watch(self) -> CALLBACK_TYPE:
+        """Follow which radios hear the device; return what ends that."""
+        return async_register_advertisement_callback(self._hass, self._async_heard, self._address)
+
+    @property
+    def device(self) -> BLEDevice | None:
+        """What to connect to; None while there is no way."""
+        return async_way_to(self._hass, self._address)
+
+    @property
+    def missing_for(self) -> float:
+        """For how many s there has been no way."""
+        return 0 if self.device else clock.now() - self._known_at
+
+    @property
+    def heard_without_for(self) -> float:
+        """For how many s it was heard, until it fell silent or now, but only by radios that cannot connect."""
+        if self._heard_without_since is None or self.device:
+            return 0
+        return self._heard_at - self._heard_without_since
+
+    @callback
+    def _async_heard(self, info: BluetoothServiceInfoBleak) -> None:
+        now = clock.now()
+        was_away = now - self._heard_at > _LONGEST_PAUSE.total_seconds()
+        self._heard_at = now
+        if info.connectable:
+            self._known_at, self._heard_without_since = now, None
+            self._on_heard()
+        elif self._heard_without_since is None or was_away:
+            self._heard_without_since = now
+
 
 # How often the device is looked at while a connection is held: it advertises nothing meanwhile.
 _LOOKS_EVERY: Final = timedelta(seconds=1)
@@ -23,12 +90,13 @@ _LOOKS_EVERY: Final = timedelta(seconds=1)
 _CLOSED: Final = "the device is not connected to any more"
 
 
-class Line:
-    """One connection for many who want something of a device: they take turns, and it is held for the next.
+class SharedConnection:
+    """One connection that several users of a device share: each has it for a session, and then it is kept open a while.
 
-    hold is for how long. on_value is told of what comes, asked for or not, of the device (None) or a battery, as far as
-    that is sure. on_failure hears why a turn failed. on_hold is called every second while a connection is held, and
-    before_end while there is still one. connections counts how many were begun.
+    keep_open is for how long. on_value is given each value that comes, asked for or not, with the battery that it is of
+    (None: the device), as far as that is certain. on_failure is given why a session failed. on_kept_open is called
+    every second while the connection is kept open, and before_end while there is still one. connections counts how
+    many were begun.
     """
 
     def __init__(
@@ -37,12 +105,12 @@ class Line:
         entry: ConfigEntry,
         *,
         way: Way,
-        radios: Radios,
+        radios: AdapterPreference,
         timing: Timing,
-        hold: timedelta,
+        keep_open: timedelta,
         on_value: Callable[[int | None, ReceivedValue], None],
         on_failure: Callable[[VeSmartError], None],
-        on_hold: Callable[[VeSmartClient], Awaitable[None]],
+        on_kept_open: Callable[[VeSmartClient], Awaitable[None]],
         before_end: Callable[[], None],
     ) -> None:
         self.connected_at = inf
@@ -53,22 +121,22 @@ class Line:
             lambda: way.device, name=entry.title, timing=timing, on_value=self._received, radios=radios
         )
         self._timing = timing
-        self._hold = hold
+        self._keep_open_for = keep_open
         self._on_value = on_value
         self._on_failure = on_failure
-        self._on_hold = on_hold
+        self._on_kept_open = on_kept_open
         self._before_end = before_end
         # Whose values the instances of the present connection give, as far as that is sure.
         self._owners: dict[int, int | None] = {}
         self._lock = asyncio.Lock()
-        self._end_hold: CALLBACK_TYPE | None = None
+        self._closing: CALLBACK_TYPE | None = None
         self._held_until = -inf
         self._closed = False
         # Who has a turn, and whether it was cut short because nobody is to connect any more.
-        self._holder: asyncio.Task[object] | None = None
-        self._cut = False
+        self._session_task: asyncio.Task[object] | None = None
+        self._is_cancelled = False
         # Whether somebody else has the device.
-        self._lent = False
+        self._is_paused = False
 
     @property
     def connected(self) -> bool:
@@ -76,43 +144,43 @@ class Line:
         return self._client.connected
 
     @asynccontextmanager
-    async def turn(self, *, hold: bool = False) -> AsyncGenerator[VeSmartClient]:
+    async def session(self, *, keep_open: bool = False) -> AsyncGenerator[VeSmartClient]:
         """Take a turn at the connection, which is made if need be. Raises VeSmartError."""
         async with self._lock:
             if self._closed:
                 raise Lost(_CLOSED)
-            self._let_hold_go_on()
+            self._cancel_closing()
             keep = False
-            self._holder = asyncio.current_task()
+            self._session_task = asyncio.current_task()
             try:
                 await self._connect()
                 yield self._client
-                keep = hold
+                keep = keep_open
             except Refused:
-                keep = hold
+                keep = keep_open
                 raise
             except VeSmartError as error:
                 self._on_failure(error)
                 raise
             except asyncio.CancelledError as error:
-                if self._was_cut():
+                if self._was_cancelled():
                     raise Lost(_CLOSED) from error
                 raise
             finally:
-                self._holder = None
-                await self._end_turn(keep=keep)
+                self._session_task = None
+                await self._end_session(keep=keep)
 
     @asynccontextmanager
-    async def aside(self) -> AsyncGenerator[None]:
+    async def paused(self) -> AsyncGenerator[None]:
         """Be without a connection for a while."""
         async with self._lock:
-            self._let_hold_go_on()
+            self._cancel_closing()
             await self._disconnect()
-            self._lent = True
+            self._is_paused = True
             try:
                 yield
             finally:
-                self._lent = False
+                self._is_paused = False
 
     async def async_close(self) -> None:
         """End the connection for good.
@@ -121,12 +189,12 @@ class Line:
         write. Who has the device by aside is not waited for.
         """
         self._closed = True
-        self._let_hold_go_on()
-        if self._lent:
+        self._cancel_closing()
+        if self._is_paused:
             return
         if not self.connected:
-            self._cut_short()
-        limit = asyncio.get_running_loop().call_later(self._timing.finish, self._cut_short)
+            self._cancel_session()
+        limit = asyncio.get_running_loop().call_later(self._timing.finish, self._cancel_session)
         try:
             async with self._lock:
                 await self._client.disconnect()
@@ -137,17 +205,17 @@ class Line:
         """Take which battery each instance is."""
         self._owners |= batteries
 
-    def _cut_short(self) -> None:
+    def _cancel_session(self) -> None:
         """Cancel whoever has a turn, once: the end of its connection is not to be cut short."""
-        holder, self._holder = self._holder, None
+        holder, self._session_task = self._session_task, None
         if holder:
-            self._cut = True
+            self._is_cancelled = True
             holder.cancel()
 
-    def _was_cut(self) -> bool:
+    def _was_cancelled(self) -> bool:
         """Return whether a turn was cancelled from here, and by nobody else."""
         task = asyncio.current_task()
-        return self._cut and task is not None and not task.uncancel()
+        return self._is_cancelled and task is not None and not task.uncancel()
 
     @callback
     def _received(self, value: ReceivedValue) -> None:
@@ -171,26 +239,26 @@ class Line:
         finally:
             await self._client.disconnect()
 
-    async def _end_turn(self, *, keep: bool) -> None:
+    async def _end_session(self, *, keep: bool) -> None:
         if keep and self._client.connected and not self._closed:
-            self._held_until = clock.now() + self._hold.total_seconds()
+            self._held_until = clock.now() + self._keep_open_for.total_seconds()
             self._look_later()
         else:
             await self._disconnect()
 
     @callback
-    def _let_hold_go_on(self) -> None:
+    def _cancel_closing(self) -> None:
         """Do not end the connection that is held."""
-        if self._end_hold:
-            self._end_hold()
-            self._end_hold = None
+        if self._closing:
+            self._closing()
+            self._closing = None
 
     def _look_later(self) -> None:
-        self._end_hold = async_call_later(self._hass, _LOOKS_EVERY, self._async_look)
+        self._closing = async_call_later(self._hass, _LOOKS_EVERY, self._async_look)
 
     @callback
     def _async_look(self, _now: datetime) -> None:
-        self._end_hold = None
+        self._closing = None
         name = f"connection to {self._entry.title} that is held"
         self._entry.async_create_background_task(self._hass, self._async_look_or_end(), name)
 
@@ -198,19 +266,19 @@ class Line:
         """Look at the device, or end the connection when it was held for long enough or has broken off."""
         async with self._lock:
             # Somebody may have had a turn meanwhile.
-            if not self._end_hold and not await self._look():
+            if not self._closing and not await self._look():
                 await self._disconnect()
 
     async def _look(self) -> bool:
         """Look at the device over the connection that is held; return whether to hold it further."""
         if not self.connected or self._closed or clock.now() >= self._held_until:
             return False
-        self._holder = asyncio.current_task()
+        self._session_task = asyncio.current_task()
         try:
-            await self._on_hold(self._client)
+            await self._on_kept_open(self._client)
         except VeSmartError:
             return False
         finally:
-            self._holder = None
+            self._session_task = None
         self._look_later()
         return True

@@ -1,12 +1,8 @@
-"""Does a PIN open a device? Asked of the live device, before anything is stored; it tells its key on the occasion.
-
-What takes a PIN makes bonds and removes them: call it only when a person has just submitted a form. What runs by itself
-uses a bond that there is.
-"""
+"""Does a key read a device, or a PIN open it? Asked of the live device, before anything is stored."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
@@ -15,36 +11,93 @@ from typing import Final
 
 from homeassistant.components.bluetooth import (
     BaseHaRemoteScanner,
+    BluetoothCallbackMatcher,
     BluetoothScannerDevice,
+    BluetoothScanningMode,
+    BluetoothServiceInfoBleak,
+    async_process_advertisements,
     async_scanner_devices_by_address,
 )
 from homeassistant.core import HomeAssistant
 
-from .client import (
-    Answer,
+from .connection.adapters import AdapterPreference, bluez_adapter
+from .connection.bluez import (
+    DeviceNotVisible,
+    NoLocalAdapter,
+    bond_is_refused,
+    bonded_adapters,
+    bonds_of_adapters,
+    remove_bond,
+)
+from .connection.client import VeSmartClient
+from .connection.errors import (
     BondRefused,
     NoAnswer,
     NotPaired,
     NotReachable,
     ProxyHasNoPin,
     ProxyPinRefused,
-    Reading,
-    VeSmartClient,
     VeSmartError,
 )
-from .pairing import (
-    DeviceNotVisible,
-    NoLocalAdapter,
-    bond_is_refused,
-    bonded_adapters,
-    bonds_of_adapters,
-    pair,
-    remove_bond,
-)
+from .connection.link import Answer, Reading
+from .connection.pairing import pair
+from .protocol.advertisement import COMPANY_ID, ImplausibleRecord, InstantReadout, InstantReadoutError, WrongKey
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
-from .radios import Radios, bluez_adapter
-from .way import async_way_to
+from .shared_connection import async_way_to
+
+# Seconds to wait for a second record. One is enough when no other comes: a quiet battery repeats itself.
+WAIT_FOR_RECORDS: Final = 5
+# One wrong key in 256 passes for one record, and may even look plausible once.
+RECORDS_WANTED: Final = 2
+
+
+class NotHeard(Exception):
+    """No record of the device was received."""
+
+
+def data_of(service_info: BluetoothServiceInfoBleak) -> bytes:
+    """Return the manufacturer data of Victron in an advertisement; none where there is none."""
+    return service_info.manufacturer_data.get(COMPANY_ID, b"")
+
+
+class _Verdict:
+    """What different records say about a key. The latest counts: an old one may be from before the key changed."""
+
+    def __init__(self, key: bytes) -> None:
+        self._decoder = InstantReadout(key)
+        self._outcomes: dict[bytes, InstantReadoutError | None] = {}
+
+    def hear(self, service_info: BluetoothServiceInfoBleak) -> bool:
+        """Take one advertisement; return whether there are enough records that agree."""
+        data = data_of(service_info)
+        try:
+            self._decoder.decode(data)
+        except (WrongKey, ImplausibleRecord) as error:
+            self._outcomes[data] = error
+        except InstantReadoutError:
+            return False
+        else:
+            self._outcomes[data] = None
+        good = sum(outcome is None for outcome in self._outcomes.values())
+        return max(good, len(self._outcomes) - good) >= RECORDS_WANTED
+
+    def give(self) -> None:
+        """Return when the key is good; NotHeard, WrongKey or ImplausibleRecord when it is not."""
+        if not self._outcomes:
+            raise NotHeard
+        if error := list(self._outcomes.values())[-1]:
+            raise error
+
+
+async def async_check_key(hass: HomeAssistant, address: str, key: bytes) -> None:
+    """Return when the key reads the device at this address; NotHeard, WrongKey or ImplausibleRecord when not."""
+    verdict = _Verdict(key)
+    matcher = BluetoothCallbackMatcher(address=address, connectable=False)
+    with suppress(TimeoutError):
+        await async_process_advertisements(hass, verdict.hear, matcher, BluetoothScanningMode.ACTIVE, WAIT_FOR_RECORDS)
+    verdict.give()
+
 
 _PIN: Final = re.compile(r"[0-9]{6}")
 _KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]
@@ -65,7 +118,7 @@ class NotBluez(NoLocalAdapter):
     """No adapter of this machine that hears the device is BlueZ's, which alone can enter a PIN. adapters names them."""
 
 
-class Proof(StrEnum):
+class AccessProof(StrEnum):
     """What let us connect, and with that whether the PIN was checked."""
 
     PIN = "pin"
@@ -74,12 +127,12 @@ class Proof(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learned:
+class InstantReadoutInfo:
     """What a device told of its Instant Readout, None: it does not give it; by which proof, and over which proxy."""
 
     key: bytes | None
     instant_readout_on: bool | None
-    proof: Proof
+    proof: AccessProof
     proxy: str
 
 
@@ -91,12 +144,12 @@ def parse_pin(text: str) -> str:
     return digits
 
 
-async def async_learn(hass: HomeAssistant, address: str, pin: str | None) -> Learned:
+async def async_read_key(hass: HomeAssistant, address: str, pin: str | None) -> InstantReadoutInfo:
     """Connect to the device at this address with a PIN, or without one by a proxy that holds it; return what it tells.
 
     Raises a VeSmartError when the PIN is wrong or there is no connection.
     """
-    radios = Radios()
+    radios = AdapterPreference()
     async with _client(hass, address, radios) as client:
         checked = await _connect(hass, client, address, pin)
         return await _learn(client, _proof(radios, checked=checked), radios.proxy or "")
@@ -108,33 +161,33 @@ def is_near_proxy(hass: HomeAssistant, address: str) -> bool:
     return any(isinstance(path.scanner, BaseHaRemoteScanner) for path in paths)
 
 
-async def async_learn_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> Learned:
+async def async_read_key_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> InstantReadoutInfo:
     """Connect to the device at this address by a bond that there is, and return what it tells.
 
     The bond is that of an adapter of this machine, or of a radio among the paired, given by their sources: anybody may
     answer by another one. Raises a VeSmartError when there is no such connection.
     """
     async with _connection_by_bond(hass, address, paired) as client:
-        return await _learn(client, Proof.BOND)
+        return await _learn(client, AccessProof.BOND)
 
 
 async def async_switch_instant_readout_on(hass: HomeAssistant, address: str, pin: str | None) -> None:
-    """Let the device advertise its readings. Raises as async_learn does, and Refused."""
-    async with _client(hass, address, Radios()) as client:
+    """Let the device advertise its readings. Raises as async_read_key does, and Refused."""
+    async with _client(hass, address, AdapterPreference()) as client:
         await _connect(hass, client, address, pin)
         await client.write(client.main_instance, _ON, value=True)
 
 
-def _proof(radios: Radios, *, checked: bool) -> Proof:
+def _proof(radios: AdapterPreference, *, checked: bool) -> AccessProof:
     if checked:
-        return Proof.PIN
-    return Proof.PROXY if radios.asks else Proof.BOND
+        return AccessProof.PIN
+    return AccessProof.PROXY if radios.asks else AccessProof.BOND
 
 
-async def _learn(client: VeSmartClient, proof: Proof, proxy: str = "") -> Learned:
+async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
     answers = await client.read(client.main_instance, (_KEY.id, _ON.id))
     key, instant_readout_on = _value(answers, _KEY.id), _value(answers, _ON.id)
-    return Learned(
+    return InstantReadoutInfo(
         key=key if isinstance(key, bytes) else None,
         instant_readout_on=instant_readout_on if isinstance(instant_readout_on, bool) else None,
         proof=proof,
@@ -152,7 +205,7 @@ async def _connection_by_bond(
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
         raise NotPaired("no radio that is known to have a bond hears the device")
-    radios = Radios(unpaired=heard - trusted, may_ask=False)
+    radios = AdapterPreference(unpaired=heard - trusted, may_ask=False)
     async with _client(hass, address, radios) as client:
         await client.connect()
         if radios.paired.isdisjoint(trusted):
@@ -161,7 +214,7 @@ async def _connection_by_bond(
 
 
 @asynccontextmanager
-async def _client(hass: HomeAssistant, address: str, radios: Radios) -> AsyncGenerator[VeSmartClient]:
+async def _client(hass: HomeAssistant, address: str, radios: AdapterPreference) -> AsyncGenerator[VeSmartClient]:
     """Give a client that is not connected yet, and end its connection afterwards."""
     get_device = partial(async_way_to, hass, address)
     if get_device() is None:

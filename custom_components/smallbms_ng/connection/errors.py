@@ -8,7 +8,7 @@ from typing import Final
 from bleak.exc import BleakError, BleakGATTProtocolError
 from bleak_retry_connector import BleakOutOfConnectionSlotsError
 
-from .protocol.ve_smart_records import ProtocolError
+from ..protocol.session import ProtocolError
 
 
 class VeSmartError(Exception):

@@ -14,10 +14,9 @@ from homeassistant.helpers.service import async_get_config_entry, async_register
 from homeassistant.util.json import JsonObjectType, JsonValueType
 import voluptuous as vol
 
-from .client import Answer, Reading, Refusal
+from .connection.link import Answer, Reading, Refusal
 from .const import DOMAIN
-from .coordinator import SmallBmsConfigEntry
-from .pages import PagesCoordinator
+from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .protocol.payloads import Value
 from .protocol.registers import BY_ID, SECRETS, Name, named
 

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+import logging
 import os
 from typing import Final
 
@@ -12,6 +13,20 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.auth import UID_NOT_SPECIFIED, AuthExternal
 
 from .errors import NotPaired, NotReachable, VeSmartError
+
+_LOGGER = logging.getLogger(__name__)
+
+# A device that is near is connected to within a second, or a few while somebody scans.
+PROBE_TIME: Final = 10.0
+
+# How a connection fails that ends before it is of use, or does not come up.
+_ABORTED: Final = "le-connection-abort-by-local"
+
+_KEY_REFUSED: Final = "org.bluez.Reason.Authentication"
+
+# Where BlueZ does not tell why a connection ended, so often in a row makes it likely that it is for the bond.
+_PROBES: Final = 2
+
 
 ANSWER_TIME: Final = 10.0
 # bluetoothd takes two seconds for the end of a connection.
@@ -321,3 +336,112 @@ def _device(path: str, properties: Mapping[str, Variant]) -> Device:
 def _user_id() -> int:
     given = os.environ.get(_UID_VARIABLE, "")
     return int(given) if given.isdecimal() else UID_NOT_SPECIFIED
+
+
+async def is_bonded(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> bool:
+    """Return whether an adapter of this machine, or this one, has a bond with the device.
+
+    Raises PairingTimedOut if BlueZ does not answer.
+    """
+    with suppress(NoLocalAdapter):
+        async with ask_bluez(bus_address) as bluez:
+            return any(device.bonded for device in await bluez.devices(address, adapter))
+    return False
+
+
+async def bonded_adapters(address: str, *, bus_address: str | None = None) -> frozenset[str]:
+    """Return the addresses of the adapters of this machine that have a bond with the device.
+
+    Raises PairingTimedOut if BlueZ does not answer.
+    """
+    bonds = await bonds_of_adapters(address, bus_address=bus_address)
+    return frozenset(adapter for adapter, bonded in bonds.items() if bonded)
+
+
+async def bonds_of_adapters(address: str, *, bus_address: str | None = None) -> Mapping[str, bool]:
+    """Return, by the address of each adapter of this machine, whether it has a bond with the device.
+
+    Raises PairingTimedOut if BlueZ does not answer.
+    """
+    with suppress(NoLocalAdapter):
+        async with ask_bluez(bus_address) as bluez:
+            objects = await bluez.objects()
+            bonded = {device.adapter for device in devices_in(objects, address) if device.bonded}
+            return {adapter.address: adapter.path in bonded for adapter in adapters_in(objects)}
+    return {}
+
+
+async def has_bond(address: str, adapter: str, *, bus_address: str | None = None) -> bool | None:
+    """Return whether this adapter has a bond with the device; None where BlueZ does not tell."""
+    with suppress(NoLocalAdapter, PairingTimedOut):
+        async with ask_bluez(bus_address) as bluez:
+            return any(device.bonded for device in await bluez.devices(address, adapter))
+    return None
+
+
+async def bond_is_refused(address: str, adapter: str, *, bus_address: str | None = None) -> bool | None:
+    """Return whether the device refuses a connection by the bond of this adapter: it does not know it any more.
+
+    True is sure. None looks like it, but a weak signal may, too: older BlueZ, such as 5.66, does not tell why a
+    connection ended. A device that is not there, a connection that stands, and an adapter without a bond: False.
+    """
+    try:
+        async with open_bluez(bus_address) as bluez, before(from_now(ANSWER_TIME + PROBE_TIME)):
+            await bluez.follow()
+            for device in await bluez.devices(address, adapter):
+                return device.bonded and not device.in_use and await _is_turned_away(bluez, device)
+    except VeSmartError as error:
+        _LOGGER.debug("%s: whether the bond of %s is refused is not known: %s", address, adapter, error)
+    return False
+
+
+async def remove_bond(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> None:
+    """Forget every bond with the device, or that of this adapter; raises NotPaired if it stays."""
+    async with ask_bluez(bus_address) as bluez:
+        for device in await bluez.devices(address, adapter):
+            if device.bonded:
+                await forget_device(bluez, device)
+
+
+async def local_adapters(*, bus_address: str | None = None) -> tuple[str, ...]:
+    """Return the names of the adapters of this machine that are on; PairingTimedOut if BlueZ does not answer."""
+    with suppress(NoLocalAdapter):
+        async with ask_bluez(bus_address) as bluez:
+            adapters = adapters_in(await bluez.objects())
+            return tuple(sorted(adapter.name for adapter in adapters if adapter.powered))
+    return ()
+
+
+async def forget_device(bluez: Bluez, device: Device) -> None:
+    """Have the adapter forget the device, and the bond with it."""
+    await bluez.call(device.adapter, ADAPTER, "RemoveDevice", "o", device.path)
+
+
+async def _is_turned_away(bluez: Bluez, device: Device) -> bool | None:
+    """Return whether the device ends each connection at once, for the bond; None if BlueZ does not tell why."""
+    turned_away = 0
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PROBE_TIME):
+            # An attempt that nobody waits for any more may still be under way, and would be taken for ours.
+            await try_to_call(bluez, device.path, DEVICE, "Disconnect")
+            while turned_away < _PROBES:
+                watch = ConnectionWatch(bluez, device)
+                if await _comes_to_stand(bluez, device):
+                    return False
+                if watch.reason is not None:
+                    return watch.reason == _KEY_REFUSED
+                turned_away += watch.flipped.is_set()
+    return None if turned_away else False
+
+
+async def _comes_to_stand(bluez: Bluez, device: Device) -> bool:
+    """Connect; return False if the connection was given up, whoever did so. Raises DBusError for all else."""
+    async with finally_call(bluez, device.path, DEVICE, "Disconnect"):
+        try:
+            await bluez.call(device.path, DEVICE, "Connect")
+        except DBusError as error:
+            _LOGGER.debug("%s: a connection by the bond failed: %s", device.path, error.text)
+            if (error.type, error.text) != (FAILED, _ABORTED):
+                raise
+            return False
+    return True

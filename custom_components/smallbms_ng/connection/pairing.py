@@ -5,7 +5,7 @@ system bus if it is not the usual one.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Collection, Mapping
+from collections.abc import AsyncGenerator, Collection
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 import logging
@@ -17,9 +17,7 @@ from dbus_fast import DBusError, Message, MessageType, Variant
 
 from .bluez import (
     ADAPTER,
-    ANSWER_TIME,
     DEVICE,
-    FAILED,
     Bluez,
     ConnectionWatch,
     Device,
@@ -27,13 +25,12 @@ from .bluez import (
     NoLocalAdapter,
     Objects,
     PairingRefused,
-    PairingTimedOut,
     adapters_in,
-    ask_bluez,
     before,
     best_of,
     devices_in,
     finally_call,
+    forget_device,
     from_now,
     name_of,
     open_bluez,
@@ -42,29 +39,10 @@ from .bluez import (
 )
 from .errors import Lost, NotPaired, NotReachable, VeSmartError, WrongPin
 
-__all__ = [
-    "DeviceNotVisible",
-    "InvalidPin",
-    "NoLocalAdapter",
-    "PairingRefused",
-    "PairingTimedOut",
-    "PinNotAsked",
-    "bond_is_refused",
-    "bonded_adapters",
-    "bonds_of_adapters",
-    "has_bond",
-    "is_bonded",
-    "local_adapters",
-    "pair",
-    "remove_bond",
-]
-
 _LOGGER = logging.getLogger(__name__)
 
 PAIRING_TIME: Final = 60.0
 SEARCH_TIME: Final = 20.0
-# A device that is near is connected to within a second, or a few while somebody scans.
-PROBE_TIME: Final = 10.0
 
 _MANAGER_PATH: Final = "/org/bluez"
 _AGENT_PATH: Final = "/smallbms_ng/pairing"
@@ -78,11 +56,6 @@ _CANCELED: Final = "org.bluez.Error.AuthenticationCanceled"
 _FAILED_TO_AUTHENTICATE: Final = "org.bluez.Error.AuthenticationFailed"
 _IN_PROGRESS: Final = "org.bluez.Error.InProgress"
 
-# How a connection fails that ends before it is of use, or does not come up.
-_ABORTED: Final = "le-connection-abort-by-local"
-_KEY_REFUSED: Final = "org.bluez.Reason.Authentication"
-# Where BlueZ does not tell why a connection ended, so often in a row makes it likely that it is for the bond.
-_PROBES: Final = 2
 # A bond that BlueZ does not keep may have fallen into a change of the default agent.
 _ATTEMPTS: Final = 2
 
@@ -130,80 +103,6 @@ async def pair(
             agent = _Agent(device=device.path, passkey=passkey, bluez=await bluez.owner())
         if not device.bonded:
             await _bond(bluez, device, agent, deadline, search_time)
-
-
-async def is_bonded(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> bool:
-    """Return whether an adapter of this machine, or this one, has a bond with the device.
-
-    Raises PairingTimedOut if BlueZ does not answer.
-    """
-    with suppress(NoLocalAdapter):
-        async with ask_bluez(bus_address) as bluez:
-            return any(device.bonded for device in await bluez.devices(address, adapter))
-    return False
-
-
-async def bonded_adapters(address: str, *, bus_address: str | None = None) -> frozenset[str]:
-    """Return the addresses of the adapters of this machine that have a bond with the device.
-
-    Raises PairingTimedOut if BlueZ does not answer.
-    """
-    bonds = await bonds_of_adapters(address, bus_address=bus_address)
-    return frozenset(adapter for adapter, bonded in bonds.items() if bonded)
-
-
-async def bonds_of_adapters(address: str, *, bus_address: str | None = None) -> Mapping[str, bool]:
-    """Return, by the address of each adapter of this machine, whether it has a bond with the device.
-
-    Raises PairingTimedOut if BlueZ does not answer.
-    """
-    with suppress(NoLocalAdapter):
-        async with ask_bluez(bus_address) as bluez:
-            objects = await bluez.objects()
-            bonded = {device.adapter for device in devices_in(objects, address) if device.bonded}
-            return {adapter.address: adapter.path in bonded for adapter in adapters_in(objects)}
-    return {}
-
-
-async def has_bond(address: str, adapter: str, *, bus_address: str | None = None) -> bool | None:
-    """Return whether this adapter has a bond with the device; None where BlueZ does not tell."""
-    with suppress(NoLocalAdapter, PairingTimedOut):
-        async with ask_bluez(bus_address) as bluez:
-            return any(device.bonded for device in await bluez.devices(address, adapter))
-    return None
-
-
-async def bond_is_refused(address: str, adapter: str, *, bus_address: str | None = None) -> bool | None:
-    """Return whether the device refuses a connection by the bond of this adapter: it does not know it any more.
-
-    True is sure. None looks like it, but a weak signal may, too: older BlueZ, such as 5.66, does not tell why a
-    connection ended. A device that is not there, a connection that stands, and an adapter without a bond: False.
-    """
-    try:
-        async with open_bluez(bus_address) as bluez, before(from_now(ANSWER_TIME + PROBE_TIME)):
-            await bluez.follow()
-            for device in await bluez.devices(address, adapter):
-                return device.bonded and not device.in_use and await _is_turned_away(bluez, device)
-    except VeSmartError as error:
-        _LOGGER.debug("%s: whether the bond of %s is refused is not known: %s", address, adapter, error)
-    return False
-
-
-async def remove_bond(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> None:
-    """Forget every bond with the device, or that of this adapter; raises NotPaired if it stays."""
-    async with ask_bluez(bus_address) as bluez:
-        for device in await bluez.devices(address, adapter):
-            if device.bonded:
-                await _forget(bluez, device)
-
-
-async def local_adapters(*, bus_address: str | None = None) -> tuple[str, ...]:
-    """Return the names of the adapters of this machine that are on; PairingTimedOut if BlueZ does not answer."""
-    with suppress(NoLocalAdapter):
-        async with ask_bluez(bus_address) as bluez:
-            adapters = adapters_in(await bluez.objects())
-            return tuple(sorted(adapter.name for adapter in adapters if adapter.powered))
-    return ()
 
 
 @dataclass(kw_only=True)
@@ -320,7 +219,7 @@ async def _pair(bluez: Bluez, device: Device, agent: _Agent, connect_time: float
     finally:
         pairing.cancel()
     if not agent.answered:
-        await _forget(bluez, device)
+        await forget_device(bluez, device)
         raise PinNotAsked("There was a pairing, but nobody asked for the PIN")
 
 
@@ -354,41 +253,6 @@ async def _finally_disconnect(bluez: Bluez, device: Device) -> AsyncGenerator[No
     finally:
         if ours:
             await try_to_call(bluez, device.path, DEVICE, "Disconnect")
-
-
-async def _forget(bluez: Bluez, device: Device) -> None:
-    """Have the adapter forget the device, and the bond with it."""
-    await bluez.call(device.adapter, ADAPTER, "RemoveDevice", "o", device.path)
-
-
-async def _is_turned_away(bluez: Bluez, device: Device) -> bool | None:
-    """Return whether the device ends each connection at once, for the bond; None if BlueZ does not tell why."""
-    turned_away = 0
-    with suppress(TimeoutError):
-        async with asyncio.timeout(PROBE_TIME):
-            # An attempt that nobody waits for any more may still be under way, and would be taken for ours.
-            await try_to_call(bluez, device.path, DEVICE, "Disconnect")
-            while turned_away < _PROBES:
-                watch = ConnectionWatch(bluez, device)
-                if await _comes_to_stand(bluez, device):
-                    return False
-                if watch.reason is not None:
-                    return watch.reason == _KEY_REFUSED
-                turned_away += watch.flipped.is_set()
-    return None if turned_away else False
-
-
-async def _comes_to_stand(bluez: Bluez, device: Device) -> bool:
-    """Connect; return False if the connection was given up, whoever did so. Raises DBusError for all else."""
-    async with finally_call(bluez, device.path, DEVICE, "Disconnect"):
-        try:
-            await bluez.call(device.path, DEVICE, "Connect")
-        except DBusError as error:
-            _LOGGER.debug("%s: a connection by the bond failed: %s", device.path, error.text)
-            if (error.type, error.text) != (FAILED, _ABORTED):
-                raise
-            return False
-    return True
 
 
 def _pairing_error(error: DBusError, agent: _Agent) -> VeSmartError:

@@ -10,6 +10,11 @@ from bleak import BleakClient
 from bleak.backends.device import BLEDevice
 import bleak_retry_connector
 
+from ..protocol.payloads import Value
+from ..protocol.registers import BatterySource, Name, Register, battery_sources, expected_payloads, main_instance, named
+from ..protocol.session import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
+from .adapters import AdapterPreference
+from .bluez import bond_is_refused, has_bond
 from .errors import (
     BadAnswer,
     BondRefused,
@@ -17,11 +22,8 @@ from .errors import (
     NoAnswer,
     NoSlot,
     NotPaired,
-    NotPairedByProxy,
     NotReachable,
     ProxyHasNoPin,
-    ProxyPinOutdated,
-    ProxyPinRefused,
     Refused,
     ServicesMoved,
     VeSmartError,
@@ -30,44 +32,7 @@ from .errors import (
     connected,
     connecting,
 )
-from .link import Link, OnValue, Timing
-from .pairing import bond_is_refused, has_bond
-from .protocol.answers import Answer, Gathering, Latest, Reading, Refusal, Silence
-from .protocol.payloads import Value
-from .protocol.registers import (
-    BatterySource,
-    Name,
-    Register,
-    battery_sources,
-    expected_payloads,
-    main_instance,
-    named,
-)
-from .protocol.ve_smart_records import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
-from .radios import Radios
-
-__all__ = [
-    "Answer",
-    "BadAnswer",
-    "BondRefused",
-    "Lost",
-    "NoAnswer",
-    "NoSlot",
-    "NotPaired",
-    "NotPairedByProxy",
-    "NotReachable",
-    "ProxyHasNoPin",
-    "ProxyPinOutdated",
-    "ProxyPinRefused",
-    "Reading",
-    "Refusal",
-    "Refused",
-    "Silence",
-    "Timing",
-    "VeSmartClient",
-    "VeSmartError",
-    "WrongPin",
-]
+from .link import Answer, LatestPayloads, Link, OnValue, PendingResponse, Reading, Refusal, Silence, Timing
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -99,7 +64,7 @@ class VeSmartClient:
         timing: Timing | None = None,
         on_value: OnValue | None = None,
         pair: bool = False,
-        radios: Radios | None = None,
+        radios: AdapterPreference | None = None,
     ) -> None:
         self._get_device = get_device
         self._name = name
@@ -107,13 +72,13 @@ class VeSmartClient:
         self._timing = timing or Timing()
         self._on_value = on_value
         self._pair = pair
-        self._radios = radios or Radios()
+        self._radios = radios or AdapterPreference()
         self._lock = asyncio.Lock()
         self._client: BleakClient | None = None
         self._link: Link | None = None
         self._renewal: asyncio.Task[None] | None = None
         self._bank: Mapping[str, object] = {}
-        self._latest = Latest()
+        self._latest = LatestPayloads()
         self._address = ""
         # Whether the adapter in use has a bond; None where that is not known.
         self._bonded: bool | None = None
@@ -418,33 +383,33 @@ class VeSmartClient:
         preface = self._preface(link, instance)
         if not preface and instance not in link.subscribed:
             await self._subscribe(link, instance)
-        gathering = await self._request(link, instance, registers, preface)
+        pending = await self._request(link, instance, registers, preface)
         link.subscribed.add(instance)
-        only_preface_taken = bool(preface) and not gathering.begun
+        only_preface_taken = bool(preface) and not pending.begun
         link.joins_records = link.joins_records and not only_preface_taken
-        answers = gathering.answers()
-        if gathering.unanswered and (gathering.problem or only_preface_taken):
-            answers |= await self._ask_again(link, instance, tuple(gathering.unanswered))
-        elif not gathering.begun:
+        answers = pending.answers()
+        if pending.unanswered and (pending.problem or only_preface_taken):
+            answers |= await self._ask_again(link, instance, tuple(pending.unanswered))
+        elif not pending.begun:
             await self._check(link)
         return answers
 
     async def _ask_again(self, link: Link, instance: int, registers: tuple[int, ...]) -> dict[int, Answer]:
         """Ask for what was not answered because something came in between, or because the device is silent."""
-        gathering = await self._request(link, instance, registers, b"")
-        if gathering.unanswered and gathering.problem:
-            raise BadAnswer(gathering.problem)
-        if not gathering.begun:
+        pending = await self._request(link, instance, registers, b"")
+        if pending.unanswered and pending.problem:
+            raise BadAnswer(pending.problem)
+        if not pending.begun:
             await self._check(link)
-        return gathering.answers()
+        return pending.answers()
 
-    async def _request(self, link: Link, instance: int, registers: tuple[int, ...], preface: bytes) -> Gathering:
+    async def _request(self, link: Link, instance: int, registers: tuple[int, ...], preface: bytes) -> PendingResponse:
         whole_bank = instance == self.main_instance
         expected = {one: expected_payloads(one, self._bank, whole_bank=whole_bank) for one in registers}
-        gathering = Gathering(instance, registers, expected)
+        pending = PendingResponse(instance, registers, expected)
         await link.send(preface + get_values(instance, registers))
-        await link.gather(gathering)
-        return gathering
+        await link.collect(pending)
+        return pending
 
 
 def _proves(answer: Answer, register: Register, wanted: bytes) -> TypeGuard[Reading]:

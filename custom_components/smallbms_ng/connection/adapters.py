@@ -35,7 +35,7 @@ class _Manager(Protocol):
     def async_scanner_devices_by_address(self, address: str, connectable: bool) -> Sequence[_Path]: ...
 
 
-class Radios:
+class AdapterPreference:
     """Has connections to one device made by another radio, once one turned out to have no bond with it.
 
     unpaired holds the sources of those, paired of those that have one, and asked of the proxies that got through once

@@ -1,0 +1,1 @@
+"""The connection to a device: bleak and BlueZ, no Home Assistant."""

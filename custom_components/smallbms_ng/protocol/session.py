@@ -1,0 +1,412 @@
+"""VE.Smart without I/O: requests to bytes, notifications to events, and one session over a connection."""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from io import BytesIO
+from itertools import batched
+from struct import Struct
+from typing import Final, Self
+
+from cbor2 import CBORDecodeError, CBORDecoder, dumps
+
+# PIN, PUK, Bluetooth off, not connectable, and what else could lock somebody out. The encoder of requests refuses
+# them too.
+NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
+
+
+DEEPEST_NESTING: Final = 16
+OK: Final = 0
+
+
+class ProtocolError(Exception):
+    """The bytes are no VE.Smart, or a request is one that is never made."""
+
+
+class Opcode(IntEnum):
+    """First item of a record. The path requests, 0x0A to 0x10, are refused by every device seen and never made."""
+
+    GET_DEVICES = 0x01
+    DEVICE_LIST = 0x02
+    SUBSCRIBE = 0x03
+    UNSUBSCRIBE = 0x04
+    GET_VALUES = 0x05
+    SET_VALUES = 0x06
+    RESPONSE = 0x07
+    VALUE = 0x08
+    VALUE_RESPONSE = 0x09
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceList:
+    """The instances that there are. What the second number of each pair means is not known."""
+
+    pairs: tuple[tuple[int, int], ...]
+
+    @property
+    def instances(self) -> tuple[int, ...]:
+        """The first number of each pair."""
+        return tuple(instance for instance, _ in self.pairs)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """What became of a whole request; code 0 is success."""
+
+    instance: int
+    opcode: int
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReceivedValue:
+    """The payload of a register, asked for or not."""
+
+    instance: int
+    register: int
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What became of one register of a request; code 0 is success."""
+
+    instance: int
+    register: int
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Malformed:
+    """The rest of a stream could not be read."""
+
+    reason: str
+
+
+type Record = DeviceList | Response | ReceivedValue | Outcome
+
+
+def get_devices() -> bytes:
+    """Ask which instances there are."""
+    return _encoded(Opcode.GET_DEVICES)
+
+
+def subscribe(instance: int) -> bytes:
+    """Begin with an instance. Before that, some devices do not answer for it."""
+    return _encoded(Opcode.SUBSCRIBE, instance)
+
+
+def get_values(instance: int, registers: Iterable[int]) -> bytes:
+    """Ask for the values of registers."""
+    return _encoded(Opcode.GET_VALUES, instance, list(registers))
+
+
+def set_values(instance: int, values: Mapping[int, bytes]) -> bytes:
+    """Write registers. Raises ProtocolError for those that are never written."""
+    if forbidden := NEVER_WRITTEN.intersection(values):
+        raise ProtocolError(f"{', '.join(f'0x{register:04X}' for register in sorted(forbidden))} is never written")
+    items: list[int | bytes] = [item for pair in values.items() for item in pair]
+    return _encoded(Opcode.SET_VALUES, instance, items)
+
+
+def batches(instance: int, registers: Iterable[int], size: int) -> Iterator[tuple[int, ...]]:
+    """Yield registers as they fit requests of so many bytes; one that fits none is asked for alone."""
+    batch: tuple[int, ...] = ()
+    for register in registers:
+        if batch and len(get_values(instance, (*batch, register))) > size:
+            yield batch
+            batch = ()
+        batch = (*batch, register)
+    if batch:
+        yield batch
+
+
+def records(stream: bytes) -> Iterator[Record | Malformed]:
+    """Yield the records of a stream. Where they cannot be told apart any more, Malformed is the last."""
+    items = _Items(stream)
+    try:
+        while not items.at_end:
+            yield _record(items)
+    except ProtocolError as error:
+        yield Malformed(reason=str(error))
+
+
+def _encoded(*items: int | list[int] | list[int | bytes]) -> bytes:
+    return b"".join(map(dumps, items))
+
+
+def _record(items: _Items) -> Record:
+    opcode = items.unsigned()
+    if (reader := _READERS.get(opcode)) is None:
+        # How many items it has is not known, and so neither where the next record begins.
+        raise ProtocolError(f"record 0x{opcode:02X}")
+    return reader(items)
+
+
+def _refuse_tag(*_args: object) -> object:
+    raise ValueError("VE.Smart has no tags")
+
+
+class _NoTags(dict[int, Callable[..., object]]):
+    """Has a refusal for every tag: some make much of few bytes, such as huge powers."""
+
+    def __missing__(self, _tag: int) -> Callable[..., object]:
+        return _refuse_tag
+
+
+class _Items:
+    """Reads the items of a stream one after the other; ProtocolError for what VE.Smart has not."""
+
+    def __init__(self, stream: bytes) -> None:
+        self._size = len(stream)
+        self._bytes = BytesIO(stream)
+        # One byte at a time, so that the position is that of the next item.
+        self._decoder = CBORDecoder(self._bytes, read_size=1, max_depth=DEEPEST_NESTING, semantic_decoders=_NoTags())
+
+    @property
+    def at_end(self) -> bool:
+        """Whether nothing is left."""
+        return self._bytes.tell() >= self._size
+
+    def unsigned(self) -> int:
+        """Take a number."""
+        return _as_unsigned(self._next())
+
+    def payload(self) -> bytes:
+        """Take a byte string."""
+        item = self._next()
+        if not isinstance(item, bytes):
+            raise ProtocolError(f"{type(item).__name__} instead of a byte string")
+        return item
+
+    def numbers(self) -> Sequence[int]:
+        """Take an array of numbers."""
+        item = self._next()
+        if not isinstance(item, list):
+            raise ProtocolError(f"{type(item).__name__} instead of an array")
+        return tuple(map(_as_unsigned, item))
+
+    def _next(self) -> object:
+        try:
+            item: object = self._decoder.decode()
+        except CBORDecodeError as error:
+            raise ProtocolError(str(error)) from error
+        return item
+
+
+def _as_unsigned(item: object) -> int:
+    # Not isinstance: true and false are numbers to Python.
+    if type(item) is not int or item < 0:
+        raise ProtocolError(f"{type(item).__name__} instead of an unsigned number")
+    return item
+
+
+def _device_list(items: _Items) -> DeviceList:
+    numbers = items.numbers()
+    if len(numbers) % 2:
+        raise ProtocolError("half a pair in the device list")
+    return DeviceList(pairs=tuple((instance, second) for instance, second in batched(numbers, 2, strict=True)))
+
+
+_READERS: Final[Mapping[int, Callable[[_Items], Record]]] = {
+    Opcode.DEVICE_LIST: _device_list,
+    Opcode.RESPONSE: lambda items: Response(instance=items.unsigned(), opcode=items.unsigned(), code=items.unsigned()),
+    Opcode.VALUE: lambda items: ReceivedValue(
+        instance=items.unsigned(), register=items.unsigned(), payload=items.payload()
+    ),
+    Opcode.VALUE_RESPONSE: lambda items: Outcome(
+        instance=items.unsigned(), register=items.unsigned(), code=items.unsigned()
+    ),
+}
+
+
+SERVICE: Final = "306b0001-b081-4037-83dc-e59fcc3cdfd0"
+
+
+class Channel(StrEnum):
+    """The characteristics of the service."""
+
+    CONTROL = "306b0002-b081-4037-83dc-e59fcc3cdfd0"
+    LAST_DATA = "306b0003-b081-4037-83dc-e59fcc3cdfd0"
+    DATA = "306b0004-b081-4037-83dc-e59fcc3cdfd0"
+
+
+SMALLEST_CHUNK: Final = 20
+LARGEST_CHUNK: Final = 512  # of an attribute
+# Of the largest ATT MTU, three bytes are not for the value.
+_LARGEST_PACKET: Final = 517 - 3
+LONGEST_STREAM: Final = 64 * 1024
+
+_CREDIT: Final = b"\xf9"
+_CHUNK_SIZES: Final = b"\xfa"
+_RESET: Final = b"\xf8"
+_ERROR: Final = b"\xf7"
+_GRANTED: Final = 0x80
+# As the app does: what was taken is given back once so many chunks have come.
+_REPORTED: Final = 0x41
+_MOST_REPORTED: Final = 0xFF
+_MOST_CREDIT: Final = 0xFFFF
+
+_CONTROL_INFO: Final = Struct(">BHBB2s")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Write:
+    """Something to write to a characteristic, without response."""
+
+    channel: Channel
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Credit:
+    """So many more chunks may be sent."""
+
+    chunks: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlError:
+    """The device could not take a request. What the bytes mean is not known, but 03 00 is a record it does not know."""
+
+    data: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reset:
+    """What was collected so far is void."""
+
+
+type Event = DeviceList | Response | ReceivedValue | Outcome | Malformed | Credit | ControlError | Reset
+
+# As in every session seen.
+OPENING: Final = (
+    Write(channel=Channel.CONTROL, data=_CHUNK_SIZES + b"\x80\xff"),
+    Write(channel=Channel.CONTROL, data=_CREDIT + bytes((_GRANTED,))),
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlInfo:
+    """What the device says of itself before a session: bytes of the largest request, and of the largest chunk."""
+
+    largest_request: int
+    chunk: int
+
+    @classmethod
+    def read(cls, data: bytes) -> Self:
+        """Return what the value of Control says. Raises ProtocolError."""
+        if len(data) < _CONTROL_INFO.size:
+            raise ProtocolError(f"Control has {len(data)} bytes, fewer than {_CONTROL_INFO.size}")
+        *_, largest_request, chunk = _CONTROL_INFO.unpack_from(data)
+        return cls(largest_request=max(largest_request, SMALLEST_CHUNK), chunk=_plausible_chunk(chunk))
+
+
+def _plausible_chunk(data: bytes) -> int:
+    """Return the chunk size in the way of reading it that makes sense: 4a00 and 1400 were seen, others never.
+
+    More than an attribute holds is cut down to that: a device may tell what its packets hold.
+    """
+    readings = (int.from_bytes(data, "little"), int.from_bytes(data, "big"))
+    size = next((size for size in readings if SMALLEST_CHUNK <= size <= _LARGEST_PACKET), SMALLEST_CHUNK)
+    return min(size, LARGEST_CHUNK)
+
+
+class Session:
+    """Everything between the opening and the end of one connection.
+
+    Whoever drives it passes on every notification from the start, begins once Control was read, and writes what
+    `writes` yields. largest_request is in bytes.
+    """
+
+    def __init__(self) -> None:
+        self.largest_request = SMALLEST_CHUNK
+        self._chunk = SMALLEST_CHUNK
+        self._inbox = _Inbox()
+        self._taken = 0
+        self._opening: deque[Write] = deque()
+        self._waiting: deque[Write] = deque()
+        self._credit = 0
+        self._metered = True
+
+    @property
+    def blocked(self) -> bool:
+        """Whether chunks wait for the device's credit."""
+        return bool(self._waiting) and not self._may_send
+
+    def begin(self, control: bytes, largest_write: int) -> None:
+        """Open with the value of Control, and with the bytes that a write can carry. Raises ProtocolError."""
+        info = ControlInfo.read(control)
+        self.largest_request = info.largest_request
+        self._chunk = max(SMALLEST_CHUNK, min(info.chunk, largest_write))
+        self._opening.extend(OPENING)
+
+    def receive(self, channel: Channel, data: bytes) -> tuple[Event, ...]:
+        """Take a notification, whatever it is, and return what it says."""
+        if channel is Channel.CONTROL:
+            return self._control(data)
+        self._taken += 1
+        return tuple(self._inbox.take(channel, data))
+
+    def queue(self, request: bytes) -> None:
+        """Put a request in line."""
+        *earlier, last = (bytes(chunk) for chunk in batched(request, self._chunk, strict=False))
+        self._waiting.extend(Write(channel=Channel.DATA, data=chunk) for chunk in earlier)
+        self._waiting.append(Write(channel=Channel.LAST_DATA, data=last))
+
+    def writes(self) -> Iterator[Write]:
+        """Yield what can be written now."""
+        while self._opening:
+            yield self._opening.popleft()
+        while self._taken >= _REPORTED:
+            reported = min(self._taken, _MOST_REPORTED)
+            self._taken -= reported
+            yield Write(channel=Channel.CONTROL, data=_CREDIT + bytes((reported,)))
+        while self._waiting and self._may_send:
+            self._credit -= self._metered
+            yield self._waiting.popleft()
+
+    def assume_credit(self) -> None:
+        """Send without credit from now on: the device grants none."""
+        self._metered = False
+
+    @property
+    def _may_send(self) -> bool:
+        return self._credit > 0 or not self._metered
+
+    def _control(self, data: bytes) -> tuple[Event, ...]:
+        opcode, rest = data[:1], data[1:]
+        if opcode == _CREDIT and rest:
+            self._credit = min(self._credit + rest[0], _MOST_CREDIT)
+            return (Credit(chunks=rest[0]),)
+        if opcode == _RESET:
+            self._inbox.clear()
+            return (Reset(),)
+        return (ControlError(data=rest) if opcode == _ERROR else Malformed(reason=f"Control {data.hex()}"),)
+
+
+class _Inbox:
+    """Joins the chunks of a stream."""
+
+    def __init__(self) -> None:
+        self._held = bytearray()
+        self._skipping = False
+
+    def clear(self) -> None:
+        """Throw away what was collected so far."""
+        self._held.clear()
+        self._skipping = False
+
+    def take(self, channel: Channel, chunk: bytes) -> Iterator[Event]:
+        """Take a chunk, and yield what its stream says if it was the last."""
+        if len(self._held) + len(chunk) > LONGEST_STREAM and not self._skipping:
+            self._held.clear()
+            self._skipping = True
+            yield Malformed(reason="stream too long")
+        if not self._skipping:
+            self._held += chunk
+        if channel is Channel.LAST_DATA:
+            stream = bytes(self._held)
+            self.clear()
+            yield from records(stream)
