@@ -251,7 +251,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._status_read_in = 0
         self._waits_for_way = False
         self._way = Way(hass, self.address, self._async_way_heard)
-        self._radios = AdapterPreference()
+        self._preference = AdapterPreference()
         # What the device has said by itself, and is not shown yet.
         self._changed: set[RegisterKey] = set()
         self._show_soon: Debouncer[None] = Debouncer(
@@ -261,7 +261,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             hass,
             entry,
             way=self._way,
-            radios=self._radios,
+            preference=self._preference,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
@@ -284,7 +284,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
         A proxy that has to be asked is not among them: it may have paired with whoever answered.
         """
-        return frozenset(self._radios.paired)
+        return frozenset(self._preference.paired)
 
     @property
     def has_way(self) -> bool:
@@ -332,16 +332,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     def _restore(self, stored: StoredPages) -> None:
         self.values.restore(stored)
-        self._radios.unpaired.update(stored.get("unpaired", ()))
-        self._radios.paired.update(stored.get("paired", ()))
-        self._radios.asked.update(stored.get("asked", ()))
+        self._preference.unpaired.update(stored.get("unpaired", ()))
+        self._preference.paired.update(stored.get("paired", ()))
+        self._preference.asked.update(stored.get("asked", ()))
 
     def _to_store(self) -> StoredPages:
         return StoredPages(
             **self.values.to_store(),
-            unpaired=sorted(self._radios.unpaired),
-            paired=sorted(self._radios.paired),
-            asked=sorted(self._radios.asked),
+            unpaired=sorted(self._preference.unpaired),
+            paired=sorted(self._preference.paired),
+            asked=sorted(self._preference.asked),
         )
 
     @callback
