@@ -168,7 +168,7 @@ class StoredBattery(TypedDict):
 class StoredPages(TypedDict, total=False):
     """The stored values of connections, and what is known of the bonds of radios.
 
-    unpaired, paired, asked: the sources of radios without a bond, with one, and with one to be asked for.
+    unpaired, paired, asked: the sources of radios without a bond, with one, and that pair when asked.
     """
 
     saved: Stamp
