@@ -128,9 +128,9 @@ class AccessProof(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class InstantReadoutInfo:
-    """What a device tells about its Instant Readout, and how it was reached.
+    """What a device reports about its Instant Readout, and how it was reached.
 
-    key, instant_readout_on: None if the device does not tell. proxy: its name; empty if none was used.
+    key, instant_readout_on: None if the device does not give it. proxy: its name; empty if none was used.
     """
 
     key: bytes | None

@@ -10,7 +10,7 @@ _BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def _read_boot_id() -> str | None:
-    """Return the id of this boot of the machine; None where the system does not tell it."""
+    """Return the id of this boot of the machine; None where the system has none."""
     try:
         return _BOOT_ID_FILE.read_text().strip()
     except OSError:
@@ -51,7 +51,7 @@ def elapsed(since: Stamp | None) -> float | None:
 
 
 def elapsed_at_least(since: Stamp | None) -> float:
-    """Return how many s have passed since a stored moment, by the best clock there is; 0 if none tells."""
+    """Return how many s have passed since a stored moment, by the best clock there is; 0 if there is none."""
     if (passed := elapsed(since)) is not None:
         return passed
     return max(utcnow().timestamp() - since["wall"], 0.0) if since else 0.0

@@ -12,7 +12,7 @@ from .protocol.payloads import Value
 
 
 def device_info(entry: ConfigEntry) -> DeviceInfo:
-    """Return what the config entry tells about its device."""
+    """Return the device as its config entry describes it."""
     product_id: int = entry.data[CONF_PRODUCT_ID]
     return DeviceInfo(
         connections={(CONNECTION_BLUETOOTH, entry.data[CONF_ADDRESS])},

@@ -168,7 +168,7 @@ class StoredBattery(TypedDict):
 class StoredPages(TypedDict, total=False):
     """The stored values of connections, and what is known of the bonds of radios.
 
-    unpaired, paired, asked: the sources of radios without a bond, with one, and that pair when asked.
+    unpaired, paired, asked: the sources of radios without a bond, with one, and that encrypt the link when asked.
     """
 
     saved: Stamp
@@ -342,7 +342,7 @@ def _reserve_to_store(drawn: Drawn | None) -> StoredReserve | None:
 
 
 def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Drawn | None:
-    """Return what was drawn. The countdown includes the downtime, as far as any clock tells it."""
+    """Return what was drawn. The countdown includes the downtime, as far as it is known."""
     if stored is None:
         return None
     at = clock.now() - stored.get("age", 0.0) - clock.elapsed_at_least(saved)
