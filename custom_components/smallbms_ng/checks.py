@@ -1,4 +1,4 @@
-"""Does a key read a device, or a PIN open it? Asked of the live device, before anything is stored."""
+"""Checks a key or a PIN with the live device, before anything is stored."""
 
 from collections.abc import AsyncGenerator, Iterable, Mapping
 from collections.abc import Set as AbstractSet
@@ -46,30 +46,30 @@ from .protocol.payloads import Value
 from .protocol.registers import Name, named
 from .shared_connection import async_way_to
 
-# Seconds to wait for a second record. One is enough when no other comes: a quiet battery repeats itself.
+# Seconds to wait for a second record. If none comes, one is enough: an idle battery repeats its record.
 WAIT_FOR_RECORDS: Final = 5
-# One wrong key in 256 passes for one record, and may even look plausible once.
+# One wrong key in 256 matches a single record, whose values may even look plausible.
 RECORDS_WANTED: Final = 2
 
 
 class NotHeard(Exception):
-    """No record of the device was received."""
+    """No record of the device was received during the check."""
 
 
 def data_of(service_info: BluetoothServiceInfoBleak) -> bytes:
-    """Return the manufacturer data of Victron in an advertisement; none where there is none."""
+    """Return Victron's manufacturer data in an advertisement; empty if it has none."""
     return service_info.manufacturer_data.get(COMPANY_ID, b"")
 
 
 class _Verdict:
-    """What different records say about a key. The latest counts: an old one may be from before the key changed."""
+    """What records say about a key. The latest one decides: an older one may predate a change of the key."""
 
     def __init__(self, key: bytes) -> None:
         self._decoder = InstantReadout(key)
         self._outcomes: dict[bytes, InstantReadoutError | None] = {}
 
     def hear(self, service_info: BluetoothServiceInfoBleak) -> bool:
-        """Take one advertisement; return whether there are enough records that agree."""
+        """Take an advertisement; return whether enough records agree."""
         data = data_of(service_info)
         try:
             self._decoder.decode(data)
@@ -83,7 +83,7 @@ class _Verdict:
         return max(good, len(self._outcomes) - good) >= RECORDS_WANTED
 
     def give(self) -> None:
-        """Return when the key is good; NotHeard, WrongKey or ImplausibleRecord when it is not."""
+        """Return if the key is right. Raises NotHeard, WrongKey or ImplausibleRecord."""
         if not self._outcomes:
             raise NotHeard
         if error := list(self._outcomes.values())[-1]:
@@ -91,7 +91,7 @@ class _Verdict:
 
 
 async def async_check_key(hass: HomeAssistant, address: str, key: bytes) -> None:
-    """Return when the key reads the device at this address; NotHeard, WrongKey or ImplausibleRecord when not."""
+    """Return if the key decrypts the advertisements of this address. Raises NotHeard, WrongKey or ImplausibleRecord."""
     verdict = _Verdict(key)
     matcher = BluetoothCallbackMatcher(address=address, connectable=False)
     with suppress(TimeoutError):
@@ -102,7 +102,7 @@ async def async_check_key(hass: HomeAssistant, address: str, key: bytes) -> None
 _PIN: Final = re.compile(r"[0-9]{6}")
 _KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]
 _ON: Final = named(Name.INSTANT_READOUT_ON)[0]
-# Seconds. Home Assistant has every adapter listen all the time, so what is near is known by now.
+# Seconds. A short search is enough: Home Assistant keeps every adapter scanning, so nearby devices are known.
 _SEARCH_TIME: Final = 5
 
 
@@ -111,15 +111,15 @@ class NoPath(NotReachable):
 
 
 class NoAdapterAtAll(NoLocalAdapter):
-    """This machine has no adapter that BlueZ knows, on or off."""
+    """BlueZ knows no adapter on this machine, whether on or off."""
 
 
 class NotBluez(NoLocalAdapter):
-    """No adapter of this machine that hears the device is BlueZ's, which alone can enter a PIN. adapters names them."""
+    """BlueZ, which alone can enter a PIN, drives none of the local adapters near the device; adapters names them."""
 
 
 class AccessProof(StrEnum):
-    """What let us connect, and with that whether the PIN was checked."""
+    """What gave access to the device; only PIN means that the PIN itself was checked."""
 
     PIN = "pin"
     BOND = "already_paired"
@@ -128,7 +128,10 @@ class AccessProof(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class InstantReadoutInfo:
-    """What a device told of its Instant Readout, None: it does not give it; by which proof, and over which proxy."""
+    """What a device reports about its Instant Readout, and how it was reached.
+
+    key, instant_readout_on: None if the device does not give it. proxy: its name; empty if none was used.
+    """
 
     key: bytes | None
     instant_readout_on: bool | None
@@ -137,7 +140,7 @@ class InstantReadoutInfo:
 
 
 def parse_pin(text: str) -> str:
-    """Return the six digits of a PIN, however it was copied: with spaces or dashes. ValueError when it is none."""
+    """Return the six digits of a PIN, without spaces and dashes. Raises ValueError if there are not six."""
     digits = "".join(character for character in text if not character.isspace() and character not in "-\u200b\ufeff")
     if not _PIN.fullmatch(digits):
         raise ValueError("a PIN has six digits")
@@ -145,14 +148,14 @@ def parse_pin(text: str) -> str:
 
 
 async def async_read_key(hass: HomeAssistant, address: str, pin: str | None) -> InstantReadoutInfo:
-    """Connect to the device at this address with a PIN, or without one by a proxy that holds it; return what it tells.
+    """Return the key and state of Instant Readout, read over a connection.
 
-    Raises a VeSmartError when the PIN is wrong or there is no connection.
+    Without a PIN, connects over a proxy that has it. Raises a VeSmartError if the PIN is wrong or connecting fails.
     """
-    radios = AdapterPreference()
-    async with _client(hass, address, radios) as client:
+    preference = AdapterPreference()
+    async with _client(hass, address, preference) as client:
         checked = await _connect(hass, client, address, pin)
-        return await _learn(client, _proof(radios, checked=checked), radios.proxy or "")
+        return await _learn(client, _proof(preference, checked=checked), preference.proxy or "")
 
 
 def is_near_proxy(hass: HomeAssistant, address: str) -> bool:
@@ -162,26 +165,26 @@ def is_near_proxy(hass: HomeAssistant, address: str) -> bool:
 
 
 async def async_read_key_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> InstantReadoutInfo:
-    """Connect to the device at this address by a bond that there is, and return what it tells.
+    """Return the key and state of Instant Readout, read over a connection that uses an existing bond.
 
-    The bond is that of an adapter of this machine, or of a radio among the paired, given by their sources: anybody may
-    answer by another one. Raises a VeSmartError when there is no such connection.
+    Only a local adapter with a bond, or a radio in paired (sources), is trusted: over any other radio another device
+    may answer. Raises a VeSmartError if there is no such connection.
     """
     async with _connection_by_bond(hass, address, paired) as client:
         return await _learn(client, AccessProof.BOND)
 
 
 async def async_switch_instant_readout_on(hass: HomeAssistant, address: str, pin: str | None) -> None:
-    """Let the device advertise its readings. Raises as async_read_key does, and Refused."""
+    """Switch the Instant Readout of the device on. Raises the errors of async_read_key, and Refused."""
     async with _client(hass, address, AdapterPreference()) as client:
         await _connect(hass, client, address, pin)
         await client.write(client.main_instance, _ON, value=True)
 
 
-def _proof(radios: AdapterPreference, *, checked: bool) -> AccessProof:
+def _proof(preference: AdapterPreference, *, checked: bool) -> AccessProof:
     if checked:
         return AccessProof.PIN
-    return AccessProof.PROXY if radios.asks else AccessProof.BOND
+    return AccessProof.PROXY if preference.asks else AccessProof.BOND
 
 
 async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
@@ -200,26 +203,26 @@ async def _connection_by_bond(
     hass: HomeAssistant, address: str, paired: AbstractSet[str]
 ) -> AsyncGenerator[VeSmartClient]:
     bonds = await bonds_of_adapters(address)
-    # Of an adapter of this machine BlueZ knows it, however well a connection without a bond went before.
+    # For a local adapter, BlueZ decides: a connection may have worked without a bond before.
     trusted = (paired - bonds.keys()) | {adapter for adapter, bonded in bonds.items() if bonded}
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
-        raise NotPaired("no radio that is known to have a bond hears the device")
-    radios = AdapterPreference(unpaired=heard - trusted, may_ask=False)
-    async with _client(hass, address, radios) as client:
+        raise NotPaired("no radio with a known bond hears the device")
+    preference = AdapterPreference(unpaired=heard - trusted, may_ask=False)
+    async with _client(hass, address, preference) as client:
         await client.connect()
-        if radios.paired.isdisjoint(trusted):
-            raise NotPaired("connected by a radio that is not known to have a bond")
+        if preference.paired.isdisjoint(trusted):
+            raise NotPaired("connected over a radio without a known bond")
         yield client
 
 
 @asynccontextmanager
-async def _client(hass: HomeAssistant, address: str, radios: AdapterPreference) -> AsyncGenerator[VeSmartClient]:
-    """Give a client that is not connected yet, and end its connection afterwards."""
+async def _client(hass: HomeAssistant, address: str, preference: AdapterPreference) -> AsyncGenerator[VeSmartClient]:
+    """Yield a client that is not connected yet; disconnect it at the end. Raises NoPath."""
     get_device = partial(async_way_to, hass, address)
     if get_device() is None:
         raise NoPath("no radio that can connect hears the device")
-    client = VeSmartClient(get_device, radios=radios)
+    client = VeSmartClient(get_device, preference=preference)
     try:
         yield client
     finally:
@@ -227,7 +230,7 @@ async def _client(hass: HomeAssistant, address: str, radios: AdapterPreference) 
 
 
 async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin: str | None) -> bool:
-    """Connect by a bond, which is made first if an adapter of this machine can; return whether the PIN was checked."""
+    """Connect, pairing first if a local adapter can; return whether the PIN was checked. Raises VeSmartError."""
     if pin is None:
         await client.connect()
         return False
@@ -248,7 +251,7 @@ async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin
 
 
 def _most_useful(error: NotPaired, obstacle: NoLocalAdapter | DeviceNotVisible | None) -> VeSmartError:
-    """Return what helps most to hear: why no adapter of this machine paired, or what a proxy lacks."""
+    """Return the more useful error: why no local adapter can pair, or what a proxy lacks."""
     if isinstance(error, ProxyPinRefused):
         return error
     if isinstance(error, ProxyHasNoPin) and not obstacle:
@@ -259,7 +262,7 @@ def _most_useful(error: NotPaired, obstacle: NoLocalAdapter | DeviceNotVisible |
 
 
 async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
-    """Make a bond; return why no adapter of this machine can, if so. Raises a VeSmartError when one could."""
+    """Pair; return why no local adapter can, or None once paired. Raises a VeSmartError if pairing itself fails."""
     try:
         await pair(address, pin, search_time=_SEARCH_TIME)
     except DeviceNotVisible as error:
@@ -271,7 +274,7 @@ async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter |
 
 
 def _closer_obstacle(hass: HomeAssistant, address: str) -> NotBluez | None:
-    """Return that there are adapters, but not of BlueZ. Raises that if nothing else hears the device."""
+    """Return an error if BlueZ does not drive some adapters. Raises it if no other radio hears the device."""
     paths = async_scanner_devices_by_address(hass, address, connectable=True)
     names = [path.scanner.name for path in paths if _bypasses_bluez(path)]
     if not names:
@@ -283,14 +286,14 @@ def _closer_obstacle(hass: HomeAssistant, address: str) -> NotBluez | None:
 
 
 def _bypasses_bluez(path: BluetoothScannerDevice) -> bool:
-    """Return whether this is an adapter of this machine that Home Assistant drives by itself."""
+    """Return whether Home Assistant drives this local adapter without BlueZ."""
     return not isinstance(path.scanner, BaseHaRemoteScanner) and bluez_adapter(path.ble_device) is None
 
 
 async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> bool:
-    """Replace the bonds of these adapters that the device refuses; return whether there was one.
+    """Renew each bond that the device refuses, or may refuse; return whether there was one.
 
-    A person has just entered the PIN, so what looks like it is enough.
+    A suspicion is enough: the user has just entered the PIN.
     """
     refused = [adapter for adapter in adapters if await bond_is_refused(address, adapter) is not False]
     for adapter in refused:
@@ -299,7 +302,7 @@ async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) 
 
 
 async def _bond_anew(address: str, pin: str, adapter: str) -> None:
-    """Replace the bond of an adapter that the device knows nothing of any more, by the same adapter."""
+    """Remove the bond of an adapter, which the device has lost, and pair again with the same adapter."""
     await remove_bond(address, adapter=adapter)
     await pair(address, pin, adapter=adapter)
 

@@ -1,4 +1,4 @@
-"""Two clocks: the monotonic one, which tells ages, and that of the wall, which may be wrong."""
+"""Two clocks: the monotonic clock, for ages, and the wall clock, which may be wrong."""
 
 from pathlib import Path
 from typing import Final, TypedDict
@@ -10,19 +10,19 @@ _BOOT_ID_FILE: Final = Path("/proc/sys/kernel/random/boot_id")
 
 
 def _read_boot_id() -> str | None:
-    """Return what tells one start of the machine from the next; None where the system does not say."""
+    """Return the id of this boot of the machine; None where the system has none."""
     try:
         return _BOOT_ID_FILE.read_text().strip()
     except OSError:
         return None
 
 
-# Read while the module is imported, outside the event loop.
+# Read at import, outside the event loop.
 BOOT_ID: Final = _read_boot_id()
 
 
 class Stamp(TypedDict):
-    """A moment, as it is stored: in s since 1970, and in s of the monotonic clock of one start of the machine."""
+    """A stored moment: in s since 1970, and in s of the monotonic clock of one boot."""
 
     wall: float
     monotonic: float
@@ -30,19 +30,19 @@ class Stamp(TypedDict):
 
 
 def now() -> float:
-    """Return the time in s of the clock that advertisements have, which no one can put back."""
+    """Return the monotonic time in s, from the same clock that stamps advertisements."""
     return monotonic_time_coarse()
 
 
 def stamp() -> Stamp:
-    """Return the present moment."""
+    """Return the present moment, to be stored."""
     return Stamp(wall=utcnow().timestamp(), monotonic=now(), boot=BOOT_ID)
 
 
 def elapsed(since: Stamp | None) -> float | None:
-    """Return how many s have passed since a moment; None if nobody knows.
+    """Return how many s have passed since a stored moment; None if the machine has restarted since.
 
-    While the machine was off, its clock may have stood still, or may still be wrong.
+    After a restart only the wall clock is left: it may have stopped while the machine was off, or still be wrong.
     """
     if since is None or since["boot"] is None or since["boot"] != BOOT_ID:
         return None
@@ -51,7 +51,7 @@ def elapsed(since: Stamp | None) -> float | None:
 
 
 def elapsed_at_least(since: Stamp | None) -> float:
-    """Return how many s have passed since a moment, as far as any clock tells."""
+    """Return how many s have passed since a stored moment, by the best clock there is; 0 if there is none."""
     if (passed := elapsed(since)) is not None:
         return passed
     return max(utcnow().timestamp() - since["wall"], 0.0) if since else 0.0

@@ -1,4 +1,4 @@
-"""The coordinators: one follows the advertisements of a device, the other reads and writes over a connection."""
+"""The coordinators: one follows the advertisements of a device, the other reads and writes over connections."""
 
 from collections import Counter, deque
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
@@ -79,20 +79,20 @@ from .storage import (
     to_store,
 )
 
-# How often what is said of it follows the clock.
+# How often texts about the reserve are updated.
 RENEWED_EVERY: Final = timedelta(minutes=2)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reserve:
-    """What is left, in Ah, and for how many hours that lasts."""
+    """What is left after a shutdown, in Ah, and for how many hours it lasts."""
 
     left: float
     hours: float
 
 
 def reserve_of(entry: SmallBmsConfigEntry) -> Reserve | None:
-    """Return what is left; None while there was no shutdown, or capacity or residual current are not known."""
+    """Return the reserve; None without a shutdown, or while the capacity or the residual current is unknown."""
     coordinator = entry.runtime_data.instant_readout
     if (capacity := coordinator.capacity) is None:
         return None
@@ -102,14 +102,14 @@ def reserve_of(entry: SmallBmsConfigEntry) -> Reserve | None:
 
 
 type CodeListener = Callable[[Code, bool], None]
-"""Called with a code and whether it has begun; else it has ended."""
+"""Called with a code and whether it begins (True) or ends (False)."""
 
 
 class CodeEvents:
-    """The codes of one device that are active, over restarts too.
+    """The active codes of one device, also across restarts.
 
-    active: those that were told, the worst first; None before any are known. What is active then is not told.
-    last_event: what the event entity told last.
+    active: the codes that were reported, the worst first; None until they are known. Codes that are active when they
+    first become known are not reported. last_event: the last event of the event entity.
     """
 
     def __init__(self) -> None:
@@ -120,15 +120,15 @@ class CodeEvents:
         self._watchers: list[CALLBACK_TYPE] = []
 
     def restore(self, codes: Sequence[Code] | None, last_event: LastEvent | None) -> None:
-        """Take what was told when the previous run ended; None if that is not known."""
+        """Restore the codes and the event that were reported before a restart; None if they are unknown."""
         self.active = None if codes is None else worst_first(codes)
         self.last_event = last_event
         self._note_since()
 
     def since(self, code: Code) -> float | None:
-        """Return since when what a code speaks of has been so in this run, in s of the monotonic clock.
+        """Return when the subject of a code became active in this run, in s of the monotonic clock.
 
-        None: it is not so now. A warning that becomes an alarm speaks of the same.
+        None if the code is not active. A warning and the alarm that it becomes have the same subject.
         """
         return self._since.get(code.subject) if code in (self.active or ()) else None
 
@@ -138,21 +138,21 @@ class CodeEvents:
 
     @callback
     def async_add_listener(self, listener: CodeListener) -> CALLBACK_TYPE:
-        """Call a listener for every code that begins or ends; return what ends that."""
+        """Call a listener for every code that begins or ends; return a function that removes it."""
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
     @callback
     def async_add_watcher(self, watcher: CALLBACK_TYPE) -> CALLBACK_TYPE:
-        """Call a watcher once others are active than before, or it is known which; return what ends that."""
+        """Call a watcher when the active codes change or become known; return a function that removes it."""
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
     @callback
     def async_take(self, codes: Iterable[Code]) -> bool:
-        """Take the codes that are active now; return whether they are others than before.
+        """Take the codes that are active now; return whether they have changed.
 
-        What has ended is told first, so that the last that is told of a warning which becomes an alarm is the alarm.
+        Ended codes are reported first: when a warning becomes an alarm, the last report is the alarm.
         """
         before, self.active = self.active, worst_first(codes)
         self._note_since()
@@ -164,7 +164,7 @@ class CodeEvents:
 
     @callback
     def async_tell_watchers(self) -> None:
-        """Tell that others are active, when all that follows from that is known too."""
+        """Call the watchers, once everything that depends on the codes is up to date."""
         for watcher in list(self._watchers):
             watcher()
 
@@ -175,47 +175,59 @@ class CodeEvents:
                 listener(code, begun)
 
 
-# A device that says much at once, or all the time, has states written no more often than this, in s.
+# States from a device that sends many values are written at most this often, in s.
 PACE: Final = 1.0
 
 
 _LOGGER = logging.getLogger(__name__)
 
 TIMING: Final = Timing()
-# How long a connection waits for something more to be written.
+# How long a connection stays open for further writes.
 KEEP_OPEN: Final = timedelta(seconds=10)
-# How long to wait after so many failures in a row. The phone may have the device for hours.
+# How long to wait after one, two, three … failures in a row. The phone may stay connected for hours.
 BACK_OFF: Final = tuple(timedelta(minutes=minutes) for minutes in (1, 2, 5, 15, 30, 60))
 
-# Heard again after it was silent, a device that could not be connected to is tried so soon, but not so soon after the
-# last attempt.
+# When a silent device is heard again after failures: how soon to try again, and the shortest time between two attempts.
 _SOON: Final = timedelta(seconds=5)
 _AGAIN: Final = timedelta(minutes=5)
-# How often it is looked whether there is a way to the device, while there is none. A radio that can connect is noticed
-# at once; so long without one is worth telling.
+# How often to check for a way to the device while there is none, and how long without one counts as a loss.
+# A radio that can connect is noticed at once.
 _LOOKS_EVERY: Final = timedelta(minutes=1)
-# So long, in s, two reads are apart that are asked for by what happens. What changes in between is read together.
+# The shortest time, in s, between two reads that changes cause. Changes in between are read together.
 _APART: Final = 5.0
-# A code that comes and goes all the time must not keep the phone away: it has no more reads than that in so long.
+# At most this many reads because of changes in this time: a flapping code must not keep the phone from connecting.
 _MOST_CHANGES: Final = 12
 _MOST_CHANGES_IN: Final = timedelta(hours=1)
-# How often what has become too old is looked for, where nothing is read.
+# How often to check for outdated values, also while nothing is read.
 _AGES_EVERY: Final = timedelta(minutes=5)
 
 _OF_BATTERY: Final = frozenset(RegisterKey(name=name) for name in OF_BATTERY)
-# What belongs to a code or a permission, beside the status: each battery with its cells, and the extremes so far.
+# Read when a code or a permission changes, after the status: each battery with its cells, and the history.
 _OF_CHANGE: Final = frozenset({Page.BATTERY, Page.HISTORY})
 
 
 class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
-    """Reads the pages of one device now and then, in one short connection, and writes on demand.
+    """Reads the pages of one device at an interval, in one short connection, and writes on demand.
 
-    feed is given what concerns the Instant Readout, which the device does not send meanwhile. What the device says by
-    itself while it is connected is shown too. A failure is no failure of the coordinator: it shows what it has, tries
-    again, and says for how long that holds.
+    feed: called with the values of Instant Readout, which the device does not advertise while it is connected.
+    Values that the device sends unasked are shown too. A failed connection is not a failed update: known values are
+    shown until they are too old, and the next attempt waits longer.
     """
 
     config_entry: ConfigEntry
+    lost = False
+    last_error: VeSmartError | None = None
+    failures = 0
+    was_read = False
+    connected = False
+    last_connected: datetime | None = None
+    _is_over = False
+    _tried_at = 0.0
+    # How many sessions are under way or wait for the connection.
+    _sessions = 0
+    # The number of the connection in which the status was last read.
+    _status_read_in = 0
+    _waits_for_way = False
 
     def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
         minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
@@ -232,27 +244,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             request_refresh_debouncer=self._soon,
         )
         self.address: str = entry.data[CONF_ADDRESS]
-        self.lost = False
-        self.last_error: VeSmartError | None = None
-        self.failures = 0
-        self.was_read = False
-        self.connected = False
-        self.last_connected: datetime | None = None
-        self._is_over = False
         self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
         self.data = {}
         self._feed = feed
-        self._tried_at = 0.0
-        # When it was read because something had changed.
+        # When changes caused the latest reads.
         self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
-        # How many have a turn at the connection, or wait for one.
-        self._sessions = 0
-        # In which of the connections the status was read.
-        self._status_read_in = 0
-        self._waits_for_way = False
         self._way = Way(hass, self.address, self._async_way_heard)
-        self._radios = AdapterPreference()
-        # What the device has said by itself, and is not shown yet.
+        self._preference = AdapterPreference()
+        # Unsolicited values that are not shown yet.
         self._changed: set[RegisterKey] = set()
         self._show_soon: Debouncer[None] = Debouncer(
             hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
@@ -261,7 +260,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             hass,
             entry,
             way=self._way,
-            radios=self._radios,
+            preference=self._preference,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
@@ -275,16 +274,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @property
     def batteries(self) -> tuple[int, ...]:
-        """The numbers of the batteries that are there, or were until lately; they count from 1."""
+        """The numbers of the batteries that are present, or were until recently; they count from 1."""
         return self.values.batteries
 
     @property
     def paired_radios(self) -> frozenset[str]:
         """The sources of the radios that are known to have a bond.
 
-        A proxy that has to be asked is not among them: it may have paired with whoever answered.
+        A proxy that encrypts the link only when asked is left out: it may have paired with any device that answered.
         """
-        return frozenset(self._radios.paired)
+        return frozenset(self._preference.paired)
 
     @property
     def has_way(self) -> bool:
@@ -293,21 +292,21 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @property
     def heard_without_way_for(self) -> timedelta:
-        """For how long only radios that cannot connect have heard the device."""
+        """How long only radios that cannot connect have heard the device."""
         return timedelta(seconds=self._way.heard_without_for)
 
     @property
     def ignored_instances(self) -> int:
-        """How many instances are no batteries, as there are more than a bank can have."""
+        """How many instances are ignored because a bank cannot have that many batteries."""
         return self._reader.ignored_instances
 
     @property
     def system_voltage(self) -> int | None:
-        """12, 24 or 48 V; None while the bank is not known."""
+        """12, 24 or 48 V; None while the bank is unknown."""
         return self.values.system_voltage
 
     def offered(self, name: Name, battery: int | None = None) -> bool:
-        """Return whether the device answered this once, now or in an earlier run."""
+        """Return whether the device has ever answered with this value, also before a restart."""
         return RegisterKey(name=name, battery=battery) in self.data
 
     def subscribed(self, battery: int | None) -> set[Name]:
@@ -321,32 +320,32 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         return tuple(cells)[:MOST_CELLS] if isinstance(cells, Mapping) else ()
 
     def shown(self, want: RegisterKey) -> bool:
-        """Return whether a value is known and not too old to show."""
+        """Return whether a value is known and recent enough to show."""
         return self.values.shown(want, clock.now())
 
     async def async_restore(self) -> None:
-        """Show what an earlier run read."""
+        """Show the values that were read before a restart."""
         await self._store.async_load(self._restore)
         self.data = self.values.all()
         self._update_device()
 
     def _restore(self, stored: StoredPages) -> None:
         self.values.restore(stored)
-        self._radios.unpaired.update(stored.get("unpaired", ()))
-        self._radios.paired.update(stored.get("paired", ()))
-        self._radios.asked.update(stored.get("asked", ()))
+        self._preference.unpaired.update(stored.get("unpaired", ()))
+        self._preference.paired.update(stored.get("paired", ()))
+        self._preference.asked.update(stored.get("asked", ()))
 
     def _to_store(self) -> StoredPages:
         return StoredPages(
             **self.values.to_store(),
-            unpaired=sorted(self._radios.unpaired),
-            paired=sorted(self._radios.paired),
-            asked=sorted(self._radios.asked),
+            unpaired=sorted(self._preference.unpaired),
+            paired=sorted(self._preference.paired),
+            asked=sorted(self._preference.asked),
         )
 
     @callback
     def async_start(self) -> None:
-        """Read for the first time, in the background, and end with Home Assistant."""
+        """Start the first read in the background; stop when Home Assistant stops."""
         entry = self.config_entry
         stopped = self.hass.bus.async_listen(EVENT_HOMEASSISTANT_STOP, self._async_stopped)
         entry.async_on_unload(stopped)
@@ -357,12 +356,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @property
     def _polls(self) -> bool:
-        """Whether it is read now and then, and not only when somebody asks."""
+        """Whether the device is read at an interval, and not only on demand."""
         return self._interval is not None and not self.config_entry.pref_disable_polling
 
     @callback
     def async_device_returned(self) -> None:
-        """Try again soon: whoever had the device, such as the phone, has let go of it."""
+        """Try again soon after failures: the phone, or whatever was connected, has disconnected."""
         if self.failures and self._polls and not self._waits_for_way:
             tried = timedelta(seconds=clock.now() - self._tried_at)
             self.update_interval = max(_SOON, _AGAIN - tried)
@@ -370,30 +369,30 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @callback
     def async_read_change(self) -> None:
-        """Read soon what belongs to a code or a permission that has changed, if it is read now and then at all."""
+        """Read soon what belongs to a changed code or permission, if the device is read at an interval."""
         self.values.expire(*_OF_CHANGE)
         self._async_catch_up()
 
     @callback
     def _async_catch_up(self) -> None:
-        """Read what belongs to a change, unless a turn is under way that does, or a later attempt will do."""
+        """Read what belongs to a change, unless the current session or a pending attempt will read it."""
         is_due = self._polls and self._expects_change and self._may_read_change
         if is_due and not (self._sessions or self.failures or self._waits_for_way):
             self._soon.async_schedule_call()
 
     @property
     def _expects_change(self) -> bool:
-        """Whether what belongs to a change is to be read."""
+        """Whether a change still has to be read."""
         return self.values.expired >= _OF_CHANGE
 
     @property
     def _may_read_change(self) -> bool:
-        """Whether not too much was read because of changes lately."""
+        """Whether changes have caused fewer reads than the limit."""
         return clock.now() - self._changes_read[0] > _MOST_CHANGES_IN.total_seconds()
 
     @callback
     def _async_way_heard(self) -> None:
-        """Read at once what was waiting for a radio that can connect."""
+        """Read at once if a read was waiting for a radio that can connect."""
         if self._waits_for_way:
             self._waits_for_way = False
             self._soon.async_schedule_call()
@@ -404,7 +403,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @override
     async def async_shutdown(self) -> None:
-        # Whoever unloads waits for this; Home Assistant then asks for it once more.
+        # Unloading awaits this, and Home Assistant then calls it once more.
         if self._is_over:
             return
         self._is_over = True
@@ -415,12 +414,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         await self._store.async_save()
 
     def async_pause_connection(self) -> AbstractAsyncContextManager[None]:
-        """Leave the device to somebody else for a while: it takes one connection only."""
+        """Leave the device, which accepts only one connection, to another client until the context ends."""
         return self._connection.paused()
 
     @callback
     def async_forget(self, battery: int | None) -> bool:
-        """Forget a battery, if there is one of that number; return False when it is there."""
+        """Forget a battery; return False, and keep it, if it is present."""
         if battery is None:
             return True
         if self.values.present(battery):
@@ -430,30 +429,30 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         return True
 
     async def async_read_now(self) -> None:
-        """Read everything, also what the device refused before. Raises HomeAssistantError."""
+        """Read everything, including registers that the device refused before. Raises HomeAssistantError."""
         self.values.forget_refusals()
         async with self._session() as client:
             await self._read(client, frozenset(Page))
         self.async_set_updated_data(self.values.all())
 
     async def async_read_registers(self, registers: Iterable[int], instance: int | None = None) -> dict[int, Answer]:
-        """Return what the device, or one of its instances, answers. Raises HomeAssistantError."""
+        """Return the answers of the device, or of one instance, by register. Raises HomeAssistantError."""
         async with self._session() as client:
             await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
 
     async def async_write(self, name: Name, value: Value) -> None:
-        """Write a value and take over what the device has then.
+        """Write a value, and read back what the device then has.
 
-        Raises ServiceValidationError when it makes no sense, before anything is sent, and HomeAssistantError when the
-        device does not take it.
+        Raises ServiceValidationError for an invalid value, before anything is sent, and HomeAssistantError if the write
+        fails.
         """
         await self.async_write_all({name: value})
 
     async def async_write_all(self, values: Mapping[Name, Value]) -> None:
-        """Write several values, none of them if one makes no sense, or all together. Raises as for one.
+        """Write several values together; none if one is invalid. Raises the errors of async_write.
 
-        If the device refuses one, it may have taken others; they are shown then.
+        If the device refuses one, it may have accepted others; these are read back and shown.
         """
         self._writer.check(values)
         async with self._write_session() as client:
@@ -466,7 +465,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self.async_set_updated_data(self.values.all())
 
     async def async_act(self, name: Name) -> None:
-        """Make the device do something. Raises HomeAssistantError."""
+        """Carry out an action, such as clearing the history. Raises HomeAssistantError."""
         async with self._write_session() as client:
             await client.act(client.main_instance, named(name)[0])
             if name is Name.CLEAR_HISTORY:
@@ -494,7 +493,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @contextmanager
     def _changes_join(self) -> Iterator[None]:
-        """Have what changes meanwhile read by the turn that is under way, or else after it."""
+        """Count a session, which reads what changes meanwhile; read afterwards what it has missed."""
         self._sessions += 1
         try:
             yield
@@ -504,20 +503,20 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @asynccontextmanager
     async def _session(self, *, keep_open: bool = False) -> AsyncGenerator[VeSmartClient]:
-        """Take a turn for a user, who is told what goes wrong."""
+        """Start a session for a user action. Raises HomeAssistantError."""
         with self._changes_join():
             try:
                 async with self._connection.session(keep_open=keep_open) as client:
                     self._note_connection(connected=True)
                     yield client
             except VeSmartError as error:
-                # What was read or written before that holds.
+                # Values read or written before the error are valid.
                 self._show()
                 raise failure(error, self.config_entry.title) from error
 
     @asynccontextmanager
     async def _write_session(self) -> AsyncGenerator[VeSmartClient]:
-        """Take a turn to write. If it fails, nobody knows what the device has until it is read again."""
+        """Start a session for writing. After a failure, the settings are read again soon. Raises HomeAssistantError."""
         try:
             async with self._session(keep_open=True) as client:
                 await self._read_status_once(client)
@@ -529,7 +528,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             raise
 
     async def _read(self, client: VeSmartClient, forced: frozenset[Page] = frozenset()) -> None:
-        """Read what is due, the status first."""
+        """Read what is due, the status first. Raises VeSmartError."""
         now = clock.now()
         await self._read_status(client)
         with self.values.renewing() as expired:
@@ -541,7 +540,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._store.async_save_later()
 
     async def _read_status(self, client: VeSmartClient) -> None:
-        """Read the status and show it at once: the device advertises no code while it is connected."""
+        """Read the status and show it at once: a connected device does not advertise its codes."""
         self._status_read_in = self._connection.connections
         now = clock.now()
         await self._reader.async_read_status(client, now)
@@ -550,12 +549,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._show()
 
     async def _read_status_once(self, client: VeSmartClient) -> None:
-        """Read the status if it was not read in this connection."""
+        """Read the status, unless this connection has already read it."""
         if self._status_read_in != self._connection.connections:
             await self._look_at_status(client)
 
     async def _look_at_status(self, client: VeSmartClient) -> None:
-        """Read the status beside what is wanted. Whoever answers it badly may still do the rest."""
+        """Read the status in addition. Ignores a malformed answer: other registers may still work."""
         with suppress(BadAnswer):
             await self._read_status(client)
 
@@ -563,12 +562,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Read the other pages, and each battery."""
         await self._reader.async_read_device(client, now, forced)
         self._changed.clear()
-        # With what the device has said of its status meanwhile.
+        # Includes status values that the device has sent unasked meanwhile.
         self._pass_on_battery_values(now)
         self._connection.place(await self._reader.async_read_batteries(client, now, forced))
 
     async def _read_after_writing(self, client: VeSmartClient, *pages: Page) -> None:
-        """Read what may have changed along. What was written holds, whatever becomes of this."""
+        """Read what a write may have changed. Does not raise VeSmartError: the write has succeeded."""
         try:
             await self._read(client, frozenset(pages))
         except VeSmartError as error:
@@ -581,16 +580,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self.async_update_listeners()
 
     def _pass_on_battery_values(self, since: float) -> None:
-        """Pass on what the device has answered since a moment."""
+        """Pass the values of Instant Readout that were answered since a moment to the feed."""
         fresh = {want.name: self.values.value(want) for want in _OF_BATTERY if self.values.answered(want, since)}
         if fresh:
             self._feed(fresh)
 
     @callback
     def _received(self, battery: int | None, value: ReceivedValue) -> None:
-        """Take what the device says, asked or not.
+        """Take a value that the device sends, requested or not.
 
-        An answer is taken once more when all are there. Until then it has given way to what was said after it.
+        The answers of a read are taken again once they are complete.
         """
         if self.values.renew(battery, value.register, value.payload, clock.now()):
             self._changed.add(RegisterKey(name=BY_ID[value.register].name, battery=battery))
@@ -598,7 +597,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @callback
     def _async_show_changed(self) -> None:
-        """Show what the device said by itself. Of the battery that is the latest, unless it advertises again."""
+        """Show the values that the device sent unasked; pass on those of Instant Readout while it is connected."""
         if not self._changed:
             return
         if self._connection.connected and self._changed & _OF_BATTERY:
@@ -609,7 +608,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @callback
     def _update_device(self) -> None:
-        """Show on the device card who the device is, once that is known."""
+        """Set the serial number and firmware version of the device, once they are known."""
         serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
         firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
         async_update_identity(self.hass, self.config_entry, serial_number, firmware)
@@ -621,7 +620,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @callback
     def _note_connection(self, *, connected: bool) -> None:
-        """Show that a connection is there, or ends."""
+        """Show whether the device is connected."""
         if connected != self.connected:
             self.connected = connected
             self.async_update_listeners()
@@ -644,14 +643,14 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             _LOGGER.info("%s can be read over a connection again", self.config_entry.title)
 
     def _wait_for_way(self) -> None:
-        """Read as soon as a radio can connect. That none can is no failure: nothing was tried."""
+        """Wait for a radio that can connect. This is not a failure, as nothing was tried."""
         self._waits_for_way = True
         self.update_interval = _LOOKS_EVERY
         if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
             self._lose(NotReachable("no radio has a way to the device"))
 
     def _try_again(self) -> None:
-        """Wait after a failure, unless it was a radio that went away."""
+        """Schedule the next attempt: after a back-off, or once there is a way to the device."""
         if self.has_way:
             self._back_off()
         else:
@@ -663,7 +662,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     @callback
     def _doubt_what_was_written(self) -> None:
-        """Read before long what the device has, even where that is done on demand only: there was one."""
+        """Read soon what the device has, even if it is read only on demand: a write is such a demand."""
         self.values.expire(Page.SETTINGS, Page.HISTORY)
         self.update_interval = BACK_OFF[0]
         if self._listeners:
@@ -673,18 +672,18 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         await self.async_shutdown()
 
 
-# How often a look is taken whether what is shown has become too old.
+# How often to check for outdated values.
 AGES_CHECK: Final = timedelta(seconds=30)
-# An advertised value is good for as long as it takes to miss so many of the usual advertisements, but at least for so
-# long; or for longer while nobody knows what is usual: a radio that sleeps may wake up every five minutes only.
+# An advertised value is valid until this many advertisements in a row are missed, but at least for SHORTEST_SILENCE.
+# While the interval is unknown, that is UNLEARNED_SILENCE: a sleeping radio may wake up only every five minutes.
 MISSED_ADVERTISEMENTS: Final = 3
 SHORTEST_SILENCE: Final = timedelta(seconds=90)
 UNLEARNED_SILENCE: Final = timedelta(minutes=6)
-# What Bluetooth heard longer ago than this is no news.
+# An advertisement that is older than this is ignored.
 STALE_AFTER: Final = timedelta(seconds=90)
-# What was shown before a restart is shown again only if it is no older than this.
+# Values from before a restart are shown again if they are no older than this.
 RESTORED_FOR: Final = timedelta(minutes=10)
-# So many connections may fail before what the last one gave is too old.
+# How many connections in a row may fail before the values of the last one are too old.
 _MISSED_CONNECTIONS: Final = 2
 _MILLIAMPERES_PER_AMPERE: Final = 1000
 
@@ -720,29 +719,41 @@ _DROP_OF_ORDER: Final = {Order.REPEATED: DropReason.REPEATED, Order.BEHIND: Drop
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsRuntime:
-    """What a loaded entry works with."""
+    """The coordinators of a loaded entry."""
 
     instant_readout: InstantReadoutCoordinator
     pages: PagesCoordinator | None
-    """None: there is no PIN to connect with."""
+    """None without a PIN to connect with."""
 
 
 type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
 
 
 class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
-    """Follows what is known of one battery, and tells the entities when what they show has changed.
+    """Follows the advertisements of one device, and updates the entities when their values change.
 
-    It decodes the advertisements of the device, and is given what connections read. `published` is what entities show.
-    Flags are shown as soon as they are confirmed; measurements no faster than the update interval. `switched_off_at` is
-    when Home Assistant switched the system off; None when it did not.
+    Decodes the advertisements, and takes the values that connections read. Flags are published as soon as they are
+    confirmed, measurements at most once per update interval.
+    published: the values that entities show.
+    switched_off_at: when Home Assistant switched the system off, in s of the monotonic clock; None if it did not.
     """
+
+    last_record: BatteryReading | None = None
+    accepted = 0
+    switched_off_at: float | None = None
+    _energy_shown: tuple[int, int] | None = None
+    _last_info: BluetoothServiceInfoBleak | None = None
+    _last_data: bytes | None = None
+    _known_at: float | None = None
+    _was_available = False
+    _lost = False
+    _ended = False
+    _end_wait: CALLBACK_TYPE | None = None
+    _end_interval: CALLBACK_TYPE | None = None
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         super().__init__(hass, _LOGGER, entry.data[CONF_ADDRESS], BluetoothScanningMode.ACTIVE, connectable=False)
         self.entry = entry
-        self.last_record: BatteryReading | None = None
-        self.accepted = 0
         self.dropped: Counter[DropReason] = Counter()
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
@@ -754,48 +765,39 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
-        self.switched_off_at: float | None = None
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
         self._changes = Changes()
-        self._energy_shown: tuple[int, int] | None = None
         self._order = NonceOrder()
         self._trust = KeyTrust()
-        self._last_info: BluetoothServiceInfoBleak | None = None
-        self._last_data: bytes | None = None
         self._heard_at = clock.now()
-        self._known_at: float | None = None
         self._return_listeners: list[CALLBACK_TYPE] = []
         self._change_listeners: list[CALLBACK_TYPE] = []
-        self._available = self._was_available = False
-        self._lost = False
-        self._ended = False
-        self._end_wait: CALLBACK_TYPE | None = None
-        self._end_interval: CALLBACK_TYPE | None = None
+        self._available = False
 
     @property
     def present(self) -> ShownValues:
-        """What is known now, also if it is not shown yet."""
+        """The values known now, whether published or not."""
         return self.quantities.shown(clock.now())
 
     @property
     def capacity(self) -> float | None:
-        """The Ah of the whole bank: what the device told, else what was entered."""
+        """The capacity of the whole bank in Ah: as the device gives it, else as the user entered it."""
         return self.quantities.capacity(clock.now())
 
     @property
     def silent_for(self) -> float | None:
-        """For how many s nothing was advertised or read; None when nothing was in this run."""
+        """How many s ago a value was last advertised or read; None if never since the start."""
         return None if self._known_at is None else clock.now() - self._known_at
 
     @property
     def energy_shown(self) -> tuple[int, int] | None:
-        """The Wh charged and discharged; None until all that flowed before this run is in it."""
+        """The energy charged and discharged, in Wh; None until it includes everything from before this run."""
         return self.meter.shown if self.meter.is_current else None
 
     async def async_restore(self) -> None:
-        """Take over what the previous run knew. It is shown if the device was heard shortly before."""
+        """Restore the state of the previous run. Its values are shown if they are recent enough."""
         kept = await self._store.async_load(from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
@@ -810,17 +812,17 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.published = self.present
 
     def _may_restore(self, name: str, kept: KeptState) -> bool:
-        """Return whether a value may be shown again: not of a silent device, but for what only a connection tells."""
+        """Return whether to restore a value: not if the device was silent, unless only a connection gives the value."""
         return can_connect(self.entry.data) if name == "capacity" else not kept.lost
 
     @callback
     def async_stop_confirming(self) -> None:
-        """Confirm nothing any more: those who would be told are going."""
+        """Stop confirming values: the entities are being removed."""
         self._ended = True
         self._async_end_wait()
 
     async def async_end(self) -> None:
-        """Stop listening, and write what is known."""
+        """Stop listening, and store the state."""
         self._async_stop()
         await self._store.async_save()
 
@@ -840,21 +842,21 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def async_add_return_listener(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
-        """Call a listener when the device is heard after it was silent; return what ends that."""
+        """Call a listener when a silent device is heard again; return a function that removes it."""
         self._return_listeners.append(listener)
         return lambda: self._return_listeners.remove(listener)
 
     @callback
     def async_add_change_listener(self, listener: CALLBACK_TYPE) -> CALLBACK_TYPE:
-        """Call a listener when a code or a permission has changed and all is shown; return what ends that."""
+        """Call a listener after a changed code or permission is shown; return a function that removes it."""
         self._change_listeners.append(listener)
         return lambda: self._change_listeners.remove(listener)
 
     @callback
     def async_note_switched_off(self, at: float | None) -> None:
-        """Note that Home Assistant switches the system off, and when; None: it did not, or the system is on again.
+        """Set when Home Assistant switched the system off; None if it did not, or if the system is on again.
 
-        That is kept at once: Home Assistant may be among what is switched off.
+        Stores this at once: Home Assistant may lose its own power.
         """
         if self.switched_off_at != at:
             self.switched_off_at = at
@@ -862,7 +864,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def async_take_connection_values(self, values: Mapping[Name, Value]) -> None:
-        """Take what was answered over a connection, during which the device sends nothing."""
+        """Take values read over a connection, during which the device does not advertise."""
         found, at = battery_values(values), clock.now()
         self._known_at = at
         flags: dict[str, Flag] = {name: value for name, value in found.items() if name in FLAG_FIELDS}  # type: ignore[misc]  # as registers decode them
@@ -870,13 +872,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
-        # It comes seldom, and may be the first that is known of something.
+        # These values are rare, and may be the first known of a quantity: do not wait for the interval.
         self._async_publish()
         self._async_tell_change(changed=self._changes.take_read(flags))
 
     @property
     def _good_for(self) -> dict[Source, float]:
-        """How long, in s, each source is good where the table of quantities does not say."""
+        """For how many s values of each source are valid, unless the table of quantities specifies it."""
         minutes: int = self.entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL) or DEFAULT_PAGES_INTERVAL
         connection = timedelta(minutes=_MISSED_CONNECTIONS * minutes)
         restored = RESTORED_FOR if self._decoder else max(RESTORED_FOR, connection)
@@ -888,7 +890,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @property
     def _silence(self) -> float:
-        """After how many s without an advertisement the device is silent. One far off is heard seldom."""
+        """After how many s without an advertisement the device is silent; longer if its interval is long."""
         if (interval := async_get_learned_advertising_interval(self.hass, self.address)) is None:
             return UNLEARNED_SILENCE.total_seconds()
         return max(MISSED_ADVERTISEMENTS * interval, SHORTEST_SILENCE.total_seconds())
@@ -897,7 +899,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @override
     def _async_start(self) -> None:
         self._on_stop.append(async_track_time_interval(self.hass, self._async_check_ages, AGES_CHECK))
-        # Identical advertisements reach no other callback.
+        # Only this callback also receives identical advertisements.
         self._on_stop.append(async_register_advertisement_callback(self.hass, self._async_receive, self.address))
         super()._async_start()
 
@@ -913,12 +915,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     @override
     def _async_handle_bluetooth_event(self, service_info: BluetoothServiceInfoBleak, change: BluetoothChange) -> None:
-        """Take what Bluetooth heard before this began to listen. All that comes later has been taken already."""
+        """Take an advertisement from before the start. _async_receive has taken all later ones already."""
         self._async_receive(service_info)
 
     @callback
     def _async_receive(self, info: BluetoothServiceInfoBleak) -> None:
-        """Take an advertisement, from whichever radio."""
+        """Take an advertisement from any radio."""
         if info is self._last_info or self._decoder is None:
             return
         self._last_info = info
@@ -946,14 +948,14 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
-        """Count an advertisement that is no reading, and ask for the key when it cannot be the right one any more."""
+        """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
         self.dropped[_DROP_OF_ERROR[type(error)]] += 1
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
 
     def _why_not(self, reading: BatteryReading, at: float) -> DropReason | None:
-        """Return why a readable record is not to be believed; None when it is."""
+        """Return why a decoded record is dropped; None if it is accepted."""
         if reading.product_id in OTHER_PRODUCTS:
             return DropReason.OTHER_PRODUCT
         if not self.quantities.is_plausible(reading, at):
@@ -974,14 +976,14 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_take_repeat(self, reading: BatteryReading, at: float) -> None:
-        """Take the latest record once more: a quiet battery repeats it, and what it says is true again."""
+        """Take the latest record again: an idle battery repeats it, which makes its values current."""
         self._order.renew(at)
         self._confirmation.take_repeat(at)
         self._async_hear(reading, at)
 
     @callback
     def _async_hear(self, reading: BatteryReading, at: float) -> None:
-        """Take what a record says that was heard now, for the first time or again."""
+        """Take the values of a record, whether new or repeated."""
         was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
         self._heard_at = max(at, self._heard_at)
         self._known_at = at if self._known_at is None else max(at, self._known_at)
@@ -995,13 +997,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
                 listener()
 
     def _confirmed(self, reading: BatteryReading) -> dict[str, Flag]:
-        """Return the flags of a record that are believed. Of the others, what was believed before grows old."""
+        """Return the confirmed flags of a record. For other flags, the value confirmed before keeps aging."""
         believed = self._confirmation.believed
         return {name: value for name, value in _flags(reading).items() if believed.get(name, ...) == value}
 
     @callback
     def _async_measure(self, values: Mapping[str, object], at: float) -> None:
-        """Let the meter count up to now, if it is known what flows now."""
+        """Let the meter count up to now, if voltage and current are known."""
         voltage, current, consumed = (values.get(name) for name in ("voltage", "current", "consumed_amphours"))
         if isinstance(voltage, int | float) and isinstance(current, int | float):
             amphours = consumed if isinstance(consumed, int | float) else None
@@ -1009,9 +1011,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_believe(self) -> None:
-        """Show what is new, tell codes, and count the reserve: all of them know the same.
+        """Publish new values, then report codes and update the reserve.
 
-        An automation on a code finds the other entities up to date.
+        An automation that a code triggers finds the other entities up to date.
         """
         self._async_show()
         self._async_tell_codes()
@@ -1021,7 +1023,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_take_reserve(self) -> None:
-        """Count down after a shutdown. A record that is repeated tells that its current still flows."""
+        """Update the countdown after a shutdown. A repeated record confirms that its current still flows."""
         shut_down = LOW_CELL_SHUTDOWN in (self.codes.active or ())
         now = clock.now()
         current = self.quantities.best("current", now)
@@ -1029,7 +1031,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_tell_codes(self) -> None:
-        """Tell which codes have begun and ended, and keep that at once: nothing is to be told again after a crash."""
+        """Report the codes that began or ended; store this at once, so that a crash does not repeat reports."""
         believed = self._confirmation.believed
         if self._ended or not believed:
             return
@@ -1042,7 +1044,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_wait_for_confirmation(self) -> None:
-        """Look again when the latest record may be believed without another one."""
+        """Schedule a check for when the latest record counts as confirmed without another one."""
         self._async_end_wait()
         if (next_look := self._confirmation.next_look) is not None and not self._ended:
             delay = max(next_look - clock.now(), 0.0)
@@ -1073,13 +1075,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_withdraw_reauth(self) -> None:
-        """End the question for a new key: the present one reads the device."""
+        """Abort the request for a new key: the present key works."""
         for flow in list(self.entry.async_get_active_flows(self.hass, {SOURCE_REAUTH})):
             self.hass.config_entries.flow.async_abort(flow["flow_id"])
 
     @callback
     def _async_show(self) -> None:
-        """Show what is new: at once when more than measurements changed, else when the interval is over."""
+        """Publish new values: at once if flags changed, else when the update interval is over."""
         if self._end_interval is None or not self._available:
             self._async_publish()
             return
@@ -1089,7 +1091,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_publish(self) -> None:
-        """Let the entities show what is known now, if that is anything new."""
+        """Publish the values known now, if they have changed, and update the entities."""
         now = clock.now()
         self._async_note_presence(now)
         shown = self.quantities.shown(now), self.energy_shown, self._available
@@ -1108,7 +1110,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_note_presence(self, now: float) -> None:
-        """Note whether the device is there, and say once when that changes."""
+        """Update whether the device is available; log each change once."""
         before, self._available = self._available, self.quantities.heard(now)
         if before and not self._available:
             self._lost = True
@@ -1119,7 +1121,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_check_ages(self, _now: datetime) -> None:
-        """Show no longer what has become too old."""
+        """Stop showing outdated values."""
         self.quantities.good_for |= self._good_for
         if self.published.sources.keys() - self.present.sources.keys():
             self._async_publish()
@@ -1127,7 +1129,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     @override
     def _async_handle_unavailable(self, service_info: BluetoothServiceInfoBleak) -> None:
-        """No radio hears the device any more, or the radios that did are gone."""
+        """Forget the advertised values: no radio hears the device any more."""
         for source in (Source.ADVERTISED, Source.RESTORED):
             self.quantities.forget(source)
         self._async_publish()

@@ -1,4 +1,4 @@
-"""The device of an entry, and the batteries of its bank as children."""
+"""The device of a config entry, and the batteries of its bank as child devices."""
 
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_ADDRESS
@@ -12,7 +12,7 @@ from .protocol.payloads import Value
 
 
 def device_info(entry: ConfigEntry) -> DeviceInfo:
-    """Return what is known of the device of an entry before it was read."""
+    """Return the device as its config entry describes it."""
     product_id: int = entry.data[CONF_PRODUCT_ID]
     return DeviceInfo(
         connections={(CONNECTION_BLUETOOTH, entry.data[CONF_ADDRESS])},
@@ -26,7 +26,7 @@ def device_info(entry: ConfigEntry) -> DeviceInfo:
 
 @callback
 def battery_device_info(hass: HomeAssistant, entry: ConfigEntry, number: int) -> ChildDeviceInfo:
-    """Return a battery as a child of the device, which is registered if it is not yet."""
+    """Return a battery as a child device; register its parent if necessary."""
     parent = dr.async_get(hass).async_get_or_create(config_entry_id=entry.entry_id, **device_info(entry))
     return ChildDeviceInfo(
         identifiers={_battery_identifier(entry, number)},
@@ -38,7 +38,7 @@ def battery_device_info(hass: HomeAssistant, entry: ConfigEntry, number: int) ->
 
 @callback
 def async_update_identity(hass: HomeAssistant, entry: ConfigEntry, serial_number: Value, firmware: Value) -> None:
-    """Show serial number and firmware version of the device, as far as they were read."""
+    """Set the serial number and firmware version of the device, where they are known."""
     registry = dr.async_get(hass)
     device = registry.async_get_or_create(config_entry_id=entry.entry_id, **device_info(entry))
     if isinstance(serial_number, str):
@@ -49,7 +49,7 @@ def async_update_identity(hass: HomeAssistant, entry: ConfigEntry, serial_number
 
 @callback
 def async_remove_battery(hass: HomeAssistant, entry: ConfigEntry, number: int) -> None:
-    """Remove a battery, and its entities with it."""
+    """Remove a battery and its entities."""
     registry = dr.async_get(hass)
     battery = registry.async_get_child_device_by_identifier(_battery_identifier(entry, number), entry.entry_id)
     if battery:
@@ -57,7 +57,7 @@ def async_remove_battery(hass: HomeAssistant, entry: ConfigEntry, number: int) -
 
 
 def battery_of(entry: ConfigEntry, device: dr.AnyDeviceEntry, numbers: tuple[int, ...]) -> int | None:
-    """Return which of these batteries a device is; None if it is none of them."""
+    """Return the number of the battery that a device stands for; None if it is none of these."""
     return next((number for number in numbers if _battery_identifier(entry, number) in device.identifiers), None)
 
 

@@ -1,4 +1,4 @@
-"""What goes wrong over a connection, as a user is told."""
+"""Translates the errors of a connection into errors for the user."""
 
 from collections.abc import Mapping
 import logging
@@ -40,7 +40,7 @@ _KEYS: Final[Mapping[type[VeSmartError], str]] = {
     BadAnswer: "bad_answer",
     Refused: "refused",
 }
-# One sentence for each setting: a name that was filled in would be in one language only.
+# One text for each setting: a name filled in as a placeholder could not be translated.
 _INVALID: Final[Mapping[Name, str]] = {
     Name.CHARGED_VOLTAGE: "invalid_charged_voltage",
     Name.TAIL_CURRENT: "invalid_tail_current",
@@ -53,7 +53,7 @@ _INVALID: Final[Mapping[Name, str]] = {
 
 
 def failure(error: VeSmartError, device: str) -> HomeAssistantError:
-    """Return what to raise when a device was not read or written. The words of Bluetooth are for the log only."""
+    """Return the error to raise when reading or writing a device fails. Bluetooth's own text goes to the log only."""
     _LOGGER.debug("%s: %s: %s", device, type(error).__name__, error)
     if isinstance(error, Refused) and error.code is not None:
         return HomeAssistantError(
@@ -69,12 +69,12 @@ def failure(error: VeSmartError, device: str) -> HomeAssistantError:
 
 
 def proxy_in(error: BaseException | None) -> str:
-    """Return the name of the proxy that an error speaks of."""
+    """Return the name of the proxy in an error; empty if it names none."""
     return error.proxy if isinstance(error, NotPairedByProxy) else ""
 
 
 def invalid_value(error: PayloadError) -> ServiceValidationError:
-    """Return what to raise for a value that the device is not to be given."""
+    """Return the error to raise for a value that must not be written."""
     if isinstance(error, OutOfLimits) and error.register.name in _INVALID:
         return ServiceValidationError(
             translation_domain=DOMAIN,
@@ -92,7 +92,7 @@ def _limits(error: OutOfLimits) -> dict[str, str]:
 
 
 def warning_not_above_floor(levels: ThresholdConflict) -> ServiceValidationError:
-    """Return what to raise for levels that do not go together."""
+    """Return the error to raise for a warning threshold that is not above the discharge floor."""
     return ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="warning_not_above_floor",

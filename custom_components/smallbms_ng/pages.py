@@ -1,4 +1,4 @@
-"""What is read over connections: the latest value of each register, how old it is, what is due, and what is written."""
+"""Reads and writes the pages of a device: the latest value of each register, its age, and which registers are due."""
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -33,29 +33,29 @@ from .protocol.registers import (
 )
 from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister, age_of, moment_of
 
-# Home Assistant begins an interval up to a second early, and what came by itself while a connection was held came later
-# than what was read. A page must not miss its turn by that.
+# Home Assistant may begin an interval up to a second early, and values that arrive while a connection is kept open are
+# newer than those read before. Neither may delay a page by one interval.
 _EARLY: Final = timedelta(seconds=20)
 
 SETTINGS_AGE: Final = timedelta(hours=1)
 HISTORY_AGE: Final = timedelta(minutes=30)
-# A battery that was not there, nor missed, for so long is gone for good. A cable that is out is found sooner.
+# A battery that is absent this long, without the BMS reporting it as lost, is removed. A loose cable is found sooner.
 GONE_AFTER: Final = timedelta(days=1)
-# Of a longer time without a look, or of two intervals, nobody knows whether a battery was there. Failures in a row, as
-# while the phone has the device, are up to an hour apart.
+# After this long (or two intervals) without a successful read, a battery may have been present in between. Attempts
+# after failures, as while the phone is connected, are up to an hour apart.
 _LONGEST_PAUSE: Final = timedelta(hours=6)
-# Over a longer time nobody knows whether a value was always the same.
+# Equal values this far apart do not show that the value stayed the same in between.
 _LONGEST_GAP: Final = timedelta(days=2)
-# Without a connection, what it gave is shown for so long after it was due. Settings do not change by themselves.
+# How long an overdue value is still shown while connections fail. Settings do not change by themselves.
 SHOWN_FOR: Final = timedelta(hours=2)
 SETTINGS_SHOWN_FOR: Final = timedelta(hours=24)
-# A counter that fell is believed when it is read again, in another connection: this much later, in s.
+# A counter that fell is believed when a later connection confirms it: at least this much later, in s.
 _CONFIRMED_AFTER: Final = 5.0
 
 _COMMUNICATION: Final = "battery_communication"
 _CELLS_PER_12_VOLTS: Final = 4
 _VOLTS_PER_CELL: Final = 3.2
-# What an entity could show, so that it is asked for once to find out whether the device has it.
+# What an entity can show. Each is read once, to find out whether the device has it.
 _OF_STATUS: Final = (Name.MODE, Name.FLAGS, Name.CHARGE_OFF_REASON, Name.DISCHARGE_OFF_REASON, Name.OFF_REASON)
 OFFERED: Final = frozenset(
     {
@@ -79,7 +79,7 @@ class RegisterKey:
 
 @dataclass(frozen=True, kw_only=True)
 class _LowerCounter:
-    """A counter that is less than before, and when that was read first."""
+    """A counter that is lower than before, and when it was first read so."""
 
     value: float
     at: float
@@ -90,11 +90,11 @@ class _ValueRead:
     reading: Reading
     at: float
     since: float
-    """When it was read first with this value."""
+    """When this value was first read."""
 
     @property
     def value(self) -> Value:
-        """What it says; of the cells of a battery the voltages by number."""
+        """The decoded value; for the cells of a battery, the voltage in V by cell number."""
         row = BY_ID[self.reading.register]
         if row.name is not Name.CELL:
             return self.reading.value
@@ -103,7 +103,7 @@ class _ValueRead:
 
 
 def page_ages(interval: timedelta) -> Mapping[Page, float]:
-    """Return how old, in s, each page may get when there is a connection at every interval."""
+    """Return after how many s each page is due, for this interval between connections."""
     ages = {
         Page.STATUS: timedelta(),
         Page.BATTERY: interval,
@@ -115,9 +115,9 @@ def page_ages(interval: timedelta) -> Mapping[Page, float]:
 
 
 class PageValues:
-    """All that is known of one device from connections.
+    """The values of one device that were read over connections.
 
-    A register that was answered once is offered from then on. One that was refused is not asked for again.
+    A register that was answered once is offered from then on. A refused register is not read again.
     """
 
     def __init__(self, interval: timedelta) -> None:
@@ -133,27 +133,27 @@ class PageValues:
 
     @property
     def batteries(self) -> tuple[int, ...]:
-        """The batteries that are there, or were until lately."""
+        """The numbers of the batteries that are present, or were until recently."""
         return tuple(sorted(self._seen))
 
     @property
     def looked_at(self) -> float:
-        """When it was last seen which batteries are there; -inf when it was not in this run."""
+        """When the batteries were last read, in s of the monotonic clock; -inf if not since the start."""
         return -inf if self._looked is None else self._looked
 
     @property
     def refused(self) -> frozenset[Key]:
-        """What the device does not have: battery, if it is of one, and register."""
+        """The registers that the device does not have, as (battery or None, register)."""
         return frozenset(self._refused)
 
     @property
     def expired(self) -> frozenset[Page]:
-        """The pages to read anew with the next read."""
+        """The pages that the next read must include."""
         return frozenset(self._expired)
 
     @property
     def system_voltage(self) -> int | None:
-        """12, 24 or 48 V; None while the bank is not known."""
+        """12, 24 or 48 V; None while the bank is unknown."""
         bank = self.value(RegisterKey(name=Name.BANK))
         cells = bank.get("cells") if isinstance(bank, Mapping) else None
         series = bank.get("series") if isinstance(bank, Mapping) else None
@@ -163,13 +163,13 @@ class PageValues:
 
     @property
     def misses_battery(self) -> bool:
-        """Whether the BMS says that a battery is lost, or that those that it finds make no bank."""
+        """Whether the BMS reports that a battery is lost, or that the batteries it finds form no bank."""
         levels = self.value(RegisterKey(name=Name.LEVELS))
         lost = isinstance(levels, Mapping) and levels.get(_COMMUNICATION) in {Level.WARNING, Level.ALARM}
         return lost or self.value(RegisterKey(name=Name.ERROR)) in CONFIGURATION_ERRORS
 
     def battery_model(self, battery: int | None) -> str | None:
-        """Return what a battery is sold as, such as 12.8/100; None while it is not known."""
+        """Return the model of a battery, such as 12.8/100; None while it is unknown."""
         bank, capacity = (
             self.value(RegisterKey(name=Name.BANK)),
             self.value(RegisterKey(name=Name.CAPACITY, battery=battery)),
@@ -180,32 +180,32 @@ class PageValues:
         return f"{cells * _VOLTS_PER_CELL:.1f}/{capacity:g}"
 
     def all(self) -> Mapping[RegisterKey, Value]:
-        """Return everything that is known."""
+        """Return every known value."""
         register_keys = {RegisterKey(name=BY_ID[register].name, battery=battery) for battery, register in self._kept}
         return {want: self.value(want) for want in register_keys}
 
     def value(self, want: RegisterKey) -> Value:
-        """Return a value; None when it is not known."""
+        """Return a value; None if it is unknown."""
         kept = self._best(want)
         return None if kept is None else kept.value
 
     def age(self, want: RegisterKey) -> float:
-        """Return how long ago a value was read, in s; inf if nobody knows, or it never was."""
+        """Return how many s ago a value was read; inf if never, or if that is unknown."""
         kept = self._best(want)
         return inf if kept is None else clock.now() - kept.at
 
     def unchanged_for(self, want: RegisterKey) -> float | None:
-        """Return for how long a value has been as it is, in s; None when it is not known."""
+        """Return for how many s a value has been the same; None if it is unknown."""
         kept = self._best(want)
         return None if kept is None else clock.now() - kept.since
 
     def answered(self, want: RegisterKey, since: float) -> bool:
-        """Return whether the device gave a value, or said that it has none, since a moment."""
+        """Return whether the device has answered since a moment, with a value or that there is none."""
         kept = self._best(want)
         return kept is not None and kept.at >= since and bool(kept.reading.payloads)
 
     def shown(self, want: RegisterKey, now: float) -> bool:
-        """Return whether a value is known and not too old to show."""
+        """Return whether a value is known and recent enough to show."""
         kept = self._best(want)
         if kept is None or not self._present(want.battery):
             return False
@@ -214,35 +214,35 @@ class PageValues:
         return now - kept.at < self._ages[page] + more.total_seconds()
 
     def register(self, name: Name) -> Register:
-        """Return the register of the device to use for a name."""
+        """Return the register that the device uses for a name."""
         answered = (register for battery, register in self._kept if battery is None)
         return choose(name, answered) or named(name)[0]
 
     def due(self, battery: int | None, names: Iterable[Name], now: float, forced: frozenset[Page]) -> list[int]:
-        """Return the registers to read; of these names, and those that were never asked for."""
+        """Return which registers of these names are due: too old, forced, or never read."""
         candidates = (row for name in dict.fromkeys(names) for row in self._candidates(name, battery))
         return [row.id for row in candidates if self._is_due(battery, row, now, forced)]
 
     def take(self, battery: int | None, answers: Mapping[int, Answer], now: float) -> None:
-        """Take what became of some registers."""
+        """Take the answers to a read, by register."""
         for register, answer in answers.items():
             if register in BY_ID:
                 self._take(battery, register, answer, now)
 
     def renew(self, battery: int | None, register: int, payload: bytes, now: float) -> bool:
-        """Take a payload that came by itself, of a register that is known; return whether it says anything new."""
+        """Take an unsolicited payload, if its register has been read before; return whether the value changed."""
         if (kept := self._kept.get((battery, register))) is None:
             return False
         old = kept.reading.payloads
         several = bool(BY_ID[register].key_size)
-        # One of several makes the others no fresher, and one that was not read is of something else.
+        # One part does not make the other parts newer; a part that was never read belongs to something else.
         part = part_of(register, payload)
         new = tuple(payload if part_of(register, one) == part else one for one in old) if several else (payload,)
         self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
         return self._kept[battery, register].reading.payloads != old
 
     def take_batteries(self, numbers: Iterable[int], now: float) -> None:
-        """Take which batteries are there."""
+        """Take the numbers of the batteries that are present."""
         if self._nobody_looked(now):
             self._absent.clear()
         self._seen |= dict.fromkeys(numbers, now)
@@ -251,10 +251,10 @@ class PageValues:
     def assign_number(
         self, last: int, source: BatterySource, answers: Mapping[int, Answer], taken: Collection[int]
     ) -> int:
-        """Return the number of the battery that answered: it keeps its number wherever it is in the bank.
+        """Return the number of the battery that answered. A battery keeps its number when it moves within the bank.
 
-        A new one takes the number of its place, or the first that no other has. One that does not tell its serial
-        number now is no new one: it is taken for the last that was there.
+        A new battery gets the number of its place, or else the first free one. A battery that does not give its serial
+        number is not new: it gets the last number of its place.
         """
         serial = next((_text(answers.get(row.id)) for row in source.registers if row.name is Name.SERIAL_NUMBER), None)
         if serial is None:
@@ -265,9 +265,10 @@ class PageValues:
         return own or next(number for number in chain((source.number,), count(1)) if number not in others)
 
     def forget_absent(self, now: float) -> list[int]:
-        """Forget the batteries that are gone for good, and return which. One that the BMS misses is not.
+        """Forget the batteries that are gone for good; return their numbers.
 
-        Of more than a bank can have, those are forgotten that were not there for the longest time.
+        A battery that the BMS reports as lost is not gone. If more are known than a bank can have, those not seen for
+        the longest time are forgotten.
         """
         away = () if self.misses_battery else (number for number in self._seen if not self.present(number))
         self._absent = {number: self._absent.get(number, now) for number in away}
@@ -289,21 +290,21 @@ class PageValues:
         self._refused = {key for key in self._refused if key[0] != battery}
 
     def forget_refusals(self) -> None:
-        """Ask again for everything that was refused."""
+        """Allow refused registers to be read again."""
         self._refused.clear()
 
     def expect_reset(self) -> None:
-        """Believe counters that are less than before: the history is being cleared."""
+        """Accept lower counters at once, as the history is being cleared."""
         self._highest.clear()
         self._fallen.clear()
 
     def expire(self, *pages: Page) -> None:
-        """Read these pages anew with the next read."""
+        """Include these pages in the next read."""
         self._expired.update(pages)
 
     @contextmanager
     def renewing(self) -> Iterator[frozenset[Page]]:
-        """Hand out which pages to read anew. If that fails, they are to be read anew still."""
+        """Yield the expired pages. They stay expired if reading them fails."""
         pages, self._expired = self.expired, set()
         try:
             yield pages
@@ -312,12 +313,12 @@ class PageValues:
             raise
 
     def present(self, battery: int) -> bool:
-        """Return whether a battery was there at the last look."""
+        """Return whether a battery was present at the last read."""
         seen = self._seen.get(battery)
         return seen is not None and (self._looked is None or seen >= self._looked)
 
     def to_store(self) -> StoredPages:
-        """Return what to keep."""
+        """Return the values in their stored form."""
         return StoredPages(
             saved=clock.stamp(),
             registers=[self._register_to_store(key, kept) for key, kept in self._kept.items()],
@@ -326,7 +327,7 @@ class PageValues:
         )
 
     def restore(self, stored: StoredPages) -> None:
-        """Take what was kept, as far as this version has such registers. It is what to_store returns."""
+        """Restore the values from what to_store returned, skipping registers that this version does not know."""
         saved, now = stored.get("saved"), clock.now()
         rows = [row for row in stored.get("registers", ()) if row["register"] in BY_ID]
         batteries = stored.get("batteries", [])
@@ -363,7 +364,7 @@ class PageValues:
         return stored
 
     def _nobody_looked(self, now: float) -> bool:
-        """Return whether the last look is so long ago that a battery may have been back meanwhile."""
+        """Return whether the last read is so long ago that an absent battery may have been back in between."""
         last = max(self._seen.values(), default=now) if self._looked is None else self._looked
         return now - last > max(_LONGEST_PAUSE.total_seconds(), 2 * self._ages[Page.BATTERY])
 
@@ -375,7 +376,7 @@ class PageValues:
         return battery is None or self.present(battery)
 
     def _candidates(self, name: Name, battery: int | None) -> Iterator[Register]:
-        """Yield the register that is used for a name, or all that may be."""
+        """Yield the register that the device uses for a name, or every candidate while that is unknown."""
         rows = named(name) if battery is None else named(name)[:1]
         answered = next((row for row in rows if (battery, row.id) in self._kept), None)
         yield from (row for row in rows if (battery, row.id) not in self._refused and answered in (None, row))
@@ -397,7 +398,7 @@ class PageValues:
         elif key not in self._kept:
             self._refused.add(key)
         elif isinstance(answer, Refusal):
-            # It had it before: its value is not known now.
+            # The device has the register, but its value is unknown now.
             self._keep(key, Reading(register=register, payloads=()), now)
 
     def _keep(self, key: Key, reading: Reading, at: float) -> None:
@@ -411,10 +412,10 @@ class PageValues:
         self._kept[key] = _ValueRead(reading=reading, at=at, since=since)
 
     def _believes(self, key: Key, value: Value, at: float) -> bool:
-        """Return whether a counter may be what it says: when it fell, only what is read a second time."""
+        """Return whether to accept the value of a counter: a lower one only once a second read confirms it."""
         if not isinstance(value, int | float):
             return True
-        # Some devices count what was drawn as negative.
+        # Some devices count the drawn Ah as negative.
         counted, fallen = abs(value), self._fallen.get(key)
         is_confirmed = fallen is not None and at - fallen.at >= _CONFIRMED_AFTER and counted >= fallen.value
         if counted >= self._highest.get(key, 0.0) or is_confirmed:
@@ -430,7 +431,7 @@ def _text(answer: Answer | None) -> str | None:
     return value if isinstance(value, str) and value else None
 
 
-# Read whoever listens: limits depend on the bank, the device card and the repairs on the others.
+# Always read: limits depend on the bank; the device page and the repairs on the others.
 _ALWAYS: Final = (
     *OF_BATTERY,
     Name.BANK,
@@ -442,49 +443,49 @@ _ALWAYS: Final = (
     Name.BALANCER_STATUS,
     Name.SINCE_FULL_CHARGE,
 )
-# What tells which battery it is that the BMS misses: the one without a voltage.
+# Shows which battery the BMS reports as lost: the one without a voltage.
 _OF_MISSING_BATTERY: Final = (Name.VOLTAGE,)
 
 
 class Subscribers(Protocol):
-    """Those for whom it is read."""
+    """The entities that values are read for."""
 
     def offered(self, name: Name, battery: int | None = None) -> bool:
-        """Return whether it is known that the device has something."""
+        """Return whether the device, or a battery, is known to have a value."""
 
     def subscribed(self, battery: int | None) -> set[Name]:
-        """Return what somebody wants to see of the device, or of a battery."""
+        """Return what enabled entities show of the device, or of a battery."""
 
 
 class PageReader:
-    """Takes what it reads into the values; knows which battery is where."""
+    """Reads the pages into the values; knows which battery each instance is."""
 
-    def __init__(self, values: PageValues, audience: Subscribers) -> None:
+    def __init__(self, values: PageValues, subscribers: Subscribers) -> None:
         self._values = values
-        self._audience = audience
+        self._subscribers = subscribers
         self._places: Mapping[int, int] = {}
         self.ignored_instances = 0
 
     async def async_read_names(self, client: VeSmartClient, names: Collection[Name]) -> None:
-        """Read something of the device, due or not."""
+        """Read values of the device, due or not. Raises VeSmartError."""
         await self._read_registers(client, [self._values.register(name).id for name in names])
 
     async def async_read_status(self, client: VeSmartClient, now: float) -> None:
-        """Read the codes, what is allowed and why not, and what is measured."""
+        """Read the status: codes, permissions with their reasons, measurements. Raises VeSmartError."""
         await self._read_registers(client, [one for one in self._due(now) if _is_status(one)])
 
     async def async_read_device(self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()) -> None:
-        """Read what is due of the device, but for its status."""
+        """Read what is due of the device, except its status. Raises VeSmartError."""
         await self._read_registers(client, [one for one in self._due(now, forced) if not _is_status(one)])
 
     async def async_read_batteries(
         self, client: VeSmartClient, now: float, forced: frozenset[Page] = frozenset()
     ) -> Mapping[int, int]:
-        """Read what is due of each battery; return which is at which instance."""
+        """Read what is due of each battery; return the battery number of each instance. Raises VeSmartError."""
         sources = client.batteries
         self.ignored_instances = len({*client.instances} - {client.main_instance}) - len(sources)
         if self._places.keys() != {source.instance for source in sources}:
-            # The bank has changed, or is not known yet: each battery may be elsewhere.
+            # The bank has changed or is unknown: any battery may be at any instance.
             self._places = {}
         places: dict[int, int] = {}
         for source in sources:
@@ -494,9 +495,9 @@ class PageReader:
         return places
 
     def _due(self, now: float, forced: frozenset[Page] = frozenset()) -> list[int]:
-        """Return what is due of all that is shown, and once what could be, to learn whether the device has it."""
-        unknown = (name for name in OFFERED if not self._audience.offered(name))
-        return self._values.due(None, (*_ALWAYS, *self._audience.subscribed(None), *unknown), now, forced)
+        """Return which registers of the device are due: shown, always read, or not known to be offered."""
+        unknown = (name for name in OFFERED if not self._subscribers.offered(name))
+        return self._values.due(None, (*_ALWAYS, *self._subscribers.subscribed(None), *unknown), now, forced)
 
     async def _read_registers(self, client: VeSmartClient, registers: Collection[int]) -> None:
         self._values.take(None, await client.read(client.main_instance, registers), clock.now())
@@ -509,11 +510,11 @@ class PageReader:
         forced: frozenset[Page],
         taken: Collection[int],
     ) -> int:
-        """Read what is due of a battery, and who it is if that is not known; return its number."""
+        """Read what is due of a battery, and its serial number; return its number."""
         number = self._places.get(source.instance, source.number)
-        offered = (row.name for row in source.registers if not self._audience.offered(row.name, number))
+        offered = (row.name for row in source.registers if not self._subscribers.offered(row.name, number))
         telling = _OF_MISSING_BATTERY if self._values.misses_battery else ()
-        names = (*telling, *self._audience.subscribed(number), *offered)
+        names = (*telling, *self._subscribers.subscribed(number), *offered)
         due = self._values.due(number, names, now, forced)
         if not due and source.instance in self._places:
             return number
@@ -529,14 +530,14 @@ def _is_status(register: int) -> bool:
 
 
 class PageWriter:
-    """Takes what the device has then into the values."""
+    """Writes settings, and takes the values that the device then has."""
 
     def __init__(self, values: PageValues, reader: PageReader) -> None:
         self._values = values
         self._reader = reader
 
     def check(self, values: Mapping[Name, Value]) -> None:
-        """Refuse what makes no sense, as far as is known. Raises ServiceValidationError."""
+        """Check values before they are written, as far as possible. Raises ServiceValidationError."""
         try:
             for name, value in values.items():
                 self._values.register(name).encode(value, self._values.system_voltage)
@@ -549,9 +550,9 @@ class PageWriter:
             raise warning_not_above_floor(found)
 
     async def async_write(self, client: VeSmartClient, values: Mapping[Name, Value]) -> None:
-        """Write all, in an order that is safe. Raises VeSmartError, and ServiceValidationError before that."""
+        """Write all values in a safe order. Raises VeSmartError, or ServiceValidationError before the first write."""
         if not values.keys().isdisjoint(THRESHOLDS):
-            # What is known of them may be old.
+            # The known thresholds may be outdated.
             await self._reader.async_read_names(client, THRESHOLDS)
             self.check(values)
         for name in write_order(values, self._known(Name.DISCHARGE_FLOOR)):

@@ -1,4 +1,4 @@
-"""The connection to one device: whose turn it is, how long it is held, and whose values come over it."""
+"""The connection to one device: its sessions, how long it is kept open, and which battery each value belongs to."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
@@ -25,14 +25,14 @@ from .connection.errors import Lost, Refused, VeSmartError
 from .connection.link import Timing
 from .protocol.session import ReceivedValue
 
-# A device that was not heard for longer than this was away. A radio that sleeps may wake up every five minutes only.
+# A device that is silent for longer than this is away. A sleeping radio may wake up only every five minutes.
 _LONGEST_PAUSE: Final = timedelta(minutes=6)
 
 
 @callback
 def async_way_to(hass: HomeAssistant, address: str) -> BLEDevice | None:
-    """Return what to connect to; None while no radio that hears the device can connect."""
-    # What Bluetooth remembers of the device alone may be of a proxy that is not there (yet).
+    """Return the device to connect to; None while no radio that can connect hears it."""
+    # Without a path, what Bluetooth remembers may belong to a proxy that is not (yet) available.
     paths = async_scanner_devices_by_address(hass, address, connectable=True)
     if not paths:
         return None
@@ -40,7 +40,7 @@ def async_way_to(hass: HomeAssistant, address: str) -> BLEDevice | None:
 
 
 class Way:
-    """The way to one device, by any of the radios. on_heard is called whenever one hears it that can connect."""
+    """The way to one device, over any radio. Calls on_heard whenever a radio that can connect hears the device."""
 
     def __init__(self, hass: HomeAssistant, address: str, on_heard: CALLBACK_TYPE) -> None:
         self._hass = hass
@@ -52,22 +52,22 @@ class Way:
 
     @callback
     def async_watch(self) -> CALLBACK_TYPE:
-        """Follow which radios hear the device; return what ends that."""
+        """Watch which radios hear the device; return a function that stops watching."""
         return async_register_advertisement_callback(self._hass, self._async_heard, self._address)
 
     @property
     def device(self) -> BLEDevice | None:
-        """What to connect to; None while there is no way."""
+        """The device to connect to; None while there is no way."""
         return async_way_to(self._hass, self._address)
 
     @property
     def missing_for(self) -> float:
-        """For how many s there has been no way."""
+        """How long there has been no way, in s; 0 while there is one."""
         return 0 if self.device else clock.now() - self._known_at
 
     @property
     def heard_without_for(self) -> float:
-        """For how many s it was heard, until it fell silent or now, but only by radios that cannot connect."""
+        """How long, in s, only radios that cannot connect have heard the device, up to its latest advertisement."""
         if self._heard_without_since is None or self.device:
             return 0
         return self._heard_at - self._heard_without_since
@@ -84,19 +84,21 @@ class Way:
             self._heard_without_since = now
 
 
-# How often the device is looked at while a connection is held: it advertises nothing meanwhile.
+# How often the device is checked while the connection is kept open: it does not advertise meanwhile.
 _LOOKS_EVERY: Final = timedelta(seconds=1)
 
 _CLOSED: Final = "the device is not connected to any more"
 
 
 class SharedConnection:
-    """One connection that several users of a device share: each has it for a session, and then it is kept open a while.
+    """One connection that all users of a device share, one session at a time.
 
-    keep_open is for how long. on_value is given each value that comes, asked for or not, with the battery that it is of
-    (None: the device), as far as that is certain. on_failure is given why a session failed. on_kept_open is called
-    every second while the connection is kept open, and before_end while there is still one. connections counts how
-    many were begun.
+    keep_open: how long the connection stays open after a session that asks for it.
+    on_value: called with each value received, requested or not, and its battery (None: the device), if that is certain.
+    on_failure: called with the error of a failed session.
+    on_kept_open: called every second while the connection is kept open.
+    before_end: called before the connection ends.
+    connections: how many connection attempts there have been.
     """
 
     def __init__(
@@ -105,7 +107,7 @@ class SharedConnection:
         entry: ConfigEntry,
         *,
         way: Way,
-        radios: AdapterPreference,
+        preference: AdapterPreference,
         timing: Timing,
         keep_open: timedelta,
         on_value: Callable[[int | None, ReceivedValue], None],
@@ -118,7 +120,7 @@ class SharedConnection:
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
-            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, radios=radios
+            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, preference=preference
         )
         self._timing = timing
         self._keep_open_for = keep_open
@@ -126,16 +128,15 @@ class SharedConnection:
         self._on_failure = on_failure
         self._on_kept_open = on_kept_open
         self._before_end = before_end
-        # Whose values the instances of the present connection give, as far as that is sure.
+        # The battery of each instance of this connection (None: the device), where that is certain.
         self._owners: dict[int, int | None] = {}
         self._lock = asyncio.Lock()
         self._closing: CALLBACK_TYPE | None = None
-        self._held_until = -inf
+        self._kept_open_until = -inf
         self._closed = False
-        # Who has a turn, and whether it was cut short because nobody is to connect any more.
+        # The task of the current session, and whether async_close canceled it.
         self._session_task: asyncio.Task[object] | None = None
         self._is_cancelled = False
-        # Whether somebody else has the device.
         self._is_paused = False
 
     @property
@@ -145,7 +146,7 @@ class SharedConnection:
 
     @asynccontextmanager
     async def session(self, *, keep_open: bool = False) -> AsyncGenerator[VeSmartClient]:
-        """Take a turn at the connection, which is made if need be. Raises VeSmartError."""
+        """Start a session, connecting if necessary; yield the connected client. Raises VeSmartError."""
         async with self._lock:
             if self._closed:
                 raise Lost(_CLOSED)
@@ -172,7 +173,7 @@ class SharedConnection:
 
     @asynccontextmanager
     async def paused(self) -> AsyncGenerator[None]:
-        """Be without a connection for a while."""
+        """Disconnect, and stay disconnected until the context ends."""
         async with self._lock:
             self._cancel_closing()
             await self._disconnect()
@@ -185,8 +186,8 @@ class SharedConnection:
     async def async_close(self) -> None:
         """End the connection for good.
 
-        A turn that has no connection yet is cut short. One that has may finish, but soon: it may be in the middle of a
-        write. Who has the device by aside is not waited for.
+        Cancels a session that is not connected yet. A connected session may be writing, so it gets a short time to
+        finish. Does not wait while the connection is paused.
         """
         self._closed = True
         self._cancel_closing()
@@ -202,18 +203,18 @@ class SharedConnection:
             limit.cancel()
 
     def place(self, batteries: Mapping[int, int]) -> None:
-        """Take which battery each instance is."""
+        """Set which battery each instance belongs to."""
         self._owners |= batteries
 
     def _cancel_session(self) -> None:
-        """Cancel whoever has a turn, once: the end of its connection is not to be cut short."""
-        holder, self._session_task = self._session_task, None
-        if holder:
+        """Cancel the current session, but only once, so that it can still disconnect."""
+        task, self._session_task = self._session_task, None
+        if task:
             self._is_cancelled = True
-            holder.cancel()
+            task.cancel()
 
     def _was_cancelled(self) -> bool:
-        """Return whether a turn was cancelled from here, and by nobody else."""
+        """Return whether async_close, and nothing else, canceled the current session."""
         task = asyncio.current_task()
         return self._is_cancelled and task is not None and not task.uncancel()
 
@@ -223,10 +224,10 @@ class SharedConnection:
             self._on_value(self._owners[value.instance], value)
 
     async def _connect(self) -> None:
-        """Connect, unless a connection is held."""
+        """Connect, unless the connection was kept open. Raises VeSmartError."""
         if self._client.connected:
             return
-        # Nothing that comes is known to be of a battery until it was looked who is where.
+        # Until the batteries have been read, no instance belongs to a known battery.
         self._owners = {}
         self.connected_at = clock.now()
         self.connections += 1
@@ -241,14 +242,14 @@ class SharedConnection:
 
     async def _end_session(self, *, keep: bool) -> None:
         if keep and self._client.connected and not self._closed:
-            self._held_until = clock.now() + self._keep_open_for.total_seconds()
+            self._kept_open_until = clock.now() + self._keep_open_for.total_seconds()
             self._look_later()
         else:
             await self._disconnect()
 
     @callback
     def _cancel_closing(self) -> None:
-        """Do not end the connection that is held."""
+        """Cancel the pending check that may end the kept-open connection."""
         if self._closing:
             self._closing()
             self._closing = None
@@ -259,19 +260,19 @@ class SharedConnection:
     @callback
     def _async_look(self, _now: datetime) -> None:
         self._closing = None
-        name = f"connection to {self._entry.title} that is held"
+        name = f"kept-open connection to {self._entry.title}"
         self._entry.async_create_background_task(self._hass, self._async_look_or_end(), name)
 
     async def _async_look_or_end(self) -> None:
-        """Look at the device, or end the connection when it was held for long enough or has broken off."""
+        """Check the device, or disconnect when the connection is lost or its time is up."""
         async with self._lock:
-            # Somebody may have had a turn meanwhile.
+            # Another session may have scheduled a new check meanwhile.
             if not self._closing and not await self._look():
                 await self._disconnect()
 
     async def _look(self) -> bool:
-        """Look at the device over the connection that is held; return whether to hold it further."""
-        if not self.connected or self._closed or clock.now() >= self._held_until:
+        """Check the device over the kept-open connection; return whether to keep it open."""
+        if not self.connected or self._closed or clock.now() >= self._kept_open_until:
             return False
         self._session_task = asyncio.current_task()
         try:

@@ -1,4 +1,4 @@
-"""What is kept over restarts: our own stores, and what the recorder knows."""
+"""What survives a restart: the stores of the integration, and what the recorder knows."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -31,10 +31,10 @@ _LOGGER = logging.getLogger(__name__)
 
 STORAGE_VERSION: Final = 1
 
-# What is kept is written this seldom, to spare SD cards, and when Home Assistant or the entry stops.
+# Seconds between two writes, to spare SD cards. Home Assistant stopping or the entry unloading writes at once.
 STORAGE_DELAY: Final = 900
 
-# What reading a store that this version did not write may raise.
+# The errors that a store may raise which another version has written.
 _NOT_UNDERSTOOD: Final = (
     HomeAssistantError,
     NotImplementedError,
@@ -46,7 +46,7 @@ _NOT_UNDERSTOOD: Final = (
 
 
 class StoredValue(TypedDict):
-    """A value of a quantity."""
+    """A value of a quantity; age in s, None if it is unknown."""
 
     value: Known
     source: str
@@ -54,14 +54,14 @@ class StoredValue(TypedDict):
 
 
 class StoredMark(TypedDict):
-    """The last state of charge that the device gave, and its consumed Ah then."""
+    """The last state of charge from the device, in %, and the consumed Ah at that moment."""
 
     state_of_charge: float
     consumed_amphours: float
 
 
 class StoredSample(TypedDict):
-    """What the energy meter took last."""
+    """The last sample of the energy meter, in V, A and Ah; age in s, None if it is unknown."""
 
     voltage: float
     current: float
@@ -70,14 +70,14 @@ class StoredSample(TypedDict):
 
 
 class StoredEnergy(TypedDict):
-    """What was counted, and up to where."""
+    """The counters of the energy meter, and its last sample."""
 
     counted: dict[str, float]
     last: StoredSample | None
 
 
 class StoredEvent(TypedDict):
-    """The last event that was told: its type, its attributes, and when, as ISO 8601."""
+    """The last event of the event entity: its type, its attributes, and its time as ISO 8601."""
 
     event_type: str
     attributes: dict[str, object]
@@ -85,14 +85,14 @@ class StoredEvent(TypedDict):
 
 
 class StoredReserve(TypedDict):
-    """How many Ah were drawn since a shutdown, and how long ago that was counted."""
+    """The Ah drawn since a shutdown, and how many s ago they were counted."""
 
     amphours: float
     age: NotRequired[float]
 
 
 class StoredReadings(TypedDict, total=False):
-    """What is kept of what a device sends."""
+    """The stored state of the coordinator of Instant Readout."""
 
     saved: Stamp
     quantities: dict[str, StoredValue]
@@ -107,7 +107,7 @@ class StoredReadings(TypedDict, total=False):
 
 @dataclass(frozen=True, kw_only=True)
 class LastEvent:
-    """The last event that was told."""
+    """The last event of the event entity."""
 
     event_type: str
     attributes: Mapping[str, object]
@@ -116,10 +116,10 @@ class LastEvent:
 
 @dataclass(frozen=True, kw_only=True)
 class KeptState:
-    """What is kept of what a device sends, with times in s of the monotonic clock of now.
+    """The state of the coordinator of Instant Readout that survives a restart; times in s of the monotonic clock.
 
-    codes: those that were told; None if that is not known. lost: the device was silent. switched_off: the system is
-    off, and Home Assistant has switched it.
+    codes: the active codes that were reported; None if they are unknown. lost: the device was silent.
+    switched_off: the system is off because Home Assistant switched it off.
     """
 
     quantities: Mapping[str, Candidate] = field(default_factory=dict)
@@ -133,9 +133,10 @@ class KeptState:
 
 
 class StoredRegister(TypedDict):
-    """A register: of the device as a whole or of a battery, with its payloads.
+    """The payloads of a register of a battery, or of the device (battery: None).
 
-    since: how long they have been the same. confirmed: the highest that a counter was, where that is not in payloads.
+    age: how many s ago they were read. since: how many s ago they last changed. confirmed: the highest value of a
+    counter, if it is known.
     """
 
     battery: int | None
@@ -147,16 +148,16 @@ class StoredRegister(TypedDict):
 
 
 class StoredRefusal(TypedDict):
-    """A register that the device does not have."""
+    """A register that the device, or a battery, does not have."""
 
     battery: int | None
     register: int
 
 
 class StoredBattery(TypedDict):
-    """A battery, and how long ago it was there.
+    """A battery, and how many s ago it was last seen.
 
-    absent: for how long it is known to be away, and not missed.
+    absent: for how many s it has been absent without the BMS reporting it as lost.
     """
 
     number: int
@@ -165,7 +166,10 @@ class StoredBattery(TypedDict):
 
 
 class StoredPages(TypedDict, total=False):
-    """What is kept of what was read over a connection, and which radios have a bond for one, or none."""
+    """The stored values of connections, and what is known of the bonds of radios.
+
+    unpaired, paired, asked: the sources of radios without a bond, with one, and that encrypt the link when asked.
+    """
 
     saved: Stamp
     registers: list[StoredRegister]
@@ -177,7 +181,7 @@ class StoredPages(TypedDict, total=False):
 
 
 class DelayedStore[Content: Mapping[str, object]]:
-    """Keeps what something returns when it is asked for it: seldom."""
+    """Writes the content of a store, but not often."""
 
     def __init__(self, store: Store[Content], content: Callable[[], Content]) -> None:
         self._store = store
@@ -185,21 +189,21 @@ class DelayedStore[Content: Mapping[str, object]]:
         self._waits = False
 
     async def async_load[Parsed](self, parse: Callable[[Content], Parsed]) -> Parsed | None:
-        """Return what was kept; None when there is nothing, or nothing that this version understands."""
+        """Return the parsed content; None if the store is empty or this version cannot read it."""
         try:
             stored = await self._store.async_load()
             return None if stored is None else parse(stored)
         except _NOT_UNDERSTOOD as error:
-            _LOGGER.warning("What was kept in %s is not understood, and begins anew: %r", self._store.key, error)
+            _LOGGER.warning("Cannot read the stored data in %s; starting without it: %r", self._store.key, error)
             return None
 
     async def async_save(self) -> None:
-        """Write now."""
+        """Write the content now."""
         await self._store.async_save(self._taken())
 
     @callback
     def async_save_later(self) -> None:
-        """Write after a while. Asked again meanwhile, the store would put it off each time."""
+        """Write the content within STORAGE_DELAY: asking the store again would postpone the write each time."""
         if not self._waits:
             self._waits = True
             self._store.async_delay_save(self._taken, STORAGE_DELAY)
@@ -211,17 +215,17 @@ class DelayedStore[Content: Mapping[str, object]]:
 
 
 def reading_store(hass: HomeAssistant, entry_id: str) -> Store[StoredReadings]:
-    """Return the store of what the device of an entry sends."""
+    """Return the store for the coordinator of Instant Readout of an entry."""
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
 
 
 def pages_store(hass: HomeAssistant, entry_id: str) -> Store[StoredPages]:
-    """Return the store of what was read over the connections of an entry."""
+    """Return the store for the values that connections of an entry read."""
     return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.pages")
 
 
 def without_battery(stored: StoredPages, number: int | None) -> StoredPages:
-    """Return what is kept, without a battery."""
+    """Return the stored pages without one battery."""
     kept = stored.copy()
     kept["registers"] = [
         row for row in stored.get("registers", ()) if row["battery"] is None or row["battery"] != number
@@ -232,18 +236,18 @@ def without_battery(stored: StoredPages, number: int | None) -> StoredPages:
 
 
 def age_of(at: float) -> float | None:
-    """Return how old something of a moment is, as it is kept."""
+    """Return the age in s of a monotonic time, to be stored; None if it is not finite."""
     return clock.now() - at if isfinite(at) else None
 
 
 def moment_of(age: float | None, saved: Stamp | None) -> float:
-    """Return the moment of something that had an age when it was kept; -inf if nobody knows."""
+    """Return the monotonic time in s of something that had this age when it was stored; -inf if that is unknown."""
     passed = clock.elapsed(saved)
     return -inf if age is None or passed is None else clock.now() - passed - age
 
 
 def to_store(kept: KeptState) -> StoredReadings:
-    """Return what to keep."""
+    """Return the state in its stored form."""
     stored = StoredReadings(
         saved=clock.stamp(),
         quantities={name: _value_to_store(one) for name, one in kept.quantities.items()},
@@ -260,7 +264,7 @@ def to_store(kept: KeptState) -> StoredReadings:
 
 
 def from_store(stored: StoredReadings) -> KeptState:
-    """Return what was kept. Raises one of many errors when it is not understood."""
+    """Return the state from its stored form. Raises one of several errors if it cannot be read."""
     saved, mark, codes = stored.get("saved"), stored.get("mark"), stored.get("codes")
     return KeptState(
         quantities={
@@ -338,7 +342,7 @@ def _reserve_to_store(drawn: Drawn | None) -> StoredReserve | None:
 
 
 def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Drawn | None:
-    """Return what was drawn. It was drawn on while nobody counted, for as long as any clock tells."""
+    """Return what was drawn. The countdown includes the downtime, as far as it is known."""
     if stored is None:
         return None
     at = clock.now() - stored.get("age", 0.0) - clock.elapsed_at_least(saved)
@@ -350,7 +354,7 @@ ENERGY_DISCHARGED: Final = "energy_discharged"
 _VOLTAGE: Final = "voltage"
 _CONSUMED: Final = "consumed_amphours"
 _KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)
-# Among so many of the last states there is one with a value, unless the device was long gone.
+# Among this many latest states at least one has a value, unless the device was away for long.
 _LAST_STATES: Final = 20
 
 type _States = Mapping[str, State]
@@ -358,7 +362,7 @@ type _States = Mapping[str, State]
 
 @dataclass(frozen=True, kw_only=True)
 class Recorded:
-    """The Wh that were shown last, and what was measured then."""
+    """The energy shown last, in Wh, and what was measured at that moment."""
 
     charged: float
     discharged: float
@@ -366,20 +370,20 @@ class Recorded:
 
 
 async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | None:
-    """Return what was recorded last of a device; None where the recorder knows nothing of its energy."""
+    """Return the latest recorded energy of a device; None if the recorder has none."""
     if RECORDER not in hass.config.components:
         return None
     entity_ids = _entity_ids(hass, address)
     try:
         states = await get_instance(hass).async_add_executor_job(_last_states, hass, entity_ids)
     except SQLAlchemyError as error:
-        _LOGGER.debug("The recorder does not say what it knows of %s: %s", address, error)
+        _LOGGER.debug("Cannot read the recorded states of %s: %s", address, error)
         return None
     return _recorded(states)
 
 
 def _entity_ids(hass: HomeAssistant, address: str) -> dict[str, str]:
-    """Return the entity ids of those sensors that there are, by key."""
+    """Return the entity ids of the sensors that exist, by key."""
     registry = er.async_get(hass)
     found = {
         key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in _KEYS
@@ -388,7 +392,7 @@ def _entity_ids(hass: HomeAssistant, address: str) -> dict[str, str]:
 
 
 def _last_states(hass: HomeAssistant, entity_ids: Mapping[str, str]) -> dict[str, State]:
-    """Return the last state with a value of each."""
+    """Return the last state with a number, by key."""
     states = {
         key: _last_number(get_last_state_changes(hass, _LAST_STATES, entity_id).get(entity_id, ()))
         for key, entity_id in entity_ids.items()
@@ -419,7 +423,10 @@ def _recorded(states: _States) -> Recorded | None:
 
 
 def _sample(states: _States) -> Sample:
-    """Return what was measured then. When that was, no clock tells for sure; without a voltage, Ah tell no energy."""
+    """Return what was measured then, at an unknown time.
+
+    Without a voltage the consumed Ah are left out: they give no energy.
+    """
     voltage, consumed = states.get(_VOLTAGE), states.get(_CONSUMED)
     volts = _converted(voltage, ElectricPotentialConverter, UnitOfElectricPotential.VOLT)
     amphours = _number(consumed) if consumed and volts is not None else None
@@ -427,7 +434,7 @@ def _sample(states: _States) -> Sample:
 
 
 def _converted(state: State | None, converter: type[BaseUnitConverter], unit: str) -> float | None:
-    """Return the number of a state, whatever unit its owner chose; None when there is none."""
+    """Return the number of a state, converted to this unit; None if it has none."""
     if state is None or (number := _number(state)) is None:
         return None
     return converter.convert(number, state.attributes.get(ATTR_UNIT_OF_MEASUREMENT, unit), unit)

@@ -111,7 +111,7 @@ async def test_the_integration_has_the_link_encrypted(hass: HomeAssistant, devic
     entry = await add(hass, await proxy.start())
     info = await heard(hass, device)
     radios = AdapterPreference()
-    client = VeSmartClient(lambda: info.device, radios=radios)
+    client = VeSmartClient(lambda: info.device, preference=radios)
     for _ in range(2):
         async with client:
             assert client.batteries

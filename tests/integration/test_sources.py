@@ -308,7 +308,7 @@ async def test_a_store_that_is_not_understood_begins_anew(
         assert bench.state("number", "discharge_floor").state == "10.0"
     said = [record for record in caplog.records if record.levelno == logging.WARNING and DOMAIN in record.name]
     assert len(said) == 1
-    assert "begins anew" in said[0].getMessage()
+    assert "starting without it" in said[0].getMessage()
 
 
 # What a connection says

@@ -49,8 +49,8 @@ class VeSmartClient:
 
     get_device returns the freshest way to the device, or None. Without a client class, what bleak_retry_connector has
     at the time is taken. on_value is told of every value that comes, asked for or not. With pair, connecting pairs,
-    which takes an agent that knows the PIN. radios remembers which have no bond; another one is tried then. Operations
-    may be called from several tasks: they take turns.
+    which takes an agent that knows the PIN. preference remembers which radios have no bond, and another is tried then.
+    Operations may be called from several tasks: they take turns.
 
     All raise a VeSmartError.
     """
@@ -64,7 +64,7 @@ class VeSmartClient:
         timing: Timing | None = None,
         on_value: OnValue | None = None,
         pair: bool = False,
-        radios: AdapterPreference | None = None,
+        preference: AdapterPreference | None = None,
     ) -> None:
         self._get_device = get_device
         self._name = name
@@ -72,7 +72,7 @@ class VeSmartClient:
         self._timing = timing or Timing()
         self._on_value = on_value
         self._pair = pair
-        self._radios = radios or AdapterPreference()
+        self._preference = preference or AdapterPreference()
         self._lock = asyncio.Lock()
         self._client: BleakClient | None = None
         self._link: Link | None = None
@@ -166,13 +166,13 @@ class VeSmartClient:
 
     async def _connect_by_a_radio(self) -> None:
         """Connect by one radio after the other, until one has a bond."""
-        self._radios.begin()
+        self._preference.begin()
         errors: list[VeSmartError] = []
         while (error := await self._failure()) is not None:
             errors.append(error)
             if not self._may_try_another(error):
                 raise self._most_telling(errors)
-        self._radios.has_bond()
+        self._preference.has_bond()
 
     async def _failure(self) -> VeSmartError | None:
         """Connect; return why it did not work out."""
@@ -192,11 +192,11 @@ class VeSmartClient:
             case WrongPin():
                 return False
             case NoAnswer():
-                return self._radios.has_no_answer()
+                return self._preference.has_no_answer()
             case NotPaired():
-                return self._radios.has_no_bond()
+                return self._preference.has_no_bond()
             case NotReachable():
-                return self._radios.is_out_of_reach()
+                return self._preference.is_out_of_reach()
         return False
 
     def _most_telling(self, errors: Sequence[VeSmartError]) -> VeSmartError:
@@ -204,26 +204,26 @@ class VeSmartClient:
         last = errors[-1]
         if not isinstance(last, NotReachable | NotPaired) or isinstance(last, WrongPin):
             return last
-        if isinstance(last, NotReachable) and self._radios.knows_bond:
+        if isinstance(last, NotReachable) and self._preference.knows_bond:
             return last
         # A radio that was answered nothing may have a bond, so that this says less.
         # A PIN or a bond that is refused says more than that there is none; that a proxy has no PIN is nothing special.
         unpaired = sorted((error for error in errors if isinstance(error, NotPaired)), key=_vagueness)
         told = next(iter(unpaired), last)
-        if isinstance(told, NotPaired) and _is_sure(told) and self._radios.misses_bond():
+        if isinstance(told, NotPaired) and _is_sure(told) and self._preference.misses_bond():
             return NotReachable("the radio that has a bond does not hear the device")
         return told
 
     async def _explained(self, error: VeSmartError) -> VeSmartError:
         """Return what an error means where BlueZ knows more: it tells whether the adapter in use has a bond."""
-        if self._radios.asks and type(error) is NotPaired:
-            return ProxyHasNoPin("the link is encrypted, but not by the PIN", self._radios.proxy or "")
-        adapter = self._radios.adapter
+        if self._preference.asks and type(error) is NotPaired:
+            return ProxyHasNoPin("the link is encrypted, but not by the PIN", self._preference.proxy or "")
+        adapter = self._preference.adapter
         if adapter is None or isinstance(error, WrongPin | NoSlot):
             return error
         if isinstance(error, NotReachable):
             return await self._refusal(adapter) or error
-        if isinstance(error, NoAnswer | Lost) and self._bonded is False and not self._radios.used_is_paired:
+        if isinstance(error, NoAnswer | Lost) and self._bonded is False and not self._preference.used_is_paired:
             return NotPaired(f"{adapter} has no bond with the device")
         if isinstance(error, NotPaired) and _is_sure(error) and self._bonded:
             return BondRefused("the device does not know the bond", adapter)
@@ -248,7 +248,7 @@ class VeSmartClient:
         with connecting(pair=self._pair):
             async with asyncio.timeout(self._timing.connect):
                 self._client = client = await self._establish()
-        adapter = self._radios.adapter
+        adapter = self._preference.adapter
         self._bonded = await has_bond(self._address, adapter) if adapter else None
         try:
             async with asyncio.timeout(self._opening_time):
@@ -270,7 +270,7 @@ class VeSmartClient:
         # Looked up now, because Home Assistant puts its own class in that place.
         client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
         return await bleak_retry_connector.establish_connection(
-            self._radios.steered(client_class, device),
+            self._preference.steered(client_class, device),
             device,
             self._name,
             disconnected_callback=self._disconnected,
@@ -288,16 +288,16 @@ class VeSmartClient:
 
     async def _open_link(self, link: Link, client: BleakClient) -> None:
         """Open the link. A proxy that holds the PIN encrypts it only when it is asked, on each connection."""
-        if not self._radios.asks:
+        if not self._preference.asks:
             try:
                 with connected():
                     await link.open()
             except NotPaired:
-                if not self._radios.ask():
+                if not self._preference.ask():
                     raise
             else:
                 return
-        with asking_proxy(self._radios.proxy or "", worked_before=self._radios.was_asked_before):
+        with asking_proxy(self._preference.proxy or "", worked_before=self._preference.was_asked_before):
             async with asyncio.timeout(self._timing.pairing):
                 await client.pair()
         await link.open()
