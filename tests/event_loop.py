@@ -8,8 +8,9 @@ from selectors import DefaultSelector, SelectorKey
 from time import monotonic
 from typing import Final, override
 
-# No round of the loop counts for more, however long it took. It must not be nothing: a test may wait in a busy loop.
-LONGEST_ROUND: Final = 0.001
+# No round of the loop counts for more, however long it took: what comes in hundreds of pieces takes as many rounds. It must
+# not be nothing: a test may wait in a busy loop.
+LONGEST_ROUND: Final = 0.00005
 
 
 class IdleSelector(DefaultSelector):
