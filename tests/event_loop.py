@@ -8,8 +8,8 @@ from selectors import DefaultSelector, SelectorKey
 from time import monotonic
 from typing import Final, override
 
-# No round of the loop counts for more, however long it took: what comes in hundreds of pieces takes as many rounds. It must
-# not be nothing: a test may wait in a busy loop.
+# No round of the loop counts for more, however long it took: what comes in hundreds of pieces takes as many rounds.
+# It must not be nothing: a test may wait in a busy loop.
 LONGEST_ROUND: Final = 0.00005
 
 
