@@ -36,7 +36,7 @@ from custom_components.smallbms_ng.protocol.session import (
 )
 from emulator.ve_smart import cbor_records
 
-from .ve_smart_captures import (
+from .session_captures import (
     CONTROL,
     CONTROL_NOTIFICATIONS,
     DEVICE_LISTS,

@@ -1,0 +1,1 @@
+"""Tests of the Bluetooth layer: the client, its bonds and the adapters."""
