@@ -16,7 +16,7 @@ from .answers import Json, as_object, whole_number
 from .automations import save_automations
 from .check import check_device, complaints
 from .children import Child, ChildEnded, Children
-from .config import write_config, write_http
+from .config import SOURCE, write_config, write_http
 from .control import Control, open_control
 from .dashboard import save_dashboard, views
 from .emulator import Device, Emulator, start_emulator
@@ -38,13 +38,14 @@ _CHECKED_SOC: Final = 50.0  # %
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run works with: a folder, Home Assistant's port, the emulator's scenario and its speed."""
+    """What one run works with: a folder, Home Assistant's port, the emulator's scenario and speed, the integration."""
 
     folder: Path
     port: int
     speed: float
     scenario: str = DEFAULT_SCENARIO
     advertises_state_of_charge: bool = True
+    integration: Path = SOURCE
 
     @property
     def config(self) -> Path:
@@ -134,7 +135,7 @@ def _begin_anew(run: Run) -> None:
     shutil.rmtree(run.config, ignore_errors=True)
     for file in (run.log, run.emulator_log, run.memory, run.battery):
         file.unlink(missing_ok=True)
-    write_config(run.config, port=run.port)
+    write_config(run.config, port=run.port, integration=run.integration)
 
 
 def _kept_port(run: Run) -> int | None:
