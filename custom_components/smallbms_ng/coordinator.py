@@ -249,7 +249,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._feed = feed
         # When changes caused the latest reads.
         self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
-        self._way = Way(hass, self.address, self._async_way_heard)
+        self._way = Way(hass, self.address, on_heard=self._async_way_heard, on_changed=self.async_update_listeners)
         self._preference = AdapterPreference()
         # Unsolicited values that are not shown yet.
         self._changed: set[RegisterKey] = set()
