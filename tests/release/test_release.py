@@ -35,7 +35,7 @@ class Repository:
         self.git("-c", "user.name=x", "-c", "user.email=x@example.com", "commit", "--quiet", "--message", "x")
 
     def git(self, *arguments: str) -> None:
-        subprocess.run(("git", "-C", self.root, *arguments), check=True)
+        subprocess.run(["git", "-C", str(self.root), *arguments], check=True)
 
     def release(self, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the program."""
