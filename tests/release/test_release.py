@@ -39,7 +39,7 @@ class Repository:
 
     def release(self, *arguments: str, path: str | None = None) -> subprocess.CompletedProcess[str]:
         """Run the program."""
-        command = (sys.executable, PROGRAM, "--root", self.root, "--output", self.output, *arguments)
+        command = [sys.executable, str(PROGRAM), "--root", str(self.root), "--output", str(self.output), *arguments]
         environment = None if path is None else {"PATH": path}
         return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
