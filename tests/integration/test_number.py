@@ -51,6 +51,8 @@ SETTINGS: Final = (
     ("low_soc_warning", SettingKey.LOW_SOC_WARNING, 11),
     ("discharge_floor", SettingKey.DISCHARGE_FLOOR, 14),
     ("discharge_floor", SettingKey.DISCHARGE_FLOOR, 0),
+    ("pre_alarm_cell_voltage", SettingKey.PRE_ALARM_CELL_VOLTAGE, 2.8),
+    ("pre_alarm_cell_voltage", SettingKey.PRE_ALARM_CELL_VOLTAGE, 3.2),
 )
 
 
@@ -130,6 +132,7 @@ async def test_limits_of_any_system_while_the_bank_is_not_known(hass: HomeAssist
         ("charged_detection_time", 1, 50, 1),
         ("low_soc_warning", 0, 99, 1),
         ("discharge_floor", 0, 99, 1),
+        ("pre_alarm_cell_voltage", 2.8, 3.2, 0.01),
         ("state_of_charge", 0, 100, 1),
     ],
 )
