@@ -269,7 +269,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             before_end=self._before_end,
         )
         self._reader = PageReader(self.values, self)
-        self._writer = PageWriter(self.values, self._reader)
+        self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
         self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
 
     @property

@@ -15,7 +15,7 @@ from . import clock
 from .connection.errors import NoAnswer, NotPaired, NotReachable, ProxyPinRefused
 from .const import AMPERE_HOURS, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DEFAULT_REPAIRS_FOR_WARNINGS, DOMAIN
 from .coordinator import RENEWED_EVERY, PagesCoordinator, SmallBmsConfigEntry, reserve_of
-from .messages import proxy_in
+from .messages import localized, proxy_in
 from .pages import RegisterKey
 from .places import Place, place_of
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, Severity
@@ -63,15 +63,15 @@ class _Shown:
 
 
 _SHOWN: Final = (
-    _Shown(field="state_of_charge", form=".0f", unit=UnitOfRatio.PERCENTAGE),
-    _Shown(field="voltage", form=".1f", unit=UnitOfElectricPotential.VOLT),
-    _Shown(field="current", form=".0f", unit=UnitOfElectricCurrent.AMPERE),
-    _Shown(field="temperature", form=".0f", unit=UnitOfTemperature.CELSIUS),
+    _Shown(field="state_of_charge", form="z.0f", unit=UnitOfRatio.PERCENTAGE),
+    _Shown(field="voltage", form="z.1f", unit=UnitOfElectricPotential.VOLT),
+    _Shown(field="current", form="z.0f", unit=UnitOfElectricCurrent.AMPERE),
+    _Shown(field="temperature", form="z.0f", unit=UnitOfTemperature.CELSIUS),
 )
 
 
 def values_now(hass: HomeAssistant, values: BatteryValues) -> str:
-    """Return what the battery measures, in numbers and units that need no language."""
+    """Return what the battery measures: numbers with their units, which are the same in every language."""
     found = ((row, getattr(values, row.field)) for row in _SHOWN)
     return ", ".join(_shown(hass, row, value) for row, value in found if value is not None) or NOT_KNOWN
 
@@ -82,7 +82,7 @@ def _shown(hass: HomeAssistant, row: _Shown, value: float) -> str:
     if unit == UnitOfTemperature.CELSIUS:
         unit = hass.config.units.temperature_unit
         value = hass.config.units.temperature(value, row.unit)
-    return f"{value:{row.form}} {unit}"
+    return localized(f"{value:{row.form}} {unit}", hass.config.language)
 
 
 def is_active(entry: SmallBmsConfigEntry, code: Code) -> bool:
@@ -98,20 +98,21 @@ def code_of(slug: str) -> Code:
 def placeholders(hass: HomeAssistant, entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
     """Return the present values that the repair of a code names."""
     now = values_now(hass, entry.runtime_data.instant_readout.present)
-    countdown = _countdown(entry) if code == LOW_CELL_SHUTDOWN else {}
+    countdown = _countdown(hass, entry) if code == LOW_CELL_SHUTDOWN else {}
     place = place_of(hass, entry, code)
-    return {"code": str(code), "now": now, **countdown, **_PLACE_UNKNOWN, **(place.known if place else {})}
+    known = {part: localized(text, hass.config.language) for part, text in place.known.items()} if place else {}
+    return {"code": str(code), "now": now, **countdown, **_PLACE_UNKNOWN, **known}
 
 
-def _countdown(entry: SmallBmsConfigEntry) -> Mapping[str, str]:
+def _countdown(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> Mapping[str, str]:
     """Return how much is left after a shutdown, and for how long it lasts."""
     if (reserve := reserve_of(entry)) is None:
         return dict.fromkeys(("reserve", "residual_current", "reserve_time"), NOT_KNOWN)
     days, rest = divmod(int(reserve.hours), _HOURS_PER_DAY)
     current: float = entry.options[CONF_RESIDUAL_CURRENT]
     return {
-        "reserve": f"{reserve.left:.1f} {AMPERE_HOURS}",
-        "residual_current": f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}",
+        "reserve": localized(f"{reserve.left:.1f} {AMPERE_HOURS}", hass.config.language),
+        "residual_current": localized(f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}", hass.config.language),
         "reserve_time": f"{days} d {rest} h",
     }
 
