@@ -265,7 +265,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             keep_open=KEEP_OPEN,
             on_value=self._received,
             on_failure=self._lose,
-            on_kept_open=self._look_at_status,
+            on_kept_open=self.async_read_status,
             before_end=self._before_end,
         )
         self._reader = PageReader(self.values, self)
@@ -551,10 +551,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def _read_status_once(self, client: VeSmartClient) -> None:
         """Read the status, unless this connection has already read it."""
         if self._status_read_in != self._connection.connections:
-            await self._look_at_status(client)
+            await self.async_read_status(client)
 
-    async def _look_at_status(self, client: VeSmartClient) -> None:
-        """Read the status in addition. Ignores a malformed answer: other registers may still work."""
+    async def async_read_status(self, client: VeSmartClient) -> None:
+        """Read the status, also over the connection of a flow: a connected device does not advertise its codes.
+
+        Ignores a malformed answer: other registers may still work. Raises VeSmartError.
+        """
         with suppress(BadAnswer):
             await self._read_status(client)
 
