@@ -42,7 +42,7 @@ from .const import (
     DEFAULT_UPDATE_INTERVAL,
     can_connect,
 )
-from .devices import async_remove_battery, async_update_identity
+from .devices import async_remove_battery
 from .messages import failure
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
@@ -327,7 +327,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Show the values that were read before a restart."""
         await self._store.async_load(self._restore)
         self.data = self.values.all()
-        self._update_device()
 
     def _restore(self, stored: StoredPages) -> None:
         self.values.restore(stored)
@@ -535,7 +534,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             await self._read_rest(client, now, forced | expired)
         for number in self.values.forget_absent(now):
             async_remove_battery(self.hass, self.config_entry, number)
-        self._update_device()
         self._regain()
         self._store.async_save_later()
 
@@ -608,13 +606,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._changed.clear()
         self._show()
         self._store.async_save_later()
-
-    @callback
-    def _update_device(self) -> None:
-        """Set the serial number and firmware version of the device, once they are known."""
-        serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
-        firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
-        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
 
     @callback
     def _before_end(self) -> None:
