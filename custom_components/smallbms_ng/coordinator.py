@@ -42,7 +42,7 @@ from .const import (
     DEFAULT_UPDATE_INTERVAL,
     can_connect,
 )
-from .devices import async_remove_battery, async_update_identity
+from .devices import async_remove_battery
 from .messages import failure
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
@@ -265,11 +265,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             keep_open=KEEP_OPEN,
             on_value=self._received,
             on_failure=self._lose,
-            on_kept_open=self._look_at_status,
+            on_kept_open=self.async_read_status,
             before_end=self._before_end,
         )
         self._reader = PageReader(self.values, self)
-        self._writer = PageWriter(self.values, self._reader)
+        self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
         self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
 
     @property
@@ -327,7 +327,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Show the values that were read before a restart."""
         await self._store.async_load(self._restore)
         self.data = self.values.all()
-        self._update_device()
 
     def _restore(self, stored: StoredPages) -> None:
         self.values.restore(stored)
@@ -535,7 +534,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             await self._read_rest(client, now, forced | expired)
         for number in self.values.forget_absent(now):
             async_remove_battery(self.hass, self.config_entry, number)
-        self._update_device()
         self._regain()
         self._store.async_save_later()
 
@@ -551,10 +549,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def _read_status_once(self, client: VeSmartClient) -> None:
         """Read the status, unless this connection has already read it."""
         if self._status_read_in != self._connection.connections:
-            await self._look_at_status(client)
+            await self.async_read_status(client)
 
-    async def _look_at_status(self, client: VeSmartClient) -> None:
-        """Read the status in addition. Ignores a malformed answer: other registers may still work."""
+    async def async_read_status(self, client: VeSmartClient) -> None:
+        """Read the status, also over the connection of a flow: a connected device does not advertise its codes.
+
+        Ignores a malformed answer: other registers may still work. Raises VeSmartError.
+        """
         with suppress(BadAnswer):
             await self._read_status(client)
 
@@ -605,13 +606,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._changed.clear()
         self._show()
         self._store.async_save_later()
-
-    @callback
-    def _update_device(self) -> None:
-        """Set the serial number and firmware version of the device, once they are known."""
-        serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
-        firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
-        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
 
     @callback
     def _before_end(self) -> None:
