@@ -325,7 +325,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     async def async_restore(self) -> None:
         """Show the values that were read before a restart."""
-        await self._store.async_load(self._restore)
+        await self._store.async_load(StoredPages, self._restore)
         self.data = self.values.all()
 
     def _restore(self, stored: StoredPages) -> None:
@@ -792,7 +792,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
-        kept = await self._store.async_load(from_store) or KeptState()
+        kept = await self._store.async_load(StoredReadings, from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)
