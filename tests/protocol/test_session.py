@@ -326,17 +326,17 @@ def opened(control: bytes = CONTROL["mppt"], largest_write: int = 512) -> Sessio
     session = Session()
     session.begin(control, largest_write)
     assert tuple(session.writes()) == OPENING
+    return session
+
+
+def written(session: Session) -> list[tuple[Channel, str]]:
+    return [(write.channel, write.data.hex()) for write in session.writes()]
 
 
 def test_an_opening_without_chunk_sizes() -> None:
     session = Session()
     session.begin(CONTROL["mppt"], 244, chunk_sizes=False)
     assert tuple(session.writes()) == OPENING[1:]
-    return session
-
-
-def written(session: Session) -> list[tuple[Channel, str]]:
-    return [(write.channel, write.data.hex()) for write in session.writes()]
 
 
 def test_the_opening_is_the_one_that_was_seen() -> None:

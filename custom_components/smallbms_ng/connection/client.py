@@ -523,11 +523,14 @@ class VeSmartClient:
 
 
 def _forms_to_try(link: Link, pending: PendingResponse, form: ArrayForm, *, joined: bool) -> tuple[ArrayForm, ...]:
-    """Return in which forms of arrays to ask again for what is unanswered, until there is an answer."""
+    """Return in which forms of arrays to ask again for what is unanswered, until there is an answer.
+
+    A first request that is silently lost is repeated, which may be the first one in the right form.
+    """
     if not pending.unanswered:
         return ()
     if not pending.begun and not link.has_answered:
-        return (form.other, form) if pending.is_rejected else (form, form.other)
+        return (form.other, form.other, form) if pending.is_rejected else (form, form.other, form.other)
     if not pending.begun and pending.is_rejected:
         return form, form.other
     return (form,) if pending.problem or (joined and not pending.begun) else ()

@@ -257,6 +257,7 @@ class Link:
         self.joins_records = True
         self.has_answered = False
         self._was_opened = False
+        self._has_records = False
         self._memory = memory
         # By whether they have content.
         self._notifications: Counter[bool] = Counter()
@@ -272,8 +273,8 @@ class Link:
 
     @property
     def was_lost_while_opening(self) -> bool:
-        """Whether the device said nothing after the session was opened."""
-        return self._was_opened and not self._notifications
+        """Whether the device sent no record after the session was opened."""
+        return self._was_opened and not self._has_records
 
     @property
     def gets_empty_notifications(self) -> bool:
@@ -391,6 +392,7 @@ class Link:
 
     def _notified(self, channel: Channel, _characteristic: BleakGATTCharacteristic, data: bytearray) -> None:
         self._notifications[bool(data)] += 1
+        self._has_records = self._has_records or channel is not Channel.CONTROL
         events = self.session.receive(channel, bytes(data))
         self._events.extend(events)
         self._arrived.set()
