@@ -60,6 +60,7 @@ from .protocol.advertisement import (
 )
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
+from .protocol.learned import DeviceMemory
 from .protocol.payloads import Value
 from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities, ShownValues, Source
 from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
@@ -74,6 +75,8 @@ from .storage import (
     StoredReadings,
     async_last_recorded,
     from_store,
+    learned_from_store,
+    learned_to_store,
     pages_store,
     reading_store,
     to_store,
@@ -210,6 +213,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     """Reads the pages of one device at an interval, in one short connection, and writes on demand.
 
     feed: called with the values of Instant Readout, which the device does not advertise while it is connected.
+    memory: what the device has taught, also before a restart.
     Values that the device sends unasked are shown too. A failed connection is not a failed update: known values are
     shown until they are too old, and the next attempt waits longer.
     """
@@ -244,7 +248,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             request_refresh_debouncer=self._soon,
         )
         self.address: str = entry.data[CONF_ADDRESS]
-        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
+        self.memory = DeviceMemory()
+        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL), self.memory)
         self.data = {}
         self._feed = feed
         # When changes caused the latest reads.
@@ -261,6 +266,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             entry,
             way=self._way,
             preference=self._preference,
+            memory=self.memory,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
@@ -329,6 +335,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self.data = self.values.all()
 
     def _restore(self, stored: StoredPages) -> None:
+        self.memory.learned = learned_from_store(stored)
         self.values.restore(stored)
         self._preference.unpaired.update(stored.get("unpaired", ()))
         self._preference.paired.update(stored.get("paired", ()))
@@ -337,6 +344,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     def _to_store(self) -> StoredPages:
         return StoredPages(
             **self.values.to_store(),
+            **learned_to_store(self.memory.learned),
             unpaired=sorted(self._preference.unpaired),
             paired=sorted(self._preference.paired),
             asked=sorted(self._preference.asked),

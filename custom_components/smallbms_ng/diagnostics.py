@@ -24,6 +24,7 @@ from .const import CONF_KEY
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import bluetooth_is_up
 from .protocol.advertisement import COMPANY_ID, BatteryReading
+from .protocol.learned import Learned
 from .protocol.registers import BY_ID, SECRETS, Name, named
 from .storage import StoredRegister
 
@@ -58,7 +59,11 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "energy": asdict(coordinator.meter.energy),
         "drawn_since_shutdown": asdict(coordinator.reserve.drawn) if coordinator.reserve.drawn else None,
     }
-    return {"instant_readout": readout, "pages": _pages(runtime.pages)}
+    return {
+        "instant_readout": readout,
+        "pages": _pages(runtime.pages),
+        "learned": what_was_learned(runtime.pages.memory.learned) if runtime.pages else None,
+    }
 
 
 def _quantities(coordinator: InstantReadoutCoordinator) -> dict[str, Any]:
@@ -97,7 +102,23 @@ def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
         "lost": pages.lost,
         "last_error": _error(pages.last_error),
         "registers": [_register(row) for row in kept["registers"]],
-        "refused": [{"battery": row["battery"], "register": f"0x{row['register']:04X}"} for row in kept["refused"]],
+    }
+
+
+def what_was_learned(learned: Learned) -> dict[str, Any]:
+    """Return what the device has taught."""
+    return {
+        "firmware_version": learned.firmware_version,
+        "array_form": learned.array_form,
+        "chunk_sizes": learned.chunk_sizes,
+        "acquire_notifications": learned.acquire_notifications,
+        "flagged_key_request": learned.flagged_key_request,
+        "missing": [
+            {"battery": battery, "register": f"0x{register:04X}"}
+            for battery, register in sorted(learned.missing, key=lambda one: (one[0] or 0, one[1]))
+        ],
+        "read_only": [f"0x{register:04X}" for register in sorted(learned.read_only)],
+        "finer": sorted(learned.finer),
     }
 
 

@@ -24,6 +24,7 @@ from .connection.adapters import AdapterPreference
 from .connection.client import VeSmartClient
 from .connection.errors import Lost, Refused, VeSmartError
 from .connection.link import Timing
+from .protocol.learned import DeviceMemory
 from .protocol.session import ReceivedValue
 
 # A device that is silent for longer than this is away. A sleeping radio may wake up only every five minutes.
@@ -126,6 +127,7 @@ _CLOSED: Final = "the device is not connected to any more"
 class SharedConnection:
     """One connection that all users of a device share, one session at a time.
 
+    memory: what the device has taught.
     keep_open: how long the connection stays open after a session that asks for it.
     on_value: called with each value received, requested or not, and its battery (None: the device), if that is certain.
     on_failure: called with the error of a failed session.
@@ -141,6 +143,7 @@ class SharedConnection:
         *,
         way: Way,
         preference: AdapterPreference,
+        memory: DeviceMemory,
         timing: Timing,
         keep_open: timedelta,
         on_value: Callable[[int | None, ReceivedValue], None],
@@ -153,7 +156,12 @@ class SharedConnection:
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
-            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, preference=preference
+            lambda: way.device,
+            name=entry.title,
+            timing=timing,
+            on_value=self._received,
+            preference=preference,
+            memory=memory,
         )
         self._timing = timing
         self._keep_open_for = keep_open
