@@ -63,10 +63,10 @@ class _Shown:
 
 
 _SHOWN: Final = (
-    _Shown(field="state_of_charge", form=".0f", unit=UnitOfRatio.PERCENTAGE),
-    _Shown(field="voltage", form=".1f", unit=UnitOfElectricPotential.VOLT),
-    _Shown(field="current", form=".0f", unit=UnitOfElectricCurrent.AMPERE),
-    _Shown(field="temperature", form=".0f", unit=UnitOfTemperature.CELSIUS),
+    _Shown(field="state_of_charge", form="z.0f", unit=UnitOfRatio.PERCENTAGE),
+    _Shown(field="voltage", form="z.1f", unit=UnitOfElectricPotential.VOLT),
+    _Shown(field="current", form="z.0f", unit=UnitOfElectricCurrent.AMPERE),
+    _Shown(field="temperature", form="z.0f", unit=UnitOfTemperature.CELSIUS),
 )
 
 
@@ -206,13 +206,16 @@ _LOOKS_EVERY: Final = timedelta(minutes=1)
 def async_manage_charge_issue(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Ask for the capacity when nothing else gives a state of charge, while the entry is loaded."""
     watch = _ChargeWatch(hass, entry)
-    entry.async_on_unload(entry.runtime_data.instant_readout.async_add_listener(watch.async_update))
+    readout = entry.runtime_data.instant_readout
+    entry.async_on_unload(readout.async_add_listener(watch.async_update, _ChargeWatch.FOLLOWS))
     entry.async_on_unload(async_track_time_interval(hass, watch.async_look, _LOOKS_EVERY))
     watch.async_update()
 
 
 class _ChargeWatch:
     """Notices for how long the state of charge has been missing."""
+
+    FOLLOWS: Final = frozenset({"state_of_charge", "consumed_amphours", "capacity"})
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         self._hass = hass

@@ -92,7 +92,7 @@ def _warmest_battery(bank: _Bank) -> Place | None:
         return None
     value, number = max(batteries, key=lambda one: one[0])
     units = bank.hass.config.units
-    measured = f"{units.temperature(value, UnitOfTemperature.CELSIUS):.0f} {units.temperature_unit}"
+    measured = f"{units.temperature(value, UnitOfTemperature.CELSIUS):z.0f} {units.temperature_unit}"
     return Place(battery=str(number), measured=measured)
 
 

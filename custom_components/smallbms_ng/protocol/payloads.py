@@ -55,6 +55,11 @@ def plain(text: str) -> str:
     return kept.strip()[:_LONGEST_PLAIN].rstrip()
 
 
+def rounded(value: float, decimals: int | None) -> float:
+    """Return a value with so many decimals, whole without any; never -0, which nobody wants to read."""
+    return round(value, decimals) + 0
+
+
 class PayloadError(ValueError):
     """The bytes are no such payload, or the value has none."""
 
@@ -89,7 +94,7 @@ class NumberPayload:
         if raw == self.not_available:
             return None
         # Rounded for what binary fractions add when 273.15 is taken away.
-        value = raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+        value = raw if self._whole else rounded(raw / self.per_unit - self.below_zero, 3)
         return value if self.bounds is None or self.bounds.hold(value) else None
 
     def encode(self, value: Value) -> bytes:
