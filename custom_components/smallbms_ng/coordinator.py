@@ -1,7 +1,8 @@
 """The coordinators: one follows the advertisements of a device, the other reads and writes over connections."""
 
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -62,10 +63,21 @@ from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes,
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
 from .protocol.learned import DeviceMemory
 from .protocol.payloads import Value
-from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities, ShownValues, Source
+from .protocol.quantities import (
+    ENERGY_CHARGED,
+    ENERGY_DISCHARGED,
+    FLAG_FIELDS,
+    MEASURED_FIELDS,
+    Flag,
+    Quantities,
+    ShownValues,
+    Source,
+    power_of,
+)
 from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
+from .protocol.significance import SignificantChanges
 from .shared_connection import SharedConnection, Way
 from .storage import (
     DelayedStore,
@@ -732,10 +744,10 @@ type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
 
 
 class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
-    """Follows the advertisements of one device, and updates the entities when their values change.
+    """Follows the advertisements of one device, and updates the entities whose values change.
 
     Decodes the advertisements, and takes the values that connections read. Flags are published as soon as they are
-    confirmed, measurements at most once per update interval.
+    confirmed, measurements when they have changed significantly, at most once per update interval.
     published: the values that entities show.
     switched_off_at: when Home Assistant switched the system off, in s of the monotonic clock; None if it did not.
     """
@@ -743,7 +755,6 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     last_record: BatteryReading | None = None
     accepted = 0
     switched_off_at: float | None = None
-    _energy_shown: tuple[int, int] | None = None
     _last_info: BluetoothServiceInfoBleak | None = None
     _last_data: bytes | None = None
     _known_at: float | None = None
@@ -751,7 +762,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     _lost = False
     _ended = False
     _end_wait: CALLBACK_TYPE | None = None
-    _end_interval: CALLBACK_TYPE | None = None
+    _cancel_publishing: CALLBACK_TYPE | None = None
+    _published_at = -inf
+    # When the values to publish were chosen last, and whether all of the next ones are to be published.
+    _chosen_at = -inf
+    _publishes_all = True
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         super().__init__(hass, _LOGGER, entry.data[CONF_ADDRESS], BluetoothScanningMode.ACTIVE, connectable=False)
@@ -762,12 +777,16 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         key: str | None = entry.data.get(CONF_KEY)
         self._decoder = InstantReadout(parse_key(key)) if key else None
         self.quantities = Quantities(self._good_for, entry.options.get(CONF_CAPACITY))
+        self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
+        self._significant = SignificantChanges(self._interval)
+        # The latest measurements, and those that were unknown when something was published last.
+        self._measured: Mapping[str, object] = {}
+        self._unknown: Collection[str] = ()
         self.published = self.present
         self.reserve = ReserveCountdown(
             entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
-        self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
         self._changes = FlagChanges()
@@ -780,8 +799,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @property
     def present(self) -> ShownValues:
-        """The values known now, whether published or not."""
+        """The values known now, whether published or not, except the energy."""
         return self.quantities.shown(clock.now())
+
+    def _known(self, now: float) -> dict[str, object]:
+        """Return the values known now, by name; no energy until it includes everything from before this run."""
+        charged, discharged = self.meter.shown if self.meter.is_current else (None, None)
+        return {**self.quantities.known(now), ENERGY_CHARGED: charged, ENERGY_DISCHARGED: discharged}
 
     @property
     def capacity(self) -> float | None:
@@ -792,11 +816,6 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def silent_for(self) -> float | None:
         """How many s ago a value was last advertised or read; None if never since the start."""
         return None if self._known_at is None else clock.now() - self._known_at
-
-    @property
-    def energy_shown(self) -> tuple[int, int] | None:
-        """The energy charged and discharged, in Wh; None until it includes everything from before this run."""
-        return self.meter.shown if self.meter.is_current else None
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
@@ -810,8 +829,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._lost = kept.lost
         if recorded := await async_last_recorded(self.hass, self.address):
             self.meter.go_on_from(charged=recorded.charged, discharged=recorded.discharged, last=recorded.last)
-        self._available = self._was_available = self.quantities.heard(clock.now())
-        self.published = self.present
+        now = clock.now()
+        self._available = self._was_available = self.quantities.heard(now)
+        self._choose(now, everything=True)
 
     def _may_restore(self, name: str, kept: KeptState) -> bool:
         """Return whether to restore a value: not if the device was silent, unless only a connection gives the value."""
@@ -874,8 +894,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
-        # These values are rare, and may be the first known of a quantity: do not wait for the interval.
-        self._async_publish()
+        # These values are rare, and whoever has them read wants to see them.
+        self._async_publish(everything=True)
         self._async_tell_change(changed=self._changes.take_read(flags))
 
     @property
@@ -910,9 +930,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_stop(self) -> None:
         super()._async_stop()
         self.async_stop_confirming()
-        if self._end_interval:
-            self._end_interval()
-            self._end_interval = None
+        self._async_cancel_publishing()
 
     @callback
     @override
@@ -988,9 +1006,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Take the values of a record, whether new or repeated."""
         was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
         self._heard_at = max(at, self._heard_at)
+        self._publishes_all |= was_silent
         self._known_at = at if self._known_at is None else max(at, self._known_at)
         measured = {name: getattr(reading, name) for name in MEASURED_FIELDS}
         self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
+        self._measured = measured | {"charging": self.quantities.is_charging}
         self._async_measure(measured, at)
         self._async_believe()
         self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(reading)))
@@ -1005,9 +1025,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_measure(self, values: Mapping[str, object], at: float) -> None:
-        """Let the meter count up to now, if voltage and current are known."""
+        """Let the meter count up to now, if voltage and current are known, and take samples for the means."""
         voltage, current, consumed = (values.get(name) for name in ("voltage", "current", "consumed_amphours"))
-        if isinstance(voltage, int | float) and isinstance(current, int | float):
+        voltage = voltage if isinstance(voltage, int | float) else None
+        current = current if isinstance(current, int | float) else None
+        self._significant.take({"current": current, "power": power_of(voltage, current)}, at)
+        if voltage is not None and current is not None:
             amphours = consumed if isinstance(consumed, int | float) else None
             self.meter.take(Sample(at=at, voltage=voltage, current=current, consumed_amphours=amphours))
 
@@ -1083,32 +1106,73 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_show(self) -> None:
-        """Publish new values: at once if flags changed, else when the update interval is over."""
-        if self._end_interval is None or not self._available:
-            self._async_publish()
-            return
+        """Publish what is significant: flags at once, measurements when the update interval is over."""
         believed = self._confirmation.believed
-        if any(getattr(self.published, name) != value for name, value in believed.items()):
-            self._async_publish()
+        if self._publishes_all or any(getattr(self.published, name) != value for name, value in believed.items()):
+            self._async_publish(everything=True)
+            return
+        now = clock.now()
+        if self._significant.is_minute_over(now) or self._has_moved:
+            self._async_publish_after_interval(now)
+
+    @property
+    def _has_moved(self) -> bool:
+        """Whether the latest record has a significant change. What it does not tell may come from another source."""
+        told = {name: value for name, value in self._measured.items() if value is not None or name not in self._unknown}
+        return self._significant.is_significant(told)
 
     @callback
-    def _async_publish(self) -> None:
-        """Publish the values known now, if they have changed, and update the entities."""
-        now = clock.now()
-        self._async_note_presence(now)
-        shown = self.quantities.shown(now), self.energy_shown, self._available
-        if shown == (self.published, self._energy_shown, self._was_available):
-            return
-        self.published, self._energy_shown, self._was_available = shown
-        if self._end_interval:
-            self._end_interval()
-        self._end_interval = async_call_later(self.hass, self._interval, self._async_interval_over)
-        self.async_update_listeners()
+    def _async_publish_after_interval(self, now: float) -> None:
+        """Publish when the update interval is over, which it may be already."""
+        wait = self._published_at + self._interval - now
+        if wait <= 0:
+            self._async_publish()
+        elif not self._cancel_publishing:
+            self._cancel_publishing = async_call_later(self.hass, wait, self._async_interval_over)
 
     @callback
     def _async_interval_over(self, _now: datetime) -> None:
-        self._end_interval = None
-        self._async_show()
+        self._async_publish()
+
+    @callback
+    def _async_cancel_publishing(self) -> None:
+        if self._cancel_publishing:
+            self._cancel_publishing()
+            self._cancel_publishing = None
+
+    @callback
+    def _async_publish(self, *, everything: bool = False) -> None:
+        """Publish what is significant, or everything that is known now; update the entities that show it."""
+        self._async_cancel_publishing()
+        now = clock.now()
+        self._async_note_presence(now)
+        self._publishes_all = not self._available
+        changed = self._choose(now, everything=everything)
+        if changed:
+            self._published_at = now
+        if self._available != self._was_available:
+            self._was_available = self._available
+            self.async_update_listeners()
+        elif changed:
+            self._async_tell(changed)
+
+    def _choose(self, now: float, *, everything: bool) -> AbstractSet[str]:
+        """Renew what is published; return the names of the values that changed."""
+        # A minute begins with what is known, not with a look at it that comes late.
+        heard_at = now if self._known_at is None else self._known_at
+        changed = self._significant.choose(self._known(now), now, heard_at=heard_at, everything=everything)
+        self._unknown = frozenset(name for name, value in self._measured.items() if value is None)
+        self._chosen_at = now
+        if changed:
+            self.published = ShownValues(**self._significant.written)  # type: ignore[arg-type]  # they have the names and types of the fields
+        return changed
+
+    @callback
+    def _async_tell(self, changed: AbstractSet[str]) -> None:
+        """Update the listeners to these values, and those to all. The context of a listener names its values."""
+        for listener, names in list(self._listeners.values()):
+            if not isinstance(names, frozenset | set) or names & changed:
+                listener()
 
     @callback
     def _async_note_presence(self, now: float) -> None:
@@ -1123,9 +1187,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_check_ages(self, _now: datetime) -> None:
-        """Stop showing outdated values."""
+        """Stop showing outdated values; publish once a minute also if nothing more is heard in time."""
         self.quantities.good_for |= self._good_for
-        if self.published.sources.keys() - self.present.sources.keys():
+        now = clock.now()
+        is_due = self._heard_at > self._chosen_at and self._significant.is_minute_over(now)
+        if is_due or self._significant.has_lost(self._known(now)):
             self._async_publish()
 
     @callback
@@ -1134,7 +1200,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Forget the advertised values: no radio hears the device any more."""
         for source in (Source.ADVERTISED, Source.RESTORED):
             self.quantities.forget(source)
-        self._async_publish()
+        self._async_publish(everything=True)
 
 
 def _flags(reading: BatteryReading) -> dict[str, Flag]:

@@ -26,7 +26,15 @@ from .const import DOMAIN
 from .protocol.codes import Code
 from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
 from .protocol.learned import Learned
-from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
+from .protocol.quantities import (
+    BY_NAME,
+    ENERGY_CHARGED,
+    ENERGY_DISCHARGED,
+    Candidate,
+    ChargeMark,
+    Known,
+    Source,
+)
 from .protocol.session import ArrayForm
 from .shape import check_shape
 
@@ -399,8 +407,6 @@ def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Dr
     return Drawn(amphours=float(stored["amphours"]), at=at)
 
 
-ENERGY_CHARGED: Final = "energy_charged"
-ENERGY_DISCHARGED: Final = "energy_discharged"
 _VOLTAGE: Final = "voltage"
 _CONSUMED: Final = "consumed_amphours"
 _KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)

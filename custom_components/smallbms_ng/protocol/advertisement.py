@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from .codes import IO_FIELDS, LEVEL_FIELDS, Level
 from .payloads import BOUNDS, KEY_LENGTH
-from .quantities import BatteryValues, Flag
+from .quantities import BatteryValues, Flag, power_of
 
 COMPANY_ID: Final = 0x02E1
 PRODUCT_ADVERTISEMENT: Final = 0x10
@@ -118,6 +118,11 @@ class BatteryReading(BatteryValues):
     product_id: int
     nonce: int = field(compare=False)
     record: int = field(compare=False, repr=False)
+
+    @property
+    def power(self) -> float | None:
+        """W into the battery; negative = out of it."""
+        return power_of(self.voltage, self.current)
 
     @property
     def record_bytes(self) -> bytes:
