@@ -65,6 +65,7 @@ from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities,
 from .protocol.record_filter import Changes, Confirmation, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
+from .recording import Outcome, async_recording_of
 from .shared_connection import SharedConnection, Way
 from .storage import (
     DelayedStore,
@@ -261,6 +262,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             entry,
             way=self._way,
             preference=self._preference,
+            recorder=async_recording_of(hass, self.address).recorder,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
@@ -714,6 +716,16 @@ _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
     WrongKey: DropReason.WRONG_KEY,
     ImplausibleRecord: DropReason.IMPLAUSIBLE,
 }
+# Others are held back.
+_OUTCOME_OF_DROP: Final = {
+    DropReason.NOT_INSTANT_READOUT: Outcome.OTHER_RECORD,
+    DropReason.OTHER_RECORD: Outcome.OTHER_RECORD,
+    DropReason.OTHER_PRODUCT: Outcome.OTHER_RECORD,
+    DropReason.MALFORMED: Outcome.MALFORMED,
+    DropReason.WRONG_KEY: Outcome.WRONG_KEY,
+    DropReason.IMPLAUSIBLE: Outcome.IMPLAUSIBLE,
+    DropReason.REPEATED: Outcome.REPEATED,
+}
 _DROP_OF_ORDER: Final = {Order.REPEATED: DropReason.REPEATED, Order.BEHIND: DropReason.BEHIND}
 
 
@@ -758,7 +770,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
         key: str | None = entry.data.get(CONF_KEY)
-        self._decoder = InstantReadout(parse_key(key)) if key else None
+        self._key = parse_key(key) if key else None
+        self._decoder = InstantReadout(self._key) if self._key else None
+        self._recording = async_recording_of(hass, self.address)
         self.quantities = Quantities(self._good_for, entry.options.get(CONF_CAPACITY))
         self.published = self.present
         self.reserve = ReserveCountdown(
@@ -921,38 +935,48 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_receive(self, info: BluetoothServiceInfoBleak) -> None:
         """Take an advertisement from any radio."""
-        if info is self._last_info or self._decoder is None:
-            return
-        self._last_info = info
-        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
-            return
-        if clock.now() - info.time > STALE_AFTER.total_seconds():
-            self.dropped[DropReason.STALE] += 1
-        elif data == self._last_data and self.last_record:
-            self._async_take_repeat(self.last_record, info.time)
-        else:
-            self._async_decode(self._decoder, data, info.time)
+        if info is not self._last_info:
+            self._last_info = info
+            self._recording.hear(info, self._async_take(info), self._key)
 
     @callback
-    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> None:
+    def _async_take(self, info: BluetoothServiceInfoBleak) -> Outcome:
+        """Take an advertisement; return what became of it."""
+        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
+            return Outcome.NO_DATA
+        if self._decoder is None:
+            return Outcome.HELD_BACK
+        if clock.now() - info.time > STALE_AFTER.total_seconds():
+            return self._drop(DropReason.STALE)
+        if data == self._last_data and self.last_record:
+            self._async_take_repeat(self.last_record, info.time)
+            return Outcome.REPEATED
+        return self._async_decode(self._decoder, data, info.time)
+
+    @callback
+    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> Outcome:
         try:
             reading = decoder.decode(data)
         except InstantReadoutError as error:
-            self._async_doubt(error, data)
-            return
+            return self._async_doubt(error, data)
         if reason := self._why_not(reading, at):
-            self.dropped[reason] += 1
-            return
+            return self._drop(reason)
         self._last_data = data
         self._async_take_record(reading, at)
+        return Outcome.BELIEVED
 
     @callback
-    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> Outcome:
         """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
-        self.dropped[_DROP_OF_ERROR[type(error)]] += 1
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
+        return self._drop(_DROP_OF_ERROR[type(error)])
+
+    def _drop(self, reason: DropReason) -> Outcome:
+        """Count an advertisement that is dropped; return what that is called in the recording."""
+        self.dropped[reason] += 1
+        return _OUTCOME_OF_DROP.get(reason, Outcome.HELD_BACK)
 
     def _why_not(self, reading: BatteryReading, at: float) -> DropReason | None:
         """Return why a decoded record is dropped; None if it is accepted."""

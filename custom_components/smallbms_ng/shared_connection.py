@@ -23,6 +23,7 @@ from .connection.adapters import AdapterPreference
 from .connection.client import VeSmartClient
 from .connection.errors import Lost, Refused, VeSmartError
 from .connection.link import Timing
+from .connection.recorder import Recorder
 from .protocol.session import ReceivedValue
 
 # A device that is silent for longer than this is away. A sleeping radio may wake up only every five minutes.
@@ -108,6 +109,7 @@ class SharedConnection:
         *,
         way: Way,
         preference: AdapterPreference,
+        recorder: Recorder,
         timing: Timing,
         keep_open: timedelta,
         on_value: Callable[[int | None, ReceivedValue], None],
@@ -120,7 +122,12 @@ class SharedConnection:
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
-            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, preference=preference
+            lambda: way.device,
+            name=entry.title,
+            timing=timing,
+            on_value=self._received,
+            preference=preference,
+            recorder=recorder,
         )
         self._timing = timing
         self._keep_open_for = keep_open

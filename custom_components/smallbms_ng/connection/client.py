@@ -33,6 +33,7 @@ from .errors import (
     connecting,
 )
 from .link import Answer, LatestPayloads, Link, OnValue, PendingResponse, Reading, Refusal, Silence, Timing
+from .recorder import Recorder
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -50,6 +51,7 @@ class VeSmartClient:
     get_device returns the freshest way to the device, or None. Without a client class, what bleak_retry_connector has
     at the time is taken. on_value is told of every value that comes, asked for or not. With pair, connecting pairs,
     which takes an agent that knows the PIN. preference remembers which radios have no bond, and another is tried then.
+    recorder keeps the latest connections.
     Operations may be called from several tasks: they take turns.
 
     All raise a VeSmartError.
@@ -65,6 +67,7 @@ class VeSmartClient:
         on_value: OnValue | None = None,
         pair: bool = False,
         preference: AdapterPreference | None = None,
+        recorder: Recorder | None = None,
     ) -> None:
         self._get_device = get_device
         self._name = name
@@ -73,6 +76,7 @@ class VeSmartClient:
         self._on_value = on_value
         self._pair = pair
         self._preference = preference or AdapterPreference()
+        self._recorder = recorder or Recorder()
         self._lock = asyncio.Lock()
         self._client: BleakClient | None = None
         self._link: Link | None = None
@@ -269,8 +273,9 @@ class VeSmartClient:
         self._address = device.address
         # Looked up now, because Home Assistant puts its own class in that place.
         client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
+        steered = self._preference.steered(client_class, device)
         return await bleak_retry_connector.establish_connection(
-            self._preference.steered(client_class, device),
+            self._recorder.recorded(steered, self._preference),
             device,
             self._name,
             disconnected_callback=self._disconnected,
