@@ -79,6 +79,7 @@ from .storage import (
     reading_store,
     to_store,
 )
+from .survey import Survey
 
 # How often texts about the reserve are updated.
 RENEWED_EVERY: Final = timedelta(minutes=2)
@@ -257,18 +258,26 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._show_soon: Debouncer[None] = Debouncer(
             hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
         )
+        self._recording = async_recording_of(hass, self.address)
         self._connection = SharedConnection(
             hass,
             entry,
             way=self._way,
             preference=self._preference,
-            recorder=async_recording_of(hass, self.address).recorder,
+            recorder=self._recording.recorder,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
             on_failure=self._lose,
             on_kept_open=self._look_at_status,
             before_end=self._before_end,
+        )
+        self.survey = Survey(
+            entry.title,
+            session=self._survey_session,
+            is_wanted=lambda: self._sessions > 1,
+            on_progress=self.async_update_listeners,
+            keep=self._recording.keep_survey,
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader)
@@ -442,6 +451,20 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         async with self._session() as client:
             await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
+
+    async def async_survey(self) -> None:
+        """Start to read all registers that the device may have, in the background. Raises HomeAssistantError."""
+        name = f"survey of {self.config_entry.title}"
+        await self.survey.async_start(
+            lambda work: self.config_entry.async_create_background_task(self.hass, work, name)
+        )
+
+    @asynccontextmanager
+    async def _survey_session(self) -> AsyncGenerator[VeSmartClient]:
+        """Start a session for the survey, whose frames the recording need not keep."""
+        with self._recording.recorder.paused():
+            async with self._session() as client:
+                yield client
 
     async def async_write(self, name: Name, value: Value) -> None:
         """Write a value, and read back what the device then has.

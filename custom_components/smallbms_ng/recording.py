@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import accumulate
+from math import inf
 from struct import Struct
 from typing import Final
 
@@ -22,6 +23,7 @@ from .connection.recorder import Direction, Frame, RecordedConnection, Recorder
 from .const import CONF_KEY, DOMAIN
 from .protocol.advertisement import COMPANY_ID, PRODUCT_NAMES, decrypt, parse_key
 from .protocol.redaction import Kind, StandIns
+from .survey import SurveyedRegister, SurveyRecord
 
 FORMAT: Final = 1
 
@@ -87,6 +89,7 @@ class Recording:
 
     def __init__(self) -> None:
         self.recorder = Recorder(clock.now)
+        self.survey: SurveyRecord | None = None
         self._advertisements: deque[bytes] = deque(maxlen=MOST_ADVERTISEMENTS)
         self._circumstances: dict[_Circumstances, int] = {}
 
@@ -102,6 +105,11 @@ class Recording:
         data = info.manufacturer_data.get(COMPANY_ID, b"")
         self._advertisements.append(_HEAD.pack(info.time, signal, _NUMBERS[outcome], number) + data[:_LONGEST_DATA])
 
+    @callback
+    def keep_survey(self, survey: SurveyRecord) -> None:
+        """Keep what a survey finds, in place of the one before."""
+        self.survey = survey
+
     @property
     def is_empty(self) -> bool:
         """Whether nothing was ever heard."""
@@ -111,7 +119,10 @@ class Recording:
     def oldest(self) -> float:
         """When the oldest of what is kept was heard or begun, in s of the monotonic clock."""
         return min(
-            *(one.at for one in self.advertisements), *(one.began for one in self.recorder.connections), clock.now()
+            *(one.at for one in self.advertisements),
+            *(one.began for one in self.recorder.connections),
+            self.survey.began if self.survey else inf,
+            clock.now(),
         )
 
     @property
@@ -223,7 +234,7 @@ class _Redaction:
             "length": round(self._now - zero, 1),
             "advertisements": [self._advertisement(one, zero) for one in self._recording.advertisements],
             "connections": [self._connection(one, zero) for one in self._recording.recorder.connections],
-            "survey": None,
+            "survey": self._survey(self._recording.survey, zero),
         }
 
     def _learn_recorded(self) -> None:
@@ -236,6 +247,8 @@ class _Redaction:
         for connection in self._recording.recorder.connections:
             for stream in _streams(connection):
                 self.stand_ins.learn_payloads(stream.data)
+        for row in self._recording.survey.rows if self._recording.survey else ():
+            self.stand_ins.learn_payload(row.register, row.payload or b"")
 
     def _learn_source(self, source: str) -> None:
         """Learn the address of a radio. That of an adapter may be a name such as hci0, which tells nothing."""
@@ -267,6 +280,23 @@ class _Redaction:
             "frames": [self._frame(frame, data) for frame, data in frames],
             "dropped_frames": one.dropped_frames,
         }
+
+    def _survey(self, survey: SurveyRecord | None, zero: float) -> JsonObjectType | None:
+        if survey is None:
+            return None
+        ended = self._now if survey.ended is None else survey.ended
+        return {
+            "at": _seconds(survey.began - zero),
+            "finished": survey.finished,
+            "duration": _seconds(ended - survey.began),
+            "answers": [self._surveyed(row) for row in survey.rows],
+        }
+
+    def _surveyed(self, row: SurveyedRegister) -> JsonObjectType:
+        asked: JsonObjectType = {"instance": row.instance, "register": f"0x{row.register:04X}"}
+        if row.payload is not None:
+            return asked | {"value": self.stand_ins.payload(row.register, row.payload).hex()}
+        return asked | ({"silent": True} if row.code is None else {"code": row.code})
 
     def _frame(self, frame: Frame, data: bytes) -> JsonObjectType:
         row: JsonObjectType = {

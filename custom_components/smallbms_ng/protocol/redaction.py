@@ -40,6 +40,10 @@ IDENTIFYING: Final = frozenset(_SECRET)
 # All registers in the table but the secret ones: numbers, and the model name.
 _HARMLESS: Final = frozenset(BY_ID) - _SECRET.keys()
 
+# Here Victron keeps what belongs to the connection: PIN, PUK, key, address. What is not in the table may be as secret.
+_CONNECTION_SETTINGS: Final = frozenset(range(0xEC00, 0xED00))
+_SHORTEST_CODE: Final = 6
+
 _OF_BYTES: Final = frozenset({Kind.KEY, Kind.PIN, Kind.ADDRESS})
 # Text is padded with either of these.
 _PADDING: Final = b"\x00\xff"
@@ -62,8 +66,8 @@ class StandIns:
 
     def learn(self, kind: Kind, secret: bytes) -> None:
         """Learn a secret, which is from now on replaced wherever it occurs."""
-        if bare := secret.rstrip(_PADDING):
-            self._stand_in(kind, secret if kind in _OF_BYTES else bare)
+        if secret.strip(_PADDING):
+            self._stand_in(kind, secret if kind in _OF_BYTES else secret.rstrip(_PADDING))
 
     def learn_text(self, kind: Kind, secret: str) -> None:
         """Learn a secret that is a text."""
@@ -91,6 +95,8 @@ class StandIns:
         """Return the payload of a register without secrets."""
         if kind := _SECRET.get(register):
             return self._whole(kind, payload)
+        if register in _CONNECTION_SETTINGS - _HARMLESS and len(payload) >= _SHORTEST_CODE:
+            return self._whole(Kind.KEY, payload)
         known = self._without_known(payload)
         return known if register in _HARMLESS else self._without_text(known)
 
@@ -123,10 +129,12 @@ class StandIns:
         return self._stand_in(Kind.ADDRESS, octets).hex(match[1]).upper()
 
     def _whole(self, kind: Kind, payload: bytes) -> bytes:
+        if not payload.strip(_PADDING):
+            return payload
         if kind in _OF_BYTES:
             return self._stand_in(kind, payload)
         bare = payload.rstrip(_PADDING)
-        return self._stand_in(kind, bare) + payload[len(bare) :] if bare else payload
+        return self._stand_in(kind, bare) + payload[len(bare) :]
 
     def _stand_in(self, kind: Kind, secret: bytes) -> bytes:
         if secret not in self._stand_ins:
@@ -156,7 +164,7 @@ def _make(kind: Kind, number: int, secret: bytes) -> bytes:
     if secret.isdigit():
         return str(number).encode().rjust(size, b"0")[-size:]
     if kind in _OF_BYTES:
-        return number.to_bytes(size + _LARGEST_COUNT, "big")[-size:] if size else b""
+        return number.to_bytes(size + _LARGEST_COUNT, "big")[-size:]
     text = f"{kind} {number}".encode()
     return text.ljust(size, b"x") if len(text) <= size else str(number).encode().rjust(size, b"x")[-size:]
 
