@@ -42,7 +42,7 @@ from .const import (
     DEFAULT_UPDATE_INTERVAL,
     can_connect,
 )
-from .devices import async_remove_battery, async_update_identity
+from .devices import async_remove_battery
 from .messages import failure
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
@@ -60,6 +60,7 @@ from .protocol.advertisement import (
 )
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
+from .protocol.learned import DeviceMemory
 from .protocol.payloads import Value
 from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities, ShownValues, Source
 from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
@@ -75,6 +76,8 @@ from .storage import (
     StoredReadings,
     async_last_recorded,
     from_store,
+    learned_from_store,
+    learned_to_store,
     pages_store,
     reading_store,
     to_store,
@@ -212,6 +215,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     """Reads the pages of one device at an interval, in one short connection, and writes on demand.
 
     feed: called with the values of Instant Readout, which the device does not advertise while it is connected.
+    memory: what the device has taught, also before a restart.
     Values that the device sends unasked are shown too. A failed connection is not a failed update: known values are
     shown until they are too old, and the next attempt waits longer.
     """
@@ -246,7 +250,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             request_refresh_debouncer=self._soon,
         )
         self.address: str = entry.data[CONF_ADDRESS]
-        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
+        self.memory = DeviceMemory()
+        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL), self.memory)
         self.data = {}
         self._feed = feed
         # When changes caused the latest reads.
@@ -265,11 +270,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             way=self._way,
             preference=self._preference,
             recorder=self._recording.recorder,
+            memory=self.memory,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
             on_failure=self._lose,
-            on_kept_open=self._look_at_status,
+            on_kept_open=self.async_read_status,
             before_end=self._before_end,
         )
         self.survey = Survey(
@@ -280,7 +286,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             keep=self._recording.keep_survey,
         )
         self._reader = PageReader(self.values, self)
-        self._writer = PageWriter(self.values, self._reader)
+        self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
         self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
 
     @property
@@ -336,11 +342,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     async def async_restore(self) -> None:
         """Show the values that were read before a restart."""
-        await self._store.async_load(self._restore)
+        await self._store.async_load(StoredPages, self._restore)
         self.data = self.values.all()
-        self._update_device()
 
     def _restore(self, stored: StoredPages) -> None:
+        self.memory.learned = learned_from_store(stored)
         self.values.restore(stored)
         self._preference.unpaired.update(stored.get("unpaired", ()))
         self._preference.paired.update(stored.get("paired", ()))
@@ -349,6 +355,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     def _to_store(self) -> StoredPages:
         return StoredPages(
             **self.values.to_store(),
+            **learned_to_store(self.memory.learned),
             unpaired=sorted(self._preference.unpaired),
             paired=sorted(self._preference.paired),
             asked=sorted(self._preference.asked),
@@ -560,7 +567,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             await self._read_rest(client, now, forced | expired)
         for number in self.values.forget_absent(now):
             async_remove_battery(self.hass, self.config_entry, number)
-        self._update_device()
         self._regain()
         self._store.async_save_later()
 
@@ -576,10 +582,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def _read_status_once(self, client: VeSmartClient) -> None:
         """Read the status, unless this connection has already read it."""
         if self._status_read_in != self._connection.connections:
-            await self._look_at_status(client)
+            await self.async_read_status(client)
 
-    async def _look_at_status(self, client: VeSmartClient) -> None:
-        """Read the status in addition. Ignores a malformed answer: other registers may still work."""
+    async def async_read_status(self, client: VeSmartClient) -> None:
+        """Read the status, also over the connection of a flow: a connected device does not advertise its codes.
+
+        Ignores a malformed answer: other registers may still work. Raises VeSmartError.
+        """
         with suppress(BadAnswer):
             await self._read_status(client)
 
@@ -630,13 +639,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._changed.clear()
         self._show()
         self._store.async_save_later()
-
-    @callback
-    def _update_device(self) -> None:
-        """Set the serial number and firmware version of the device, once they are known."""
-        serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
-        firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
-        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
 
     @callback
     def _before_end(self) -> None:
@@ -835,7 +837,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
-        kept = await self._store.async_load(from_store) or KeptState()
+        kept = await self._store.async_load(StoredReadings, from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)

@@ -21,6 +21,7 @@ from homeassistant.util.json import JsonObjectType, JsonValueType
 from . import clock
 from .connection.recorder import Direction, Frame, RecordedConnection, Recorder
 from .const import CONF_KEY, DOMAIN
+from .devices import bluetooth_is_up
 from .protocol.advertisement import COMPANY_ID, PRODUCT_NAMES, decrypt, parse_key
 from .protocol.redaction import Kind, StandIns
 from .survey import SurveyedRegister, SurveyRecord
@@ -39,6 +40,8 @@ _LONGEST_NAME: Final = 64
 _HEAD: Final = Struct("<dbBB")
 _WEAKEST_SIGNAL: Final = -128
 _STRONGEST_SIGNAL: Final = 127
+
+_UNKNOWN_RADIO: Final = "unknown"
 
 # In manufacturer data: the first byte of the key, after which the record follows.
 _KEY_CHECK: Final = 7
@@ -126,8 +129,11 @@ class Recording:
         )
 
     @property
-    def advertisements(self) -> Iterator[Advertisement]:
-        """The advertisements that are kept, in the order of their coming."""
+    def advertisements(self) -> list[Advertisement]:
+        """The advertisements that are kept, in the order of their time: a proxy may deliver them late."""
+        return sorted(self._unpacked(), key=lambda one: one.at)
+
+    def _unpacked(self) -> Iterator[Advertisement]:
         circumstances = list(self._circumstances)
         for row in self._advertisements:
             at, signal, outcome, number = _HEAD.unpack_from(row)
@@ -194,7 +200,8 @@ async def async_download(
     versions = {"integration": str(integration.version), "home_assistant": __version__}
     redaction = _Redaction(recording)
     redaction.learn_entry(entry)
-    redaction.learn_radios(hass)
+    if bluetooth_is_up(hass):
+        redaction.learn_radios(hass)
     for register, payload in secrets:
         redaction.stand_ins.learn_payload(register, payload)
     return {"format": FORMAT, **versions, **redaction.download(), "learned": dict(learned)}
@@ -255,8 +262,8 @@ class _Redaction:
         with suppress(ValueError):
             self.stand_ins.learn_address(source)
 
-    def _radio(self, source: str | None) -> str | None:
-        return None if source is None else self._radios.setdefault(source, f"radio {len(self._radios) + 1}")
+    def _radio(self, source: str | None) -> str:
+        return _UNKNOWN_RADIO if source is None else self._radios.setdefault(source, f"radio {len(self._radios) + 1}")
 
     def _advertisement(self, one: Advertisement, zero: float) -> JsonObjectType:
         plain = decrypt(one.data, one.key) if one.key else None

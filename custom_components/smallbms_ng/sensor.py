@@ -633,6 +633,8 @@ PAGE_SENSORS: Final = (
     _fact(key="battery_cells", source=Name.BANK, value_fn=_all_cells),
     _rare_fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
     _rare_fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
+    _fact(key="serial_number", source=Name.SERIAL_NUMBER),
+    _fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
     _amphours(key="capacity", source=Name.CAPACITY, state_class=None, entity_category=EntityCategory.DIAGNOSTIC),
     _amphours(
         key="history_deepest_discharge",

@@ -142,7 +142,7 @@ async def test_the_phone_gets_its_chance(bench: Bench) -> None:
 async def test_it_ends_after_five_minutes(
     hass: HomeAssistant, bench: Bench, hass_client: ClientSessionGenerator
 ) -> None:
-    with patch("custom_components.smallbms_ng.survey.PACE", Pace(pause=0, limit=1)):
+    with patch("custom_components.smallbms_ng.survey.PACE", Pace(pause=0, limit=2)):
         await start(bench)
         await bench.until(lambda: not bench.pages.survey.running)
     survey = await survey_of(hass, hass_client, bench)
