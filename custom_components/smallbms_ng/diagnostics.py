@@ -57,7 +57,7 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "energy": asdict(coordinator.meter.energy),
         "drawn_since_shutdown": asdict(coordinator.reserve.drawn) if coordinator.reserve.drawn else None,
     }
-    return {"instant_readout": readout, "pages": _pages(runtime.pages)}
+    return {"instant_readout": readout, "pages": _pages(runtime.pages), "outlook": asdict(runtime.outlook.data)}
 
 
 def _quantities(coordinator: InstantReadoutCoordinator) -> dict[str, Any]:
