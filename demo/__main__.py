@@ -8,6 +8,7 @@ import signal
 import sys
 from typing import Final
 
+from .config import SOURCE
 from .errors import DemoError
 from .folder import DEFAULT, own_folder, temporary_folder
 from .ports import free_port
@@ -53,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="advertises_state_of_charge",
         help="with a device that does not advertise its state of charge, as one owner's does",
     )
+    add("--integration", type=Path, default=SOURCE, metavar="ZIP", help="the integration is in the zip of a release")
     return parser
 
 
@@ -80,6 +82,7 @@ def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
         speed=options.speed,
         scenario=options.scenario,
         advertises_state_of_charge=options.advertises_state_of_charge,
+        integration=options.integration.resolve(),
     )
 
 

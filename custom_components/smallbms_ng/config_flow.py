@@ -96,7 +96,7 @@ from .const import (
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .messages import proxy_in
 from .protocol.advertisement import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
-from .protocol.payloads import plain
+from .protocol.payloads import safe_text
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -200,7 +200,7 @@ def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
 
 def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
     """Return the device's own name; without one (passive scanning) what tells it from another."""
-    name = plain(service_info.name) if service_info.name != service_info.address else ""
+    name = safe_text(service_info.name) if service_info.name != service_info.address else ""
     return name or f"{_MODEL} {service_info.address[-5:]}"
 
 
