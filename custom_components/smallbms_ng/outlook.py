@@ -232,7 +232,7 @@ def _is_alike(one: Battery | None, other: Battery | None) -> bool:
 
 def _read(hass: HomeAssistant, ids: Mapping[str, str], now: datetime) -> tuple[list[HourRecord], list[Night]]:
     """Return what was recorded, and the nights of that time. Works in the recorder's executor."""
-    return list(_records(_rows(hass, ids, now))), list(_nights(hass, now))
+    return list(_records(_rows(hass, ids, now))), list(nights_before(hass, now))
 
 
 def _rows(hass: HomeAssistant, ids: Mapping[str, str], now: datetime) -> _Rows:
@@ -282,7 +282,7 @@ def _range(row: StatisticsRow | None) -> Range | None:
     return None if low is None or high is None or mean is None else Range(low=low, high=high, mean=mean)
 
 
-def _nights(hass: HomeAssistant, now: datetime) -> Iterator[Night]:
+def nights_before(hass: HomeAssistant, now: datetime) -> Iterator[Night]:
     """Yield the past nights, each from the same time of day as now. Where the sun does not rise, there are none."""
     local = dt_util.as_local(now)
     for ago in range(1, NIGHTS + 1):
