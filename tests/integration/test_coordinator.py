@@ -22,7 +22,7 @@ from custom_components.smallbms_ng.coordinator import (
     InstantReadoutCoordinator,
     SmallBmsConfigEntry,
 )
-from custom_components.smallbms_ng.sensor import OUTLOOK_SENSORS
+from custom_components.smallbms_ng.sensor import NIGHT_SENSORS, OUTLOOK_SENSORS
 from custom_components.smallbms_ng.storage import STORAGE_DELAY
 from emulator.device import DEFAULT_KEY
 from emulator.radio.in_process import EmulatedScanner
@@ -67,7 +67,7 @@ async def test_silence_and_return(
     await radio.wait(UNTIL_SILENT)
     # What has happened stays true, and when it was. The outlook follows from statistics, which go on.
     stay = {entity_id(hass, "event", "code"), entity_id(hass, "sensor", "last_heard")}
-    stay |= {entity_id(hass, "sensor", description.key) for description in OUTLOOK_SENSORS}
+    stay |= {entity_id(hass, "sensor", description.key) for description in (*OUTLOOK_SENSORS, *NIGHT_SENSORS)}
     entities = [found for found in er.async_get(hass).entities.values() if found.entity_id not in stay]
     states = [hass.states.get(found.entity_id) for found in entities]
     assert {state.state for state in states if state} == {STATE_UNAVAILABLE}
