@@ -20,6 +20,7 @@ from .devices import battery_of, bluetooth_is_up
 from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
 from .places import async_watch_places
+from .recording import async_forget_recording
 from .sensor import CONNECTION, PAGE_SENSORS
 from .services import async_setup_actions
 from .storage import pages_store, reading_store, without_battery
@@ -139,6 +140,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
     await reading_store(hass, entry.entry_id).async_remove()
     await pages_store(hass, entry.entry_id).async_remove()
     async_forget(hass, entry)
+    async_forget_recording(hass, entry.data[CONF_ADDRESS])
     if bluetooth_is_up(hass):
         async_rediscover_address(hass, entry.data[CONF_ADDRESS])
 

@@ -66,6 +66,7 @@ from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities,
 from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
+from .recording import Outcome, async_recording_of
 from .shared_connection import SharedConnection, Way
 from .storage import (
     DelayedStore,
@@ -81,6 +82,7 @@ from .storage import (
     reading_store,
     to_store,
 )
+from .survey import Survey
 
 # How often texts about the reserve are updated.
 RENEWED_EVERY: Final = timedelta(minutes=2)
@@ -261,11 +263,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._show_soon: Debouncer[None] = Debouncer(
             hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
         )
+        self._recording = async_recording_of(hass, self.address)
         self._connection = SharedConnection(
             hass,
             entry,
             way=self._way,
             preference=self._preference,
+            recorder=self._recording.recorder,
             memory=self.memory,
             timing=TIMING,
             keep_open=KEEP_OPEN,
@@ -273,6 +277,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             on_failure=self._lose,
             on_kept_open=self.async_read_status,
             before_end=self._before_end,
+        )
+        self.survey = Survey(
+            entry.title,
+            session=self._survey_session,
+            is_wanted=lambda: self._sessions > 1,
+            on_progress=self.async_update_listeners,
+            keep=self._recording.keep_survey,
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
@@ -447,6 +458,20 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         async with self._session() as client:
             await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
+
+    async def async_survey(self) -> None:
+        """Start to read all registers that the device may have, in the background. Raises HomeAssistantError."""
+        name = f"survey of {self.config_entry.title}"
+        await self.survey.async_start(
+            lambda work: self.config_entry.async_create_background_task(self.hass, work, name)
+        )
+
+    @asynccontextmanager
+    async def _survey_session(self) -> AsyncGenerator[VeSmartClient]:
+        """Start a session for the survey, whose frames the recording need not keep."""
+        with self._recording.recorder.paused():
+            async with self._session() as client:
+                yield client
 
     async def async_write(self, name: Name, value: Value) -> None:
         """Write a value, and read back what the device then has.
@@ -716,6 +741,16 @@ _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
     WrongKey: DropReason.WRONG_KEY,
     ImplausibleRecord: DropReason.IMPLAUSIBLE,
 }
+# Others are held back.
+_OUTCOME_OF_DROP: Final = {
+    DropReason.NOT_INSTANT_READOUT: Outcome.OTHER_RECORD,
+    DropReason.OTHER_RECORD: Outcome.OTHER_RECORD,
+    DropReason.OTHER_PRODUCT: Outcome.OTHER_RECORD,
+    DropReason.MALFORMED: Outcome.MALFORMED,
+    DropReason.WRONG_KEY: Outcome.WRONG_KEY,
+    DropReason.IMPLAUSIBLE: Outcome.IMPLAUSIBLE,
+    DropReason.REPEATED: Outcome.REPEATED,
+}
 _DROP_OF_ORDER: Final = {Order.REPEATED: DropReason.REPEATED, Order.BEHIND: DropReason.BEHIND}
 
 
@@ -760,7 +795,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
         key: str | None = entry.data.get(CONF_KEY)
-        self._decoder = InstantReadout(parse_key(key)) if key else None
+        self._key = parse_key(key) if key else None
+        self._decoder = InstantReadout(self._key) if self._key else None
+        self._recording = async_recording_of(hass, self.address)
         self.quantities = Quantities(self._good_for, entry.options.get(CONF_CAPACITY))
         self.published = self.present
         self.reserve = ReserveCountdown(
@@ -923,38 +960,48 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_receive(self, info: BluetoothServiceInfoBleak) -> None:
         """Take an advertisement from any radio."""
-        if info is self._last_info or self._decoder is None:
-            return
-        self._last_info = info
-        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
-            return
-        if clock.now() - info.time > STALE_AFTER.total_seconds():
-            self.dropped[DropReason.STALE] += 1
-        elif data == self._last_data and self.last_record:
-            self._async_take_repeat(self.last_record, info.time)
-        else:
-            self._async_decode(self._decoder, data, info.time)
+        if info is not self._last_info:
+            self._last_info = info
+            self._recording.hear(info, self._async_take(info), self._key)
 
     @callback
-    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> None:
+    def _async_take(self, info: BluetoothServiceInfoBleak) -> Outcome:
+        """Take an advertisement; return what became of it."""
+        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
+            return Outcome.NO_DATA
+        if self._decoder is None:
+            return Outcome.HELD_BACK
+        if clock.now() - info.time > STALE_AFTER.total_seconds():
+            return self._drop(DropReason.STALE)
+        if data == self._last_data and self.last_record:
+            self._async_take_repeat(self.last_record, info.time)
+            return Outcome.REPEATED
+        return self._async_decode(self._decoder, data, info.time)
+
+    @callback
+    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> Outcome:
         try:
             reading = decoder.decode(data)
         except InstantReadoutError as error:
-            self._async_doubt(error, data)
-            return
+            return self._async_doubt(error, data)
         if reason := self._why_not(reading, at):
-            self.dropped[reason] += 1
-            return
+            return self._drop(reason)
         self._last_data = data
         self._async_take_record(reading, at)
+        return Outcome.BELIEVED
 
     @callback
-    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> Outcome:
         """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
-        self.dropped[_DROP_OF_ERROR[type(error)]] += 1
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
+        return self._drop(_DROP_OF_ERROR[type(error)])
+
+    def _drop(self, reason: DropReason) -> Outcome:
+        """Count an advertisement that is dropped; return what that is called in the recording."""
+        self.dropped[reason] += 1
+        return _OUTCOME_OF_DROP.get(reason, Outcome.HELD_BACK)
 
     def _why_not(self, reading: BatteryReading, at: float) -> DropReason | None:
         """Return why a decoded record is dropped; None if it is accepted."""

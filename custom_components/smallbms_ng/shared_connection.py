@@ -24,6 +24,7 @@ from .connection.adapters import AdapterPreference
 from .connection.client import VeSmartClient
 from .connection.errors import Lost, Refused, VeSmartError
 from .connection.link import Timing
+from .connection.recorder import Recorder
 from .protocol.learned import DeviceMemory
 from .protocol.session import ReceivedValue
 
@@ -143,6 +144,7 @@ class SharedConnection:
         *,
         way: Way,
         preference: AdapterPreference,
+        recorder: Recorder,
         memory: DeviceMemory,
         timing: Timing,
         keep_open: timedelta,
@@ -161,6 +163,7 @@ class SharedConnection:
             timing=timing,
             on_value=self._received,
             preference=preference,
+            recorder=recorder,
             memory=memory,
         )
         self._timing = timing
