@@ -10,6 +10,7 @@ from typing import Final
 
 from emulator.personality.table import PERSONALITIES
 
+from .config import SOURCE
 from .errors import DemoError
 from .folder import DEFAULT, own_folder, temporary_folder
 from .ports import free_port
@@ -61,6 +62,7 @@ def _parser() -> argparse.ArgumentParser:
         dest="advertises_state_of_charge",
         help="with a device that does not advertise its state of charge, as one owner's does",
     )
+    add("--integration", type=Path, default=SOURCE, metavar="ZIP", help="the integration is in the zip of a release")
     return parser
 
 
@@ -89,6 +91,7 @@ def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
         scenario=options.scenario,
         personality=options.personality,
         advertises_state_of_charge=options.advertises_state_of_charge,
+        integration=options.integration.resolve(),
     )
 
 

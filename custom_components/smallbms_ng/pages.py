@@ -1,6 +1,6 @@
 """Reads and writes the pages of a device: the latest value of each register, its age, and which registers are due."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -537,11 +537,12 @@ def _is_status(register: int) -> bool:
 
 
 class PageWriter:
-    """Writes settings, and takes the values that the device then has."""
+    """Writes settings, and takes the values that the device then has; language is that of error messages."""
 
-    def __init__(self, values: PageValues, reader: PageReader) -> None:
+    def __init__(self, values: PageValues, reader: PageReader, language: Callable[[], str]) -> None:
         self._values = values
         self._reader = reader
+        self._language = language
 
     def check(self, values: Mapping[Name, Value]) -> None:
         """Check values before they are written, as far as possible. Raises ServiceValidationError."""
@@ -549,12 +550,12 @@ class PageWriter:
             for name, value in values.items():
                 self._values.register(name).encode(value, self._values.system_voltage)
         except PayloadError as error:
-            raise invalid_value(error) from error
+            raise invalid_value(error, self._language()) from error
         if values.keys().isdisjoint(THRESHOLDS):
             return
         levels = {name: values.get(name, self._known(name)) for name in THRESHOLDS}
         if found := threshold_conflict(levels):
-            raise warning_not_above_floor(found)
+            raise warning_not_above_floor(found, self._language())
 
     async def async_write(self, client: VeSmartClient, values: Mapping[Name, Value]) -> None:
         """Write all values in a safe order. Raises VeSmartError, or ServiceValidationError before the first write."""

@@ -46,6 +46,7 @@ from .errors import (
     connecting,
 )
 from .link import Answer, LatestPayloads, Link, OnValue, PendingResponse, Reading, Refusal, Silence, Timing
+from .recorder import Recorder
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class VeSmartClient:
     on_value: called with every value received, requested or not.
     pair: whether connecting pairs, which needs an agent that knows the PIN.
     preference: which radios have a bond; the others are tried last.
+    recorder: keeps the latest connections.
     memory: what the device has taught; updated with what it teaches.
     instances: the instances of the device, once connected.
 
@@ -88,6 +90,7 @@ class VeSmartClient:
         on_value: OnValue | None = None,
         pair: bool = False,
         preference: AdapterPreference | None = None,
+        recorder: Recorder | None = None,
         memory: DeviceMemory | None = None,
     ) -> None:
         self._get_device = get_device
@@ -97,6 +100,7 @@ class VeSmartClient:
         self._on_value = on_value
         self._pair = pair
         self._preference = preference or AdapterPreference()
+        self._recorder = recorder or Recorder()
         self._memory = memory or DeviceMemory()
         self._lock = asyncio.Lock()
         self._client: BleakClient | None = None
@@ -339,8 +343,9 @@ class VeSmartClient:
         self._address = device.address
         # Looked up now, because Home Assistant replaces the class.
         client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
+        preferring = self._preference.client_class_for(client_class, device)
         return await bleak_retry_connector.establish_connection(
-            self._preference.client_class_for(client_class, device),
+            self._recorder.recorded(preferring, self._preference),
             device,
             self._name,
             disconnected_callback=self._disconnected,
