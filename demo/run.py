@@ -27,7 +27,7 @@ from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in
 from .past import Hour, live, live_before
 from .ports import check_free
 from .progress import detail, say
-from .statistics import COUNTED, MEASURED, add_past, add_past_power, counters
+from .statistics import COUNTED, COUNTED_HERE, MEASURED, add_past, add_past_power, counters, show_outlook
 from .waiting import until
 
 DEFAULT_SCENARIO: Final = "solar"
@@ -239,6 +239,8 @@ async def _add_everything(run: Run, emulator: Emulator, prepared: _Prepared) -> 
     powers = await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])
     for power, hours in zip(powers, past, strict=True):
         await add_past_power(hass, power, hours)
+    for entities, hours in zip(added.values(), past, strict=True):
+        await show_outlook(hass, entities, hours)
     return added
 
 
@@ -269,7 +271,7 @@ async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
 async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
     """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
     before: dict[str, str] = {}
-    needed = {*MEASURED, *COUNTED, *CAPACITY, _READ_NOW}
+    needed = {*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW}
 
     async def complete() -> dict[str, str] | None:
         nonlocal before

@@ -41,10 +41,12 @@ from .const import (
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
     DEFAULT_UPDATE_INTERVAL,
+    MILLIAMPERES_PER_AMPERE,
     can_connect,
 )
 from .devices import async_remove_battery
 from .messages import failure
+from .outlook import OutlookCoordinator
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
     COMPANY_ID,
@@ -63,6 +65,7 @@ from .protocol.advertisement import (
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
 from .protocol.learned import DeviceMemory
+from .protocol.outlook import Battery
 from .protocol.payloads import Value
 from .protocol.quantities import (
     ENERGY_CHARGED,
@@ -117,6 +120,23 @@ def reserve_of(entry: SmallBmsConfigEntry) -> Reserve | None:
     now = clock.now()
     left, hours = coordinator.reserve.left(capacity, now), coordinator.reserve.time_left(capacity, now)
     return None if left is None or hours is None else Reserve(left=left, hours=hours)
+
+
+# The discharge floor in % where no connection has told it: what is taken for the default (M-S6).
+ASSUMED_DISCHARGE_FLOOR: Final = 10.0
+
+
+def present_battery(readout: InstantReadoutCoordinator, pages: PagesCoordinator | None) -> Battery | None:
+    """Return the state of the battery now; None while its state of charge or its capacity is unknown."""
+    state_of_charge, capacity = readout.published.state_of_charge, readout.capacity
+    if state_of_charge is None or not capacity:
+        return None
+    floor = pages.values.value(RegisterKey(name=Name.DISCHARGE_FLOOR)) if pages else None
+    return Battery(
+        state_of_charge=state_of_charge,
+        capacity=capacity,
+        discharge_floor=floor if isinstance(floor, int | float) else ASSUMED_DISCHARGE_FLOOR,
+    )
 
 
 type CodeListener = Callable[[Code, bool], None]
@@ -725,7 +745,6 @@ STALE_AFTER: Final = timedelta(seconds=90)
 RESTORED_FOR: Final = timedelta(minutes=10)
 # How many connections in a row may fail before the values of the last one are too old.
 _MISSED_CONNECTIONS: Final = 2
-_MILLIAMPERES_PER_AMPERE: Final = 1000
 
 
 _SILENT: Final = "%s is silent: no readable advertisement for some time"
@@ -786,6 +805,7 @@ class SmallBmsRuntime:
     instant_readout: InstantReadoutCoordinator
     pages: PagesCoordinator | None
     """None without a PIN to connect with."""
+    outlook: OutlookCoordinator
 
 
 type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
@@ -837,7 +857,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._unknown: Collection[str] = ()
         self.published = self.present
         self.reserve = ReserveCountdown(
-            entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
+            entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
         self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)

@@ -6,6 +6,7 @@ from collections.abc import Set as AbstractSet
 from typing import override
 
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothCoordinatorEntity
+from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import callback
 from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo, format_mac
 from homeassistant.helpers.entity import Entity, EntityDescription
@@ -14,6 +15,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .devices import battery_device_info, device_info
+from .outlook import OutlookCoordinator
 from .pages import RegisterKey
 
 
@@ -104,6 +106,15 @@ class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
     @override
     def _shown(self) -> object:
         return None
+
+
+class OutlookEntity(SmallBmsEntity, CoordinatorEntity[OutlookCoordinator]):
+    """An entity that shows something of what is to be expected."""
+
+    def __init__(self, coordinator: OutlookCoordinator, description: EntityDescription) -> None:
+        super().__init__(coordinator)
+        entry = coordinator.config_entry
+        self._describe(description, entry.data[CONF_ADDRESS], description.key, device_info(entry))
 
 
 type Offers = Mapping[str, Callable[[], PageEntity]]

@@ -120,9 +120,9 @@ async def test_the_page_of_a_battery_does_not_show_who_the_bms_is(hass: HomeAssi
     assert device
     dr.async_get(hass).async_update_device(device.id, serial_number=DEFAULT_SERIAL_NUMBER, sw_version="v1.00")
     await bench.reload()
-    device = dr.async_get(hass).async_get(device.id)
-    assert device
-    assert (device.serial_number, device.sw_version) == (None, None)
+    reloaded = dr.async_get(hass).async_get(device.id)
+    assert isinstance(reloaded, dr.DeviceEntry)
+    assert (reloaded.serial_number, reloaded.sw_version) == (None, None)
 
 
 async def test_each_page_has_its_age(loaded: Bench) -> None:
