@@ -58,6 +58,7 @@ from .protocol.advertisement import (
     MalformedRecord,
     NotInstantReadout,
     OtherRecord,
+    ShortBeacon,
     WrongKey,
     parse_key,
 )
@@ -756,6 +757,7 @@ class DropReason(StrEnum):
     NOT_INSTANT_READOUT = "not_instant_readout"
     OTHER_RECORD = "other_record"
     OTHER_PRODUCT = "other_product"
+    SHORT_BEACON = "short_beacon"
     MALFORMED = "malformed"
     WRONG_KEY = "wrong_key"
     IMPLAUSIBLE = "implausible"
@@ -765,9 +767,19 @@ class DropReason(StrEnum):
     BEHIND = "behind"
 
 
+class Advertises(StrEnum):
+    """What a device advertises."""
+
+    READINGS = "readings"
+    NO_READINGS = "no_readings"
+    """Only that it is there, and which product it is."""
+    NOTHING = "nothing"
+
+
 _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
     NotInstantReadout: DropReason.NOT_INSTANT_READOUT,
     OtherRecord: DropReason.OTHER_RECORD,
+    ShortBeacon: DropReason.SHORT_BEACON,
     MalformedRecord: DropReason.MALFORMED,
     WrongKey: DropReason.WRONG_KEY,
     ImplausibleRecord: DropReason.IMPLAUSIBLE,
@@ -777,6 +789,7 @@ _OUTCOME_OF_DROP: Final = {
     DropReason.NOT_INSTANT_READOUT: Outcome.OTHER_RECORD,
     DropReason.OTHER_RECORD: Outcome.OTHER_RECORD,
     DropReason.OTHER_PRODUCT: Outcome.OTHER_RECORD,
+    DropReason.SHORT_BEACON: Outcome.SHORT_BEACON,
     DropReason.MALFORMED: Outcome.MALFORMED,
     DropReason.WRONG_KEY: Outcome.WRONG_KEY,
     DropReason.IMPLAUSIBLE: Outcome.IMPLAUSIBLE,
@@ -804,10 +817,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     Decodes the advertisements, and takes the values that connections read. Flags are published as soon as they are
     confirmed, measurements when they have changed significantly, at most once per update interval.
     published: the values that entities show.
+    record_at: when a record was last accepted, in s of the monotonic clock; -inf if none was.
     switched_off_at: when Home Assistant switched the system off, in s of the monotonic clock; None if it did not.
     """
 
     last_record: BatteryReading | None = None
+    record_at = -inf
+    _beacon_at = -inf
     accepted = 0
     switched_off_at: float | None = None
     _last_info: BluetoothServiceInfoBleak | None = None
@@ -849,7 +865,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._changes = FlagChanges()
         self._order = NonceOrder()
         self._trust = KeyTrust()
-        self._heard_at = clock.now()
+        self._heard_at = self._present_at = clock.now()
         self._return_listeners: list[CALLBACK_TYPE] = []
         self._change_listeners: list[CALLBACK_TYPE] = []
         self._available = False
@@ -873,6 +889,16 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def silent_for(self) -> float | None:
         """How many s ago a value was last advertised or read; None if never since the start."""
         return None if self._known_at is None else clock.now() - self._known_at
+
+    @property
+    def advertises(self) -> Advertises | None:
+        """What the device has advertised lately; None without a key to read it, or if nothing was heard in this run."""
+        if self._decoder is None or self.record_at == self._beacon_at == -inf:
+            return None
+        now, good_for = clock.now(), self.quantities.good_for[Source.ADVERTISED]
+        if now - self.record_at <= good_for:
+            return Advertises.READINGS
+        return Advertises.NO_READINGS if now - self._beacon_at <= good_for else Advertises.NOTHING
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
@@ -1006,6 +1032,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_take(self, info: BluetoothServiceInfoBleak) -> Outcome:
         """Take an advertisement; return what became of it."""
         if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
+            self._async_take_beacon(info.time)
             return Outcome.NO_DATA
         if self._decoder is None:
             return Outcome.HELD_BACK
@@ -1021,7 +1048,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         try:
             reading = decoder.decode(data)
         except InstantReadoutError as error:
-            return self._async_doubt(error, data)
+            return self._async_doubt(error, data, at)
         if reason := self._why_not(reading, at):
             return self._drop(reason)
         self._last_data = data
@@ -1029,8 +1056,10 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         return Outcome.BELIEVED
 
     @callback
-    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> Outcome:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes, at: float) -> Outcome:
         """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
+        if isinstance(error, ShortBeacon):
+            self._async_take_beacon(at)
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
@@ -1071,9 +1100,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_hear(self, reading: BatteryReading, at: float) -> None:
         """Take the values of a record, whether new or repeated."""
-        was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
-        self._heard_at = max(at, self._heard_at)
-        self._publishes_all |= was_silent
+        self._publishes_all |= at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
+        self.record_at = self._heard_at = max(at, self._heard_at)
         self._known_at = at if self._known_at is None else max(at, self._known_at)
         measured = {name: getattr(reading, name) for name in MEASURED_FIELDS}
         self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
@@ -1081,6 +1109,19 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._async_measure(measured, at)
         self._async_believe()
         self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(reading)))
+        self._async_note_heard(at)
+
+    @callback
+    def _async_take_beacon(self, at: float) -> None:
+        """Note that the device is there, though it gives no reading."""
+        self._beacon_at = max(at, self._beacon_at)
+        self._async_note_heard(at)
+
+    @callback
+    def _async_note_heard(self, at: float) -> None:
+        """Note that the device was heard, with or without a reading; call the listeners if it was silent before."""
+        was_silent = at - self._present_at >= self.quantities.good_for[Source.ADVERTISED]
+        self._present_at = max(at, self._present_at)
         if was_silent:
             for listener in list(self._return_listeners):
                 listener()

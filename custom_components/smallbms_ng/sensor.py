@@ -40,6 +40,7 @@ from .connection.errors import NoAnswer, NotPaired
 from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN, MILLIAMPERES_PER_AMPERE
 from .coordinator import (
     RENEWED_EVERY,
+    Advertises,
     InstantReadoutCoordinator,
     PagesCoordinator,
     Reserve,
@@ -125,6 +126,14 @@ RADIO_SENSORS: Final = (
         entity_category=EntityCategory.DIAGNOSTIC,
         outlasts_silence=True,
         value_fn=_last_heard,
+    ),
+    RadioSensorDescription(
+        key="advertises",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=list(Advertises),
+        outlasts_silence=True,
+        value_fn=lambda coordinator: coordinator.advertises,
     ),
     RadioSensorDescription(
         key="signal_strength",
