@@ -6,6 +6,7 @@ from homeassistant.components.bluetooth import async_rediscover_address
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, Platform
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
@@ -15,13 +16,13 @@ from homeassistant.helpers.typing import ConfigType
 from .button import BUTTONS
 from .const import DOMAIN, can_connect
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
-from .devices import battery_of
+from .devices import battery_of, bluetooth_is_up
 from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
 from .places import async_watch_places
 from .sensor import CONNECTION, PAGE_SENSORS
 from .services import async_setup_actions
-from .storage import EntryStore, without_battery
+from .storage import EntryStore, StoredPages, without_battery
 from .switch import SWITCHES
 
 _TABLES: Final = {
@@ -34,7 +35,7 @@ _TABLES: Final = {
 
 @callback
 def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry, store: EntryStore) -> None:
-    """Remove what only connections gave: the batteries, the entities, and the stored pages."""
+    """Remove everything that came from connections: the batteries, the entities, and what is stored of them."""
     _async_remove_batteries(hass, entry)
     _async_remove_entities(hass, entry)
     if store.stored_pages:
@@ -42,10 +43,10 @@ def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry, store: Entry
 
 
 async def async_forget_battery(hass: HomeAssistant, entry: ConfigEntry, device: ChildDeviceEntry) -> None:
-    """Forget a battery of an entry that is not loaded. If it is there, it comes back with the next connection."""
+    """Forget a battery of an entry that is not loaded. If it is present, it comes back with the next connection."""
     store = EntryStore(hass, entry.entry_id)
     await store.async_load()
-    if pages := store.stored_pages:
+    if pages := store.parse_pages(StoredPages.copy):
         numbers = tuple(row["number"] for row in pages.get("batteries", ()))
         await store.async_save_pages(without_battery(pages, battery_of(entry, device, numbers)))
 
@@ -70,7 +71,7 @@ def _async_remove_entities(hass: HomeAssistant, entry: ConfigEntry) -> None:
 
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
-# In this order states are written: an automation on a binary sensor finds the sensors up to date.
+# States are written in this order, so that an automation on a binary sensor finds the sensors up to date.
 PLATFORMS: Final = (
     Platform.SENSOR,
     Platform.BINARY_SENSOR,
@@ -82,13 +83,13 @@ PLATFORMS: Final = (
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
-    """Register the actions, which are there whether or not a device is."""
+    """Register the actions, which exist even without a device."""
     async_setup_actions(hass)
     return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
-    """Listen to one device. It need not be in range: its entities are then unavailable until it is."""
+    """Set up one device. While it is out of range, its entities are unavailable."""
     store = EntryStore(hass, entry.entry_id)
     await store.async_load()
     coordinator = InstantReadoutCoordinator(hass, entry, store)
@@ -101,6 +102,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
         entry.async_on_unload(coordinator.async_add_change_listener(pages.async_read_change))
     else:
         async_remove_leftovers(hass, entry, store)
+    await store.async_merge()
     entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
@@ -113,7 +115,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
 
 
 def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Begin to listen and to connect: only now, so that the entities are there for what Bluetooth heard before."""
+    """Start to listen and to connect. The entities already exist, so they get what Bluetooth heard before."""
     runtime = entry.runtime_data
     entry.async_on_unload(runtime.instant_readout.async_start())
     if runtime.pages:
@@ -125,12 +127,12 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
-    """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
-    # What changes from now on is told at the next start.
+    """Stop listening to the device. Its issues stay during a reload, so that ignored ones stay ignored."""
+    # Changes from now on are reported at the next start.
     entry.runtime_data.instant_readout.async_stop_confirming()
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
-        # What is read until the connection ends belongs to the readings, which end after it.
+        # The connection ends first: what it still reads goes to the readings.
         if pages := entry.runtime_data.pages:
             await pages.async_shutdown()
         await entry.runtime_data.instant_readout.async_end()
@@ -143,17 +145,28 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
     """Forget the device, so that it can be discovered again."""
     await EntryStore(hass, entry.entry_id).async_remove()
     async_forget(hass, entry)
-    async_rediscover_address(hass, entry.data[CONF_ADDRESS])
+    if bluetooth_is_up(hass):
+        async_rediscover_address(hass, entry.data[CONF_ADDRESS])
 
 
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: SmallBmsConfigEntry, device: AnyDeviceEntry
 ) -> bool:
-    """Let go of a battery that is not there, or that no connection tells of any more."""
+    """Remove a battery that is gone. Raises HomeAssistantError for one that is present, and for the device itself."""
     if not isinstance(device, ChildDeviceEntry):
-        return False
+        raise _not_removable("device_stays", device)
     if entry.state is not ConfigEntryState.LOADED:
         await async_forget_battery(hass, entry, device)
         return True
     pages = entry.runtime_data.pages
-    return pages is None or pages.async_forget(battery_of(entry, device, pages.batteries))
+    if pages and not pages.async_forget(battery_of(entry, device, pages.batteries)):
+        raise _not_removable("battery_present", device)
+    return True
+
+
+def _not_removable(reason: str, device: AnyDeviceEntry) -> HomeAssistantError:
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key=reason,
+        translation_placeholders={"device": device.name_by_user or device.name or ""},
+    )

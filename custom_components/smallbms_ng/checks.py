@@ -1,6 +1,6 @@
 """Checks a key or a PIN with the live device, before anything is stored."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -147,7 +147,17 @@ def parse_pin(text: str) -> str:
     return digits
 
 
-async def async_read_key(hass: HomeAssistant, address: str, pin: str | None) -> InstantReadoutInfo:
+type OnConnected = Callable[[VeSmartClient], Awaitable[None]]
+"""Called with the client as soon as it is connected, before anything is read or written. May raise VeSmartError."""
+
+
+async def go_on(_client: VeSmartClient) -> None:
+    """Do nothing more once a client is connected."""
+
+
+async def async_read_key(
+    hass: HomeAssistant, address: str, pin: str | None, *, on_connected: OnConnected = go_on
+) -> InstantReadoutInfo:
     """Return the key and state of Instant Readout, read over a connection.
 
     Without a PIN, connects over a proxy that has it. Raises a VeSmartError if the PIN is wrong or connecting fails.
@@ -155,6 +165,7 @@ async def async_read_key(hass: HomeAssistant, address: str, pin: str | None) -> 
     preference = AdapterPreference()
     async with _client(hass, address, preference) as client:
         checked = await _connect(hass, client, address, pin)
+        await on_connected(client)
         return await _learn(client, _proof(preference, checked=checked), preference.proxy or "")
 
 
@@ -164,27 +175,33 @@ def is_near_proxy(hass: HomeAssistant, address: str) -> bool:
     return any(isinstance(path.scanner, BaseHaRemoteScanner) for path in paths)
 
 
-async def async_read_key_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> InstantReadoutInfo:
+async def async_read_key_by_bond(
+    hass: HomeAssistant, address: str, paired: AbstractSet[str], *, on_connected: OnConnected = go_on
+) -> InstantReadoutInfo:
     """Return the key and state of Instant Readout, read over a connection that uses an existing bond.
 
     Only a local adapter with a bond, or a radio in paired (sources), is trusted: over any other radio another device
     may answer. Raises a VeSmartError if there is no such connection.
     """
     async with _connection_by_bond(hass, address, paired) as client:
+        await on_connected(client)
         return await _learn(client, AccessProof.BOND)
 
 
-async def async_switch_instant_readout_on(hass: HomeAssistant, address: str, pin: str | None) -> None:
+async def async_switch_instant_readout_on(
+    hass: HomeAssistant, address: str, pin: str | None, *, on_connected: OnConnected = go_on
+) -> None:
     """Switch the Instant Readout of the device on. Raises the errors of async_read_key, and Refused."""
     async with _client(hass, address, AdapterPreference()) as client:
         await _connect(hass, client, address, pin)
+        await on_connected(client)
         await client.write(client.main_instance, _ON, value=True)
 
 
 def _proof(preference: AdapterPreference, *, checked: bool) -> AccessProof:
     if checked:
         return AccessProof.PIN
-    return AccessProof.PROXY if preference.asks else AccessProof.BOND
+    return AccessProof.PROXY if preference.requests_encryption else AccessProof.BOND
 
 
 async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
@@ -208,7 +225,7 @@ async def _connection_by_bond(
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
         raise NotPaired("no radio with a known bond hears the device")
-    preference = AdapterPreference(unpaired=heard - trusted, may_ask=False)
+    preference = AdapterPreference(unpaired=heard - trusted, may_request_encryption=False)
     async with _client(hass, address, preference) as client:
         await client.connect()
         if preference.paired.isdisjoint(trusted):

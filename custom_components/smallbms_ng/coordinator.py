@@ -43,7 +43,7 @@ from .const import (
     DEFAULT_UPDATE_INTERVAL,
     can_connect,
 )
-from .devices import async_remove_battery, async_update_identity
+from .devices import async_remove_battery
 from .messages import failure
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
@@ -61,6 +61,7 @@ from .protocol.advertisement import (
 )
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
+from .protocol.learned import DeviceMemory
 from .protocol.payloads import Value
 from .protocol.quantities import (
     ENERGY_CHARGED,
@@ -73,7 +74,7 @@ from .protocol.quantities import (
     Source,
     power_of,
 )
-from .protocol.record_filter import Changes, Confirmation, KeyTrust, NonceOrder, Order
+from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
 from .protocol.significance import SignificantChanges
@@ -86,6 +87,8 @@ from .storage import (
     StoredReadings,
     async_last_recorded,
     from_store,
+    learned_from_store,
+    learned_to_store,
     to_store,
 )
 
@@ -203,7 +206,7 @@ _AGAIN: Final = timedelta(minutes=5)
 # How often to check for a way to the device while there is none, and how long without one counts as a loss.
 # A radio that can connect is noticed at once.
 _LOOKS_EVERY: Final = timedelta(minutes=1)
-# The shortest time, in s, between two reads that changes cause. Changes in between are read together.
+# The shortest time, in s, between two reads that changes cause. FlagChanges in between are read together.
 _APART: Final = 5.0
 # At most this many reads because of changes in this time: a flapping code must not keep the phone from connecting.
 _MOST_CHANGES: Final = 12
@@ -220,6 +223,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     """Reads the pages of one device at an interval, in one short connection, and writes on demand.
 
     feed: called with the values of Instant Readout, which the device does not advertise while it is connected.
+    memory: what the device has taught, also before a restart.
     Values that the device sends unasked are shown too. A failed connection is not a failed update: known values are
     shown until they are too old, and the next attempt waits longer.
     """
@@ -256,12 +260,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             request_refresh_debouncer=self._soon,
         )
         self.address: str = entry.data[CONF_ADDRESS]
-        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
+        self.memory = DeviceMemory()
+        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL), self.memory)
         self.data = {}
         self._feed = feed
         # When changes caused the latest reads.
         self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
-        self._way = Way(hass, self.address, self._async_way_heard)
+        self._way = Way(hass, self.address, on_heard=self._async_way_heard, on_changed=self.async_update_listeners)
         self._preference = AdapterPreference()
         # Unsolicited values that are not shown yet.
         self._changed: set[RegisterKey] = set()
@@ -273,15 +278,16 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             entry,
             way=self._way,
             preference=self._preference,
+            memory=self.memory,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
             on_failure=self._lose,
-            on_kept_open=self._look_at_status,
+            on_kept_open=self.async_read_status,
             before_end=self._before_end,
         )
         self._reader = PageReader(self.values, self)
-        self._writer = PageWriter(self.values, self._reader)
+        self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
         self._store = store
         store.pages = self._to_store
         self._stored_bonds = self._bonds
@@ -343,9 +349,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._store.parse_pages(self._restore)
         self._stored_bonds = self._bonds
         self.data = self.values.all()
-        self._update_device()
 
     def _restore(self, stored: StoredPages) -> None:
+        self.memory.learned = learned_from_store(stored)
         self.values.restore(stored)
         self._preference.unpaired.update(stored.get("unpaired", ()))
         self._preference.paired.update(stored.get("paired", ()))
@@ -354,6 +360,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     def _to_store(self) -> StoredPages:
         return StoredPages(
             **self.values.to_store(),
+            **learned_to_store(self.memory.learned),
             unpaired=sorted(self._preference.unpaired),
             paired=sorted(self._preference.paired),
             asked=sorted(self._preference.asked),
@@ -565,7 +572,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             await self._read_rest(client, now, forced | expired)
         for number in self.values.forget_absent(now):
             async_remove_battery(self.hass, self.config_entry, number)
-        self._update_device()
         self._regain()
         self._store.async_save_later()
 
@@ -581,10 +587,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def _read_status_once(self, client: VeSmartClient) -> None:
         """Read the status, unless this connection has already read it."""
         if self._status_read_in != self._connection.connections:
-            await self._look_at_status(client)
+            await self.async_read_status(client)
 
-    async def _look_at_status(self, client: VeSmartClient) -> None:
-        """Read the status in addition. Ignores a malformed answer: other registers may still work."""
+    async def async_read_status(self, client: VeSmartClient) -> None:
+        """Read the status, also over the connection of a flow: a connected device does not advertise its codes.
+
+        Ignores a malformed answer: other registers may still work. Raises VeSmartError.
+        """
         with suppress(BadAnswer):
             await self._read_status(client)
 
@@ -637,13 +646,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._store.async_save_later()
 
     @callback
-    def _update_device(self) -> None:
-        """Set the serial number and firmware version of the device, once they are known."""
-        serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
-        firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
-        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
-
-    @callback
     def _before_end(self) -> None:
         self._async_show_changed()
         self._async_store_bonds()
@@ -679,7 +681,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._waits_for_way = True
         self.update_interval = _LOOKS_EVERY
         if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
-            self._lose(NotReachable("no radio has a way to the device"))
+            self._lose(NotReachable("no radio reaches the device"))
 
     def _try_again(self) -> None:
         """Schedule the next attempt: after a back-off, or once there is a way to the device."""
@@ -808,7 +810,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._store = store
         store.readings = self._to_store
         self._confirmation = Confirmation()
-        self._changes = Changes()
+        self._changes = FlagChanges()
         self._order = NonceOrder()
         self._trust = KeyTrust()
         self._heard_at = clock.now()
@@ -838,7 +840,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
-        kept = self._store.parse(from_store) or KeptState()
+        kept = self._store.parse_readings(from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)

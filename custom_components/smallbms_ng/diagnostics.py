@@ -22,7 +22,9 @@ from . import clock
 from .connection.errors import BadAnswer
 from .const import CONF_KEY
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .devices import bluetooth_is_up
 from .protocol.advertisement import COMPANY_ID, BatteryReading
+from .protocol.learned import Learned
 from .protocol.registers import BY_ID, SECRETS, Name, named
 from .storage import StoredRegister
 
@@ -57,7 +59,11 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "energy": asdict(coordinator.meter.energy),
         "drawn_since_shutdown": asdict(coordinator.reserve.drawn) if coordinator.reserve.drawn else None,
     }
-    return {"instant_readout": readout, "pages": _pages(runtime.pages)}
+    return {
+        "instant_readout": readout,
+        "pages": _pages(runtime.pages),
+        "learned": what_was_learned(runtime.pages.memory.learned) if runtime.pages else None,
+    }
 
 
 def _quantities(coordinator: InstantReadoutCoordinator) -> dict[str, Any]:
@@ -78,7 +84,7 @@ def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
 
 def _last_advertisement(hass: HomeAssistant, address: str) -> str | None:
     """Return the last manufacturer data, encrypted, without the byte of the key."""
-    info = async_last_service_info(hass, address, connectable=False)
+    info = async_last_service_info(hass, address, connectable=False) if bluetooth_is_up(hass) else None
     if info is None or COMPANY_ID not in info.manufacturer_data:
         return None
     data = info.manufacturer_data[COMPANY_ID]
@@ -96,7 +102,23 @@ def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
         "lost": pages.lost,
         "last_error": _error(pages.last_error),
         "registers": [_register(row) for row in kept["registers"]],
-        "refused": [{"battery": row["battery"], "register": f"0x{row['register']:04X}"} for row in kept["refused"]],
+    }
+
+
+def what_was_learned(learned: Learned) -> dict[str, Any]:
+    """Return what the device has taught."""
+    return {
+        "firmware_version": learned.firmware_version,
+        "array_form": learned.array_form,
+        "chunk_sizes": learned.chunk_sizes,
+        "acquire_notifications": learned.acquire_notifications,
+        "flagged_key_request": learned.flagged_key_request,
+        "missing": [
+            {"battery": battery, "register": f"0x{register:04X}"}
+            for battery, register in sorted(learned.missing, key=lambda one: (one[0] or 0, one[1]))
+        ],
+        "read_only": [f"0x{register:04X}" for register in sorted(learned.read_only)],
+        "finer": sorted(learned.finer),
     }
 
 
@@ -118,8 +140,10 @@ def _register(row: StoredRegister) -> dict[str, Any]:
     }
 
 
-def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any]:
-    """Return how the device is reached."""
+def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any] | None:
+    """Return how the device is reached; None if Bluetooth itself could not be set up."""
+    if not bluetooth_is_up(hass):
+        return None
     intent = BluetoothReachabilityIntent.ACTIVE_ADVERTISEMENT
     reachability = async_address_reachability_diagnostics(hass, address, intent)
     return {

@@ -305,13 +305,15 @@ ATTR_LAST_CONNECTED: Final = "last_connected"
 
 
 class Connection(StrEnum):
-    """How it stands with the connection."""
+    """Whether Home Assistant can connect to the device.
 
-    CONNECTED = "connected"
-    IDLE = "idle"
-    """The last one was good, or there was none yet."""
+    There is no state for being connected: it would come and go with every read, and fill the logbook.
+    """
+
+    READY = "ready"
+    """Nothing is wrong: the last connection was good, is under way, or none was made yet."""
     BACKING_OFF = "backing_off"
-    """The last one failed, and another follows."""
+    """The last connection failed, and another follows."""
     NOT_PAIRED = "not_paired"
     NO_PATH = "no_path"
     """No radio that can connect hears the device."""
@@ -319,7 +321,7 @@ class Connection(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSensorDescription(SensorEntityDescription):
-    """The sensor, and its attributes given when the last good connection was."""
+    """The sensor of the connection; attributes_fn is given the time of the last good connection."""
 
     attributes_fn: Callable[[datetime | None], Mapping[str, object]]
 
@@ -343,17 +345,16 @@ def _backs_off(pages: PagesCoordinator) -> bool:
     return pages.lost and pages.update_interval is not None and not pages.config_entry.pref_disable_polling
 
 
-# The first that holds is shown.
+# The first that applies is shown.
 _STATES: Final[tuple[tuple[Connection, Callable[[PagesCoordinator], bool]], ...]] = (
-    (Connection.CONNECTED, lambda pages: pages.connected),
     (Connection.NOT_PAIRED, _is_not_paired),
-    (Connection.NO_PATH, lambda pages: not pages.has_way),
+    (Connection.NO_PATH, lambda pages: not (pages.connected or pages.has_way)),
     (Connection.BACKING_OFF, _backs_off),
 )
 
 
 class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
-    """How it stands with the connection, and when the last good one was, which outlasts a restart."""
+    """Whether Home Assistant can connect, and when the last good connection was, which outlasts a restart."""
 
     _unrecorded_attributes = frozenset({ATTR_LAST_CONNECTED})
     entity_description: ConnectionSensorDescription
@@ -368,7 +369,7 @@ class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
     @override
     def _shown(self) -> object:
         pages = self.coordinator
-        state = next((state for state, holds in _STATES if holds(pages)), Connection.IDLE)
+        state = next((state for state, applies in _STATES if applies(pages)), Connection.READY)
         self._attr_native_value = state
         attributes = dict(self.entity_description.attributes_fn(pages.last_connected or self._restored))
         self._attr_extra_state_attributes = attributes
@@ -651,6 +652,8 @@ PAGE_SENSORS: Final = (
     _fact(key="battery_cells", source=Name.BANK, value_fn=_all_cells),
     _rare_fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
     _rare_fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
+    _fact(key="serial_number", source=Name.SERIAL_NUMBER),
+    _fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
     _amphours(key="capacity", source=Name.CAPACITY, state_class=None, entity_category=EntityCategory.DIAGNOSTIC),
     _amphours(
         key="history_deepest_discharge",

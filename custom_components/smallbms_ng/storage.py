@@ -26,6 +26,7 @@ from .clock import Stamp
 from .const import DOMAIN
 from .protocol.codes import Code
 from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
+from .protocol.learned import Learned
 from .protocol.quantities import (
     BY_NAME,
     ENERGY_CHARGED,
@@ -35,6 +36,8 @@ from .protocol.quantities import (
     Known,
     Source,
 )
+from .protocol.session import ArrayForm
+from .shape import WrongShape, check_shape
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -61,7 +64,7 @@ _NOT_UNDERSTOOD: Final = (
 class StoredValue(TypedDict):
     """A value of a quantity; age in s, None if it is unknown."""
 
-    value: Known
+    value: bool | Known
     source: str
     age: float | None
 
@@ -178,8 +181,20 @@ class StoredBattery(TypedDict):
     absent: NotRequired[float]
 
 
+class StoredLearned(TypedDict, total=False):
+    """What the device has taught, see Learned, but for the registers that it does not have."""
+
+    firmware_version: str | None
+    array_form: str
+    chunk_sizes: bool
+    acquire_notifications: bool
+    flagged_key_request: bool
+    read_only: list[int]
+    finer: list[str]
+
+
 class StoredPages(TypedDict, total=False):
-    """The stored values of connections, and what is known of the bonds of radios.
+    """The stored values of connections, what the device has taught, and what is known of the bonds of radios.
 
     unpaired, paired, asked: the sources of radios without a bond, with one, and that encrypt the link when asked.
     """
@@ -187,6 +202,7 @@ class StoredPages(TypedDict, total=False):
     saved: Stamp
     registers: list[StoredRegister]
     refused: list[StoredRefusal]
+    learned: StoredLearned
     batteries: list[StoredBattery]
     unpaired: list[str]
     paired: list[str]
@@ -223,6 +239,7 @@ class EntryStore:
         self._store: Store[StoredEntry] = Store(hass, STORAGE_VERSION, key, encoder=_CompactEncoder)
         # Where earlier versions stored the pages.
         self._former_pages: Store[StoredPages] = Store(hass, STORAGE_VERSION, f"{key}.pages")
+        self._has_former_pages = False
         self._stored = StoredEntry()
         self._due = inf
         self._saved_at = -inf
@@ -232,7 +249,13 @@ class EntryStore:
         self._stored = await self._async_read(self._store) or StoredEntry()
         if "pages" not in self._stored and (pages := await self._async_read(self._former_pages)):
             self._stored = StoredEntry(**self._stored, pages=pages)
-            await self._store.async_save(self._stored)
+            self._has_former_pages = True
+
+    async def async_merge(self) -> None:
+        """Write what an earlier version stored in two files into one, once the coordinators have taken it over."""
+        if self._has_former_pages:
+            self._has_former_pages = False
+            await self.async_save()
             await self._former_pages.async_remove()
 
     async def _async_read[Content: Mapping[str, object]](self, store: Store[Content]) -> Content | None:
@@ -241,20 +264,30 @@ class EntryStore:
         except _NOT_UNDERSTOOD as error:
             self._warn(error)
             return None
-        return stored if isinstance(stored, dict) else None
+        if not isinstance(stored, dict | None):
+            self._warn(WrongShape(f"it is {stored!r}"))
+            return None
+        return stored
 
-    def parse[Parsed](self, parse: Callable[[StoredEntry], Parsed]) -> Parsed | None:
-        """Return what is stored, parsed; None if there is nothing, or if this version cannot read it."""
+    def parse_readings[Parsed](self, parse: Callable[[StoredReadings], Parsed]) -> Parsed | None:
+        """Return the parsed readings; None if none are stored, they are damaged, or this version cannot read them."""
+        return self._parse(self._stored, StoredReadings, parse)
+
+    def parse_pages[Parsed](self, parse: Callable[[StoredPages], Parsed]) -> Parsed | None:
+        """Return the parsed pages; None if none are stored, they are damaged, or this version cannot read them."""
+        return self._parse(self.stored_pages, StoredPages, parse)
+
+    def _parse[Part: Mapping[str, object], Parsed](
+        self, stored: Part, shape: type[Part], parse: Callable[[Part], Parsed]
+    ) -> Parsed | None:
+        if not stored:
+            return None
         try:
-            return parse(self._stored) if self._stored else None
+            check_shape(stored, shape)
+            return parse(stored)
         except _NOT_UNDERSTOOD as error:
             self._warn(error)
             return None
-
-    def parse_pages(self, parse: Callable[[StoredPages], None]) -> None:
-        """Parse the stored pages, if there are any and this version can read them."""
-        if pages := self.stored_pages:
-            self.parse(lambda _stored: parse(pages))
 
     @property
     def stored_pages(self) -> StoredPages:
@@ -358,6 +391,37 @@ def from_store(stored: StoredReadings) -> KeptState:
         meter=_energy_from_store(stored.get("energy"), saved),
         drawn=_reserve_from_store(stored.get("reserve"), saved),
         switched_off=stored.get("switched_off", False),
+    )
+
+
+def learned_to_store(learned: Learned) -> StoredPages:
+    """Return what a device has taught in its stored form."""
+    return StoredPages(
+        refused=[StoredRefusal(battery=battery, register=register) for battery, register in learned.missing],
+        learned=StoredLearned(
+            firmware_version=learned.firmware_version,
+            array_form=learned.array_form,
+            chunk_sizes=learned.chunk_sizes,
+            acquire_notifications=learned.acquire_notifications,
+            flagged_key_request=learned.flagged_key_request,
+            read_only=sorted(learned.read_only),
+            finer=sorted(learned.finer),
+        ),
+    )
+
+
+def learned_from_store(stored: StoredPages) -> Learned:
+    """Return what a device has taught from its stored form. Raises one of several errors if it cannot be read."""
+    rest = stored.get("learned", StoredLearned())
+    return Learned(
+        firmware_version=rest.get("firmware_version"),
+        array_form=ArrayForm(rest.get("array_form", ArrayForm.DEFINITE)),
+        chunk_sizes=rest.get("chunk_sizes", True),
+        acquire_notifications=rest.get("acquire_notifications", False),
+        flagged_key_request=rest.get("flagged_key_request", False),
+        missing=frozenset((row["battery"], row["register"]) for row in stored.get("refused", ())),
+        read_only=frozenset(rest.get("read_only", ())),
+        finer=frozenset(rest.get("finer", ())),
     )
 
 

@@ -114,9 +114,20 @@ async def test_the_first_read(hass: HomeAssistant, bench: Bench) -> None:
     assert bench.state("sensor", "history_cycles").state == "0"
     assert bench.pages.system_voltage == 24
     assert bench.pages.batteries == (1, 2, 3, 4)
+    assert bench.state("sensor", "serial_number").state == DEFAULT_SERIAL_NUMBER
+    assert bench.state("sensor", "firmware_version").state == FIRMWARE_REVISION
+
+
+async def test_the_page_of_a_battery_does_not_show_who_the_bms_is(hass: HomeAssistant, bench: Bench) -> None:
+    """Home Assistant shows it what the device has. So that has none, also where it had."""
+    await bench.load()
     device = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, ADDRESS), bench.entry.entry_id)
     assert device
-    assert (device.serial_number, device.sw_version) == (DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION)
+    dr.async_get(hass).async_update_device(device.id, serial_number=DEFAULT_SERIAL_NUMBER, sw_version="v1.00")
+    await bench.reload()
+    after = dr.async_get(hass).async_get(device.id)
+    assert after
+    assert (after.serial_number, after.sw_version) == (None, None)
 
 
 async def test_each_page_has_its_age(loaded: Bench) -> None:
