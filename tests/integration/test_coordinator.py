@@ -191,6 +191,8 @@ async def test_the_reading_is_kept_now_and_then(
     def kept() -> float:
         return hass_storage[f"smallbms_ng.{entry.entry_id}"]["data"]["quantities"]["voltage"]["value"]  # type: ignore[index, no-any-return]
 
+    await radio.wait(timedelta(seconds=STORAGE_DELAY))
+    await radio.send()
     for step in range(3):
         assert kept() == 13.28
         await radio.send(voltage=13 + step / 10)
