@@ -37,7 +37,8 @@ async def live_before(
     """
     await control.set_speed(0)
     starts = earlier_hours(now, time)
-    await control.advance(_until_same_time_of_week(await control.state(1), starts[0].astimezone(now.tzinfo)))
+    wait = _until_same_time_of_week(await control.state(1), starts[0].astimezone(now.tzinfo))
+    await control.advance(wait, coarse=True)
     hours = [await _live_an_hour(control, devices, start, _COARSE_STEP) for start in starts]
     await control.set_speed(1)
     return list(zip(*hours, strict=True))
@@ -82,6 +83,6 @@ async def _live_an_hour(control: Control, devices: int, start: datetime, step: t
     """Return the hour of each device."""
     looks: list[Sequence[JsonObject]] = []
     for _ in range(_HOUR // step):
-        await control.advance(step.total_seconds())
+        await control.advance(step.total_seconds(), coarse=step > _STEP)
         looks.append([await control.state(number + 1) for number in range(devices)])
     return tuple(Hour(start=start, states=states) for states in zip(*looks, strict=True))

@@ -44,6 +44,7 @@ class Run:
     port: int
     speed: float
     scenario: str = DEFAULT_SCENARIO
+    personality: str | None = None
     advertises_state_of_charge: bool = True
     integration: Path = SOURCE
 
@@ -168,6 +169,7 @@ async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
         port=port,
         scenario=run.scenario,
         speed=run.speed,
+        personality=run.personality,
         advertises_state_of_charge=run.advertises_state_of_charge,
     )
     names = ", ".join(f"{device.name} ({device.address})" for device in emulator.devices)

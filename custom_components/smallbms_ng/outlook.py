@@ -30,7 +30,8 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from .const import AMPERE_HOURS
 from .protocol.outlook import AFTER_SUNRISE, NIGHTS, Battery, History, HourRecord, Night, Outlook, Range, outlook
-from .storage import ENERGY_CHARGED, ENERGY_DISCHARGED, sensor_ids
+from .protocol.quantities import ENERGY_CHARGED, ENERGY_DISCHARGED
+from .storage import sensor_ids
 
 _LOGGER = logging.getLogger(__name__)
 

@@ -90,7 +90,8 @@ class Run:
     async def submit(self, form: Any, entered: dict[str, object]) -> Any:  # noqa: ANN401
         """Fill in a form, whatever comes of it."""
         result = await self.enter(form, entered)
-        self.produced.append({name: result[name] for name in result if name not in {"data", "result"}})
+        # The data of a finished flow is what the entry keeps.
+        self.produced.append({name: told for name, told in result.items() if name not in {"data", "result"}})
         return result
 
     async def call(self, domain: str, action: str, *, answers: bool = False, **data: object) -> None:
@@ -216,10 +217,12 @@ async def rotate(run: Run) -> None:
 
 async def reconfigure(run: Run) -> None:
     """Open the form of an entry that has everything."""
-    context = {"source": SOURCE_RECONFIGURE, "entry_id": run.entry.entry_id}
-    form = await run.hass.config_entries.flow.async_init(DOMAIN, context=context)
-    run.produced.append(as_text(form))
-    run.produced.append(str([(str(key), key.description, key.default) for key in form["data_schema"].schema]))
+    form = await run.hass.config_entries.flow.async_init(
+        DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": run.entry.entry_id}
+    )
+    schema = form["data_schema"]
+    assert schema
+    run.produced += [as_text(form), str([(str(key), key.description, key.default) for key in schema.schema])]
     await run.submit(form, {CONF_KEY: MISTYPED_KEY.hex()})
     await run.submit(form, {CONF_PIN: NEW_PIN})
 

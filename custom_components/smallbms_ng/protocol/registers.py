@@ -438,7 +438,8 @@ REGISTERS: Final = (
         name=Name.PRE_ALARM_CELL_VOLTAGE,
         payload=_CELL_VOLTAGE,
         unit="V",
-        limits=Limits(low=2.8, high=3.45, step=0.01),
+        # Above 3.20 V a cell is not low any more (M-P5), and a pre-alarm above that would never end.
+        limits=Limits(low=2.8, high=3.2, step=0.01),
     ),
     _history(id=0x0300, name=Name.DEEPEST_DISCHARGE, payload=_AMPHOURS, unit="Ah"),
     _lifetime(id=0x0305, name=Name.CUMULATIVE_AMPHOURS, payload=_AMPHOURS, unit="Ah"),
@@ -460,6 +461,10 @@ REGISTERS: Final = (
 BY_ID: Final = {register.id: register for register in REGISTERS}
 SECRETS: Final = frozenset(register.id for register in REGISTERS if register.name is Name.INSTANT_READOUT_KEY)
 """The registers that no download or action may reveal."""
+PIN_REGISTER: Final = 0xEC10
+PUK_REGISTER: Final = 0xEC11
+NEVER_READ: Final = SECRETS | {PIN_REGISTER, PUK_REGISTER}
+"""Not asked for on demand. Whether a device gives its PIN is not known, and nobody shall find out by this."""
 
 _OF_ONE_BATTERY: Final = (
     Name.SERIAL_NUMBER,
