@@ -16,7 +16,7 @@ from .answers import Json, as_object, whole_number
 from .automations import save_automations
 from .check import check_device, complaints
 from .children import Child, ChildEnded, Children
-from .config import write_config, write_http
+from .config import SOURCE, write_config, write_http
 from .control import Control, open_control
 from .dashboard import save_dashboard, views
 from .emulator import Device, Emulator, start_emulator
@@ -38,13 +38,15 @@ _CHECKED_SOC: Final = 50.0  # %
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run works with: a folder, Home Assistant's port, the emulator's scenario and its speed."""
+    """What one run works with: a folder, Home Assistant's port, the emulator's scenario and speed, the integration."""
 
     folder: Path
     port: int
     speed: float
     scenario: str = DEFAULT_SCENARIO
+    personality: str | None = None
     advertises_state_of_charge: bool = True
+    integration: Path = SOURCE
 
     @property
     def config(self) -> Path:
@@ -100,7 +102,7 @@ async def check(run: Run) -> None:
     """Start everything, look whether it is right, end everything; DemoError if it is not."""
     started = time.monotonic()
     try:
-        await _start_and_end(run, _set_up_and_check)
+        await _start_and_check(run)
     except DemoError as error:
         raise DemoError("\n".join((str(error), *complaints(run.log)))) from error
     if found := complaints(run.log):
@@ -108,24 +110,35 @@ async def check(run: Run) -> None:
     say(f"Everything is right. It took {time.monotonic() - started:.0f} s.")
 
 
+async def _start_and_check(run: Run) -> None:
+    async with _started(run) as (children, emulator):
+        await children.watch(_set_up_and_check(run, emulator))
+
+
 async def visit(run: Run, visitor: Visitor) -> None:
     """Start everything, let the visitor go to Home Assistant's address, end everything."""
-
-    async def work(run: Run, emulator: Emulator) -> None:
-        await _set_up(run, emulator)
-        async with open_control(emulator.control) as control:
-            await visitor(address_of(run.port), control)
-
-    await _start_and_end(run, work)
+    async with running(run) as (children, _hass, control):
+        await children.watch(visitor(address_of(run.port), control))
 
 
-async def _start_and_end(run: Run, work: Callable[[Run, Emulator], Coroutine[None, None, None]]) -> None:
+@asynccontextmanager
+async def running(run: Run) -> AsyncIterator[tuple[Children, HomeAssistant, Control]]:
+    """Start everything; yield the processes, Home Assistant and the control channel; end everything."""
+    async with _started(run) as (children, emulator):
+        await children.watch(_set_up(run, emulator))
+        async with open_control(emulator.control) as control, log_in(address_of(run.port), fresh=False) as hass:
+            yield children, hass, control
+
+
+@asynccontextmanager
+async def _started(run: Run) -> AsyncIterator[tuple[Children, Emulator]]:
+    """Start the emulator and a fresh Home Assistant; yield the processes and the emulator; end both."""
     check_free(run.port)
     _begin_anew(run)
     async with Children() as children:
         emulator = await _start_emulator(children, run, 0)
         await _start_home_assistant(children, run)
-        await children.watch(work(run, emulator))
+        yield children, emulator
         say("Ending both …")
 
 
@@ -134,7 +147,7 @@ def _begin_anew(run: Run) -> None:
     shutil.rmtree(run.config, ignore_errors=True)
     for file in (run.log, run.emulator_log, run.memory, run.battery):
         file.unlink(missing_ok=True)
-    write_config(run.config, port=run.port)
+    write_config(run.config, port=run.port, integration=run.integration)
 
 
 def _kept_port(run: Run) -> int | None:
@@ -156,6 +169,7 @@ async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
         port=port,
         scenario=run.scenario,
         speed=run.speed,
+        personality=run.personality,
         advertises_state_of_charge=run.advertises_state_of_charge,
     )
     names = ", ".join(f"{device.name} ({device.address})" for device in emulator.devices)

@@ -8,16 +8,17 @@ import pytest
 import custom_components.smallbms_ng  # noqa: F401
 
 from .event_loop import PatientLoop
-from .options import WITHOUT_STATE_OF_CHARGE
+from .options import RELOADS, WITHOUT_STATE_OF_CHARGE
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """Offer a run with a device like one that an owner has reported."""
+    """Offer a run with a device like one that an owner has reported, and one that reloads an entry more often."""
     parser.addoption(
         WITHOUT_STATE_OF_CHARGE,
         action="store_true",
         help="let the emulated devices of tests/integration and tests/blueprints not advertise their state of charge",
     )
+    parser.addoption(RELOADS, type=int, default=10, help="how often tests/integration/test_start_stop.py reloads")
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], PatientLoop]]:

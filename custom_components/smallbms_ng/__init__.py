@@ -16,7 +16,7 @@ from homeassistant.helpers.typing import ConfigType
 from .button import BUTTONS
 from .const import DOMAIN, can_connect
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
-from .devices import battery_of
+from .devices import battery_of, bluetooth_is_up
 from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
 from .places import async_watch_places
@@ -139,7 +139,8 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
     await reading_store(hass, entry.entry_id).async_remove()
     await pages_store(hass, entry.entry_id).async_remove()
     async_forget(hass, entry)
-    async_rediscover_address(hass, entry.data[CONF_ADDRESS])
+    if bluetooth_is_up(hass):
+        async_rediscover_address(hass, entry.data[CONF_ADDRESS])
 
 
 async def async_remove_config_entry_device(

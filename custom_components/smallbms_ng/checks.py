@@ -201,7 +201,7 @@ async def async_switch_instant_readout_on(
 def _proof(preference: AdapterPreference, *, checked: bool) -> AccessProof:
     if checked:
         return AccessProof.PIN
-    return AccessProof.PROXY if preference.asks else AccessProof.BOND
+    return AccessProof.PROXY if preference.requests_encryption else AccessProof.BOND
 
 
 async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
@@ -225,7 +225,7 @@ async def _connection_by_bond(
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
         raise NotPaired("no radio with a known bond hears the device")
-    preference = AdapterPreference(unpaired=heard - trusted, may_ask=False)
+    preference = AdapterPreference(unpaired=heard - trusted, may_request_encryption=False)
     async with _client(hass, address, preference) as client:
         await client.connect()
         if preference.paired.isdisjoint(trusted):

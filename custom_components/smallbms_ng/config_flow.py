@@ -97,7 +97,7 @@ from .const import (
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .messages import proxy_in
 from .protocol.advertisement import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
-from .protocol.payloads import plain
+from .protocol.payloads import safe_text
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -201,7 +201,7 @@ def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
 
 def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
     """Return the device's own name; if it is not known (passive scanning), the model with the end of the address."""
-    name = plain(service_info.name) if service_info.name != service_info.address else ""
+    name = safe_text(service_info.name) if service_info.name != service_info.address else ""
     return name or f"{_MODEL} {service_info.address[-5:]}"
 
 

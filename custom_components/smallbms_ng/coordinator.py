@@ -62,7 +62,7 @@ from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes,
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
 from .protocol.payloads import Value
 from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities, ShownValues, Source
-from .protocol.record_filter import Changes, Confirmation, KeyTrust, NonceOrder, Order
+from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
 from .shared_connection import SharedConnection, Way
@@ -193,7 +193,7 @@ _AGAIN: Final = timedelta(minutes=5)
 # How often to check for a way to the device while there is none, and how long without one counts as a loss.
 # A radio that can connect is noticed at once.
 _LOOKS_EVERY: Final = timedelta(minutes=1)
-# The shortest time, in s, between two reads that changes cause. Changes in between are read together.
+# The shortest time, in s, between two reads that changes cause. FlagChanges in between are read together.
 _APART: Final = 5.0
 # At most this many reads because of changes in this time: a flapping code must not keep the phone from connecting.
 _MOST_CHANGES: Final = 12
@@ -325,7 +325,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     async def async_restore(self) -> None:
         """Show the values that were read before a restart."""
-        await self._store.async_load(self._restore)
+        await self._store.async_load(StoredPages, self._restore)
         self.data = self.values.all()
 
     def _restore(self, stored: StoredPages) -> None:
@@ -641,7 +641,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._waits_for_way = True
         self.update_interval = _LOOKS_EVERY
         if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
-            self._lose(NotReachable("no radio has a way to the device"))
+            self._lose(NotReachable("no radio reaches the device"))
 
     def _try_again(self) -> None:
         """Schedule the next attempt: after a back-off, or once there is a way to the device."""
@@ -762,7 +762,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
-        self._changes = Changes()
+        self._changes = FlagChanges()
         self._order = NonceOrder()
         self._trust = KeyTrust()
         self._heard_at = clock.now()
@@ -792,7 +792,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
-        kept = await self._store.async_load(from_store) or KeptState()
+        kept = await self._store.async_load(StoredReadings, from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)

@@ -22,6 +22,7 @@ from . import clock
 from .connection.errors import BadAnswer
 from .const import CONF_KEY
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .devices import bluetooth_is_up
 from .protocol.advertisement import COMPANY_ID, BatteryReading
 from .protocol.registers import BY_ID, SECRETS, Name, named
 from .storage import StoredRegister
@@ -78,7 +79,7 @@ def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
 
 def _last_advertisement(hass: HomeAssistant, address: str) -> str | None:
     """Return the last manufacturer data, encrypted, without the byte of the key."""
-    info = async_last_service_info(hass, address, connectable=False)
+    info = async_last_service_info(hass, address, connectable=False) if bluetooth_is_up(hass) else None
     if info is None or COMPANY_ID not in info.manufacturer_data:
         return None
     data = info.manufacturer_data[COMPANY_ID]
@@ -118,8 +119,10 @@ def _register(row: StoredRegister) -> dict[str, Any]:
     }
 
 
-def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any]:
-    """Return how the device is reached."""
+def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any] | None:
+    """Return how the device is reached; None if Bluetooth itself could not be set up."""
+    if not bluetooth_is_up(hass):
+        return None
     intent = BluetoothReachabilityIntent.ACTIVE_ADVERTISEMENT
     reachability = async_address_reachability_diagnostics(hass, address, intent)
     return {

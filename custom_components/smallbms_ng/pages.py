@@ -27,7 +27,7 @@ from .protocol.registers import (
     choose,
     named,
     on_page,
-    part_of,
+    payload_key,
     threshold_conflict,
     write_order,
 )
@@ -236,8 +236,8 @@ class PageValues:
         old = kept.reading.payloads
         several = bool(BY_ID[register].key_size)
         # One part does not make the other parts newer; a part that was never read belongs to something else.
-        part = part_of(register, payload)
-        new = tuple(payload if part_of(register, one) == part else one for one in old) if several else (payload,)
+        part = payload_key(register, payload)
+        new = tuple(payload if payload_key(register, one) == part else one for one in old) if several else (payload,)
         self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
         return self._kept[battery, register].reading.payloads != old
 

@@ -26,6 +26,7 @@ from .const import DOMAIN
 from .protocol.codes import Code
 from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
 from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
+from .shape import check_shape
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -48,7 +49,7 @@ _NOT_UNDERSTOOD: Final = (
 class StoredValue(TypedDict):
     """A value of a quantity; age in s, None if it is unknown."""
 
-    value: Known
+    value: bool | Known
     source: str
     age: float | None
 
@@ -188,11 +189,14 @@ class DelayedStore[Content: Mapping[str, object]]:
         self._content = content
         self._waits = False
 
-    async def async_load[Parsed](self, parse: Callable[[Content], Parsed]) -> Parsed | None:
-        """Return the parsed content; None if the store is empty or this version cannot read it."""
+    async def async_load[Parsed](self, shape: type[Content], parse: Callable[[Content], Parsed]) -> Parsed | None:
+        """Return the parsed content; None if the store is empty, damaged, or this version cannot read it."""
         try:
             stored = await self._store.async_load()
-            return None if stored is None else parse(stored)
+            if stored is None:
+                return None
+            check_shape(stored, shape)
+            return parse(stored)
         except _NOT_UNDERSTOOD as error:
             _LOGGER.warning("Cannot read the stored data in %s; starting without it: %r", self._store.key, error)
             return None

@@ -26,6 +26,7 @@ from emulator.bms.bms import HIGHEST_SUPPLY
 from emulator.bms.detection import detect
 from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import LIMITS, SettingKey
+from emulator.personality.table import DEFAULT, PersonalityName
 from emulator.reading.sections import (
     Celsius,
     Items,
@@ -204,13 +205,14 @@ def _remote(content: object) -> Remote:
 
 
 class DeviceSpec(Section):
-    """The identity of a device over Bluetooth, and what it advertises; None = the default of the emulator."""
+    """A device over Bluetooth: who it is, and how it behaves. None = the default of the emulator."""
 
     address: Address | None = None
     name: Text | None = None
     key: Key | None = None
     pin: Pin | None = None
     serial_number: SerialNumber | None = None
+    personality: PersonalityName = DEFAULT
     advertises_state_of_charge: YesOrNo = True
 
 

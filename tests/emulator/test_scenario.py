@@ -292,6 +292,10 @@ def test_battery_models_may_be_mixed_so_that_the_bms_can_complain() -> None:
         ("remote: {h: battery}", "line 4: h should be plus, minus, or a voltage from 0 to 70, not 'battery'."),
         ("remote: {h: 70.5}", "line 4: h should be plus, minus, or a voltage from 0 to 70, not '70.5'."),
         ("remote: maybe", "line 4: remote should be one of on, loop, switch, off, not 'maybe'."),
+        (
+            "devices: [{personality: mpt}]",
+            "line 4: personality should be one of battery-protect, mppt, ip22, smart-shunt, owner-2026,",
+        ),
         ("settings: {tail_current: 11}", "tail_current should be a number from 0.5 to 10, not '11'."),
         ("settings: {floor: 11}", "floor is not known here; known are charged_voltage, tail_current,"),
         ("loads: Lamp", "loads should be a list, every item of which begins with a dash, not 'Lamp'."),

@@ -1,4 +1,4 @@
-"""The quantities of a battery: where each value comes from, how old it is, and which one is shown."""
+"""The quantities of a battery: the sources of their values, how old these are, and which one is shown."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -12,18 +12,18 @@ from typing import Final
 from .codes import IO_FIELDS, LEVEL_FIELDS, Code, Level, Severity, active_codes
 from .payloads import BOUNDS, HIGHEST_CURRENT
 
-# Everything that is no measurement: it is confirmed before anybody hears of it.
+# Everything that is not a measurement. Flags are shown only once they are confirmed.
 FLAG_FIELDS: Final = ("error", *IO_FIELDS, *LEVEL_FIELDS)
 
 type Flag = int | Level | None
-"""An error number, yes or no, or a level; None where the device does not say."""
+"""An error number, a truth value, or a level; None if the device does not give it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatteryValues:
-    """What is known of the battery. None means that nobody says.
+    """The values of the battery; None: unknown.
 
-    Volts, amperes (positive = charging), percent, minutes, ampere-hours (negative = drawn since full), degrees Celsius.
+    Units are V, A (positive = charging), %, min, Ah (negative = drawn since full) and °C.
     """
 
     error: int | None
@@ -54,7 +54,7 @@ class BatteryValues:
 
     @property
     def power(self) -> float | None:
-        """Watts into the battery; negative = out of it."""
+        """The power into the battery, in W; negative while discharging."""
         if self.voltage is None or self.current is None:
             return None
         return round(self.voltage * self.current, 1)
@@ -66,29 +66,29 @@ class BatteryValues:
 
     @property
     def severity(self) -> Severity | None:
-        """The worst of the active codes; None when there is none, but no condition is supported either."""
+        """The severity of the worst active code; None if the device supports no condition."""
         if codes := self.codes:
             return codes[0].severity
         return Severity.OK if any(getattr(self, name) for name in LEVEL_FIELDS) else None
 
     @property
     def problem(self) -> bool | None:
-        """Whether any code is active."""
+        """Whether any code is active; None if that is unknown."""
         return None if self.severity is None else self.severity is not Severity.OK
 
     @property
     def pre_alarm(self) -> bool | None:
-        """Whether the loads are about to be switched off, or are already: low cell voltage or low state of charge."""
+        """Whether the loads are, or will soon be, switched off for low cell voltage or low state of charge."""
         return _any_raised(self.low_cell_voltage, self.low_soc)
 
     @property
     def battery_low(self) -> bool | None:
-        """Whether the battery says by any of its conditions that it wants charging."""
+        """Whether any condition means that the battery must be charged."""
         return _any_raised(self.low_cell_voltage, self.low_soc, self.low_bank_voltage)
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """Everything that is no measurement, in the order of FLAG_FIELDS."""
+        """The flags, in the order of FLAG_FIELDS."""
         return _flags_of(self)
 
 
@@ -96,7 +96,7 @@ _flags_of = attrgetter(*FLAG_FIELDS)
 _levels_of = attrgetter("error", *LEVEL_FIELDS)
 
 
-# The same ones are active for days.
+# The same codes stay active for days.
 @lru_cache(maxsize=64)
 def _codes(error: int | None, *levels: Level | None) -> tuple[Code, ...]:
     return active_codes(error or 0, dict(zip(LEVEL_FIELDS, levels, strict=True)))
@@ -107,19 +107,18 @@ MEASURED_FIELDS: Final = tuple(name for name in VALUE_FIELDS if name not in FLAG
 
 
 def _any_raised(*levels: Level | None) -> bool | None:
-    """Return whether one of the levels is a warning or an alarm; None when none of them is supported."""
+    """Return whether any level is a warning or an alarm; None if none is supported."""
     supported = [level for level in levels if level is not None]
     return any(level is not Level.OK for level in supported) if supported else None
 
 
-# A bank delivers 1 C, and for 10 s up to 5 C (M-B2). More power than this share of its energy an hour, in 1/h, is none
-# of its own; a small bank may be short-circuited, so that this much, in W, is believed of any.
+# A bank delivers 1 C, and up to 5 C for 10 s (M-B2). A power above this many times its energy, in 1/h, is implausible,
+# unless it is below this many W, which any short-circuited bank may deliver.
 _HIGHEST_RATE: Final = 6.0
 _ALWAYS_PLAUSIBLE: Final = 5000.0
-# Current, in A, that may be none: the record has steps of 0.1 A. Assumed to be wide enough for the error of the BMS
-# near zero.
+# A current up to this, in A, may be zero: the record has steps of 0.1 A. Assumed: this covers the error of the BMS.
 DEAD_BAND: Final = 0.2
-# Consumed Ah come in steps of 0.1 Ah, so that two of them tell a difference only so well.
+# The error of a difference between two consumed Ah, which have steps of 0.1 Ah.
 _STEP_OF_AMPHOURS: Final = 0.2
 _SECONDS_PER_HOUR: Final = 3600
 _MINUTES_PER_HOUR: Final = 60
@@ -127,7 +126,7 @@ _FULL: Final = 100.0
 
 
 class Source(StrEnum):
-    """Where a value comes from. Of two values of the same moment, that of the source named first is shown."""
+    """Where a value comes from. Of two values of the same time, the source listed first wins."""
 
     ADVERTISED = "advertised"
     CONNECTION = "connection"
@@ -135,11 +134,11 @@ class Source(StrEnum):
     RESTORED = "restored"
 
 
-_PLACE: Final = {source: place for place, source in enumerate(Source)}
+_RANK: Final = {source: place for place, source in enumerate(Source)}
 
 
 type Known = float | Level
-"""A number, yes or no, or a level."""
+"""A number, a truth value, or a level."""
 
 _MEASURED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.RESTORED)
 _ALSO_CALCULATED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.CALCULATED, Source.RESTORED)
@@ -147,11 +146,11 @@ _ALSO_CALCULATED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.CALCULAT
 
 @dataclass(frozen=True, kw_only=True)
 class Quantity:
-    """Something that is known of a battery.
+    """One quantity of a battery, and where its values come from.
 
-    Of its sources, the latest that is not too old is shown; what is restored, only while there is nothing else.
-    good_for is in s, where it is not that of the source. decimals are those of the record, to which values from
-    elsewhere are rounded.
+    The latest value that is not too old is shown; a restored one only if there is no other.
+    good_for: for how many s a source is valid, if it differs from other quantities. decimals: those of the record, to
+    which all values are rounded.
     """
 
     name: str
@@ -161,7 +160,7 @@ class Quantity:
     kind: type[float | int | bool | Level] = float
 
     def accept(self, value: object) -> Known | None:
-        """Return a value as it is shown; None when it is no possible value of this quantity."""
+        """Return a value as it is shown; None if this quantity cannot have it."""
         if self.kind in {bool, Level}:
             return value if isinstance(value, bool | Level) and isinstance(value, self.kind) else None
         if not isinstance(value, int | float) or isinstance(value, bool):
@@ -171,10 +170,10 @@ class Quantity:
         return round(value, self.decimals) if isinstance(value, float) else value
 
     def parse(self, stored: object) -> Known:
-        """Return a value that was stored. Raises ValueError."""
+        """Return a stored value. Raises ValueError."""
         value = self.accept(Level(str(stored)) if self.kind is Level else stored)
         if value is None:
-            raise ValueError(f"{stored!r} is no {self.name}")
+            raise ValueError(f"{stored!r} is not a value of {self.name}")
         return value
 
 
@@ -186,7 +185,7 @@ _NUMBERS: Final = (
     Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, decimals=1),
     Quantity(name="consumed_amphours", decimals=1),
     Quantity(name="temperature"),
-    # A bank changes by hand only: what was read last holds until it is read again.
+    # A bank changes only by hand: the last read value stays valid.
     Quantity(
         name="capacity",
         sources=(Source.CONNECTION, Source.RESTORED),
@@ -206,9 +205,9 @@ BY_NAME: Final = {row.name: row for row in QUANTITIES}
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A value, where it comes from, and when it was so, in s of the monotonic clock; -inf: nobody knows when.
+    """A value that may be shown, and its source.
 
-    origin: where one that is restored came from.
+    at: its time in s of the monotonic clock; -inf if unknown. origin: the first source of a restored value.
     """
 
     value: Known
@@ -219,10 +218,10 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownValues(BatteryValues):
-    """What is shown of the battery, and the source of each value that is known.
+    """The shown values of the battery, and the source of each known one.
 
-    remaining_amphours are the Ah left in the battery; time_to_full are the minutes that charging at the present current
-    takes, None while it does not charge; charging has a dead band.
+    remaining_amphours: in Ah. time_to_full: in min at the present current, None while not charging. charging: with a
+    dead band around zero.
     """
 
     capacity: float | None
@@ -234,18 +233,17 @@ class ShownValues(BatteryValues):
 
 @dataclass(frozen=True, kw_only=True)
 class ChargeMark:
-    """A state of charge that the device gave, in %, and its consumed Ah at that moment."""
+    """A state of charge that the device gave, in %, and the consumed Ah at that time."""
 
     state_of_charge: float
     consumed_amphours: float
 
 
 class Quantities:
-    """The candidates for every quantity of one device.
+    """The candidates for every quantity of one device. Times are in s of the monotonic clock.
 
-    good_for is for how many s each source is good, where the table does not say. configured_capacity, in Ah, counts
-    while the device tells none. implausible counts, by name, what was out of bounds. Times are in s of the monotonic
-    clock.
+    good_for: for how many s each source is valid, unless the table says otherwise. configured_capacity: in Ah, used
+    while the device gives none. implausible: how many values were out of bounds, by quantity.
     """
 
     def __init__(self, good_for: Mapping[Source, float], configured_capacity: float | None = None) -> None:
@@ -264,7 +262,7 @@ class Quantities:
         }
 
     def take(self, source: Source, values: Mapping[str, object], at: float) -> None:
-        """Take what a source gives at a time. None is the end of what it gave before; what is missing is not."""
+        """Take the values of a source at a time. None ends its earlier value; a missing name does not."""
         accepted = {name: self._accept(name, value) for name, value in values.items() if name in BY_NAME}
         self._doubt_mark(accepted.get("consumed_amphours"), at)
         for name, value in accepted.items():
@@ -275,56 +273,56 @@ class Quantities:
         self._follow_current(accepted.get("current"))
 
     def restore(self, values: Mapping[str, Candidate]) -> None:
-        """Take what an earlier run knew."""
+        """Take the values of an earlier run."""
         for name, candidate in values.items():
             self._candidates[name][Source.RESTORED] = candidate
         current = values.get("current")
         self._follow_current(current.value if current else None)
 
     def forget(self, source: Source) -> None:
-        """Forget what a source gave, but for what lasts."""
+        """Forget the values of a source, except those that stay valid."""
         for name, candidates in self._candidates.items():
             if BY_NAME[name].good_for.get(source) != inf:
                 candidates.pop(source, None)
 
     def best(self, name: str, now: float) -> Candidate | None:
-        """Return what is shown of a quantity; None when nothing is known, or all of it is too old."""
+        """Return the value of a quantity to show; None if none is known, or all are too old."""
         row = BY_NAME[name]
         stored = self._candidates[name]
         found = [one for source in row.sources if (one := stored.get(source)) and self._is_good(row, one, now)]
         if Source.CALCULATED in row.sources and (calculated := self._calculations[name](now)):
             found.append(calculated)
         of_now = [one for one in found if one.source is not Source.RESTORED] or found
-        return max(of_now, key=lambda one: (one.at, -_PLACE[one.source]), default=None)
+        return max(of_now, key=lambda one: (one.at, -_RANK[one.source]), default=None)
 
     def all(self, now: float) -> Mapping[str, Candidate]:
-        """Return everything that is shown, by name."""
+        """Return the values to show, by quantity."""
         return {row.name: found for row in QUANTITIES if (found := self.best(row.name, now))}
 
     def shown(self, now: float) -> ShownValues:
-        """Return everything that is shown."""
+        """Return the values to show."""
         found = self.all(now)
         values = {row.name: found[row.name].value if row.name in found else None for row in QUANTITIES}
         return ShownValues(sources={name: one.source for name, one in found.items()}, **values)  # type: ignore[arg-type]  # the table has the names and types of the fields
 
     def heard(self, now: float) -> bool:
-        """Return whether anything is known of the battery that is not too old."""
+        """Return whether any value of the battery is recent enough to show."""
         return any(self._is_good(BY_NAME[name], one, now) for name in VALUE_FIELDS for one in self._of(name))
 
     def capacity(self, now: float) -> float | None:
-        """Return the Ah of the whole bank."""
+        """Return the capacity of the whole bank in Ah; None if unknown."""
         told = self.best("capacity", now)
         return float(told.value) if told else self.configured_capacity
 
     def is_plausible(self, values: BatteryValues, now: float) -> bool:
-        """Return whether a bank of this capacity may have this power. Only what the device itself told counts."""
+        """Return whether a bank of the capacity that the device gave can have this power."""
         told = self.best("capacity", now)
         if told is None or values.power is None or values.voltage is None:
             return True
         return abs(values.power) <= max(_ALWAYS_PLAUSIBLE, _HIGHEST_RATE * float(told.value) * values.voltage)
 
     def to_keep(self) -> Iterator[tuple[str, Candidate]]:
-        """Yield what a later run may show, by name: the latest of each quantity, whatever its source."""
+        """Yield the latest value of each quantity, for a later run."""
         for name in self._candidates:
             if kept := max(self._of(name), key=lambda one: one.at, default=None):
                 yield name, kept
@@ -352,9 +350,9 @@ class Quantities:
         return now - candidate.at <= row.good_for.get(source, self.good_for.get(source, inf))
 
     def _state_of_charge(self, now: float) -> Candidate | None:
-        """Return the last that the device gave, moved on by the Ah that have flowed since; else by all since full.
+        """Return the last state of charge that the device gave, plus the Ah since; else 100 % less the consumed Ah.
 
-        A device that says over a connection that it does not know its state of charge is believed.
+        None if the device itself reports over a connection that it does not know.
         """
         consumed, capacity = self.best("consumed_amphours", now), self.capacity(now)
         if consumed is None or capacity is None or self._charge_is_unknown:
@@ -382,7 +380,7 @@ class Quantities:
         return None if current is None or self._charging is None else _calculated(self._charging, current)
 
     def _follow_current(self, current: Known | None) -> None:
-        """Begin above the dead band, and end at zero: in between it stays as it was."""
+        """Update whether the battery charges: from above the dead band until the current is zero or negative."""
         if current is None:
             return
         in_band = 0 < float(current) <= DEAD_BAND
@@ -397,7 +395,7 @@ class Quantities:
             self.mark = ChargeMark(state_of_charge=float(state_of_charge), consumed_amphours=float(consumed.value))
 
     def _doubt_mark(self, consumed: Known | None, at: float) -> None:
-        """Forget the mark when the device has set its charge anew: it is full, or no current explains the change."""
+        """Forget the mark if the device has reset its count: it is full, or no current explains the change."""
         last = max(self._of("consumed_amphours"), key=lambda one: one.at, default=None)
         if consumed is None or last is None:
             return
@@ -410,6 +408,6 @@ class Quantities:
 
 
 def _calculated(value: Known, of: Candidate) -> Candidate:
-    """Return a value that is as old as what it was calculated from, and no better than that if that is restored."""
+    """Return a calculated value with the time of its input, and restored if its input is."""
     source = Source.RESTORED if of.source is Source.RESTORED else Source.CALCULATED
     return Candidate(value=value, source=source, at=of.at)
