@@ -41,9 +41,11 @@ from .connection.errors import (
 )
 from .connection.link import Answer, Reading
 from .connection.pairing import pair
+from .connection.recorder import Recorder
 from .protocol.advertisement import COMPANY_ID, ImplausibleRecord, InstantReadout, InstantReadoutError, WrongKey
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
+from .recording import async_recording_of
 from .shared_connection import async_way_to
 
 # Seconds to wait for a second record. If none comes, one is enough: an idle battery repeats its record.
@@ -239,11 +241,15 @@ async def _client(hass: HomeAssistant, address: str, preference: AdapterPreferen
     get_device = partial(async_way_to, hass, address)
     if get_device() is None:
         raise NoPath("no radio that can connect hears the device")
-    client = VeSmartClient(get_device, preference=preference)
+    client = VeSmartClient(get_device, preference=preference, recorder=_recorder(hass, address))
     try:
         yield client
     finally:
         await client.disconnect()
+
+
+def _recorder(hass: HomeAssistant, address: str) -> Recorder:
+    return async_recording_of(hass, address).recorder
 
 
 async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin: str | None) -> bool:
@@ -252,14 +258,14 @@ async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin
         await client.connect()
         return False
     bonded = await bonded_adapters(address)
-    renewed = await _renew_refused_bonds(address, pin, bonded)
+    renewed = await _renew_refused_bonds(hass, address, pin, bonded)
     obstacle = None if bonded else await _bond(hass, address, pin)
     try:
         await client.connect()
     except NoAnswer:
         raise
     except BondRefused as error:
-        await _bond_anew(address, pin, error.adapter)
+        await _bond_anew(hass, address, pin, error.adapter)
         await client.connect()
         return True
     except NotPaired as error:
@@ -281,7 +287,8 @@ def _most_useful(error: NotPaired, obstacle: NoLocalAdapter | DeviceNotVisible |
 async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
     """Pair; return why no local adapter can, or None once paired. Raises a VeSmartError if pairing itself fails."""
     try:
-        await pair(address, pin, search_time=_SEARCH_TIME)
+        with _recorder(hass, address).pairing():
+            await pair(address, pin, search_time=_SEARCH_TIME)
     except DeviceNotVisible as error:
         return error
     except NoLocalAdapter as error:
@@ -307,21 +314,22 @@ def _bypasses_bluez(path: BluetoothScannerDevice) -> bool:
     return not isinstance(path.scanner, BaseHaRemoteScanner) and bluez_adapter(path.ble_device) is None
 
 
-async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> bool:
+async def _renew_refused_bonds(hass: HomeAssistant, address: str, pin: str, adapters: Iterable[str]) -> bool:
     """Renew each bond that the device refuses, or may refuse; return whether there was one.
 
     A suspicion is enough: the user has just entered the PIN.
     """
     refused = [adapter for adapter in adapters if await bond_is_refused(address, adapter) is not False]
     for adapter in refused:
-        await _bond_anew(address, pin, adapter)
+        await _bond_anew(hass, address, pin, adapter)
     return bool(refused)
 
 
-async def _bond_anew(address: str, pin: str, adapter: str) -> None:
+async def _bond_anew(hass: HomeAssistant, address: str, pin: str, adapter: str) -> None:
     """Remove the bond of an adapter, which the device has lost, and pair again with the same adapter."""
     await remove_bond(address, adapter=adapter)
-    await pair(address, pin, adapter=adapter)
+    with _recorder(hass, address).pairing():
+        await pair(address, pin, adapter=adapter)
 
 
 def _value(answers: Mapping[int, Answer], register: int) -> Value:

@@ -87,6 +87,7 @@ from .const import (
     MAX_PAGES_INTERVAL,
     MAX_RESIDUAL_CURRENT,
     MAX_UPDATE_INTERVAL,
+    MILLIAMPERES_PER_AMPERE,
     MIN_CAPACITY,
     MIN_PAGES_INTERVAL,
     MIN_RESIDUAL_CURRENT,
@@ -560,6 +561,16 @@ class SmallBmsOptionsFlow(OptionsFlowWithReload):
             errors = {name: error for name, error in _WHOLE_NUMBERS.items() if whole[name] != user_input[name]}
             if not errors:
                 return self.async_create_entry(data=user_input | whole)
-        shown = self.config_entry.options if user_input is None else user_input
+        shown = self._suggested() if user_input is None else user_input
         schema = self.add_suggested_values_to_schema(OPTIONS_SCHEMA, shown)
         return self.async_show_form(step_id="init", data_schema=schema, errors=errors)
+
+    def _suggested(self) -> Mapping[str, object]:
+        """Return the present options, and the quiet draw as residual current if there is none but one is known."""
+        entry = self.config_entry
+        loaded = entry.state is ConfigEntryState.LOADED
+        drawn = entry.runtime_data.outlook.data.quiet_draw if loaded else None
+        milliamperes = round((drawn or 0.0) * MILLIAMPERES_PER_AMPERE, 1)
+        if not MIN_RESIDUAL_CURRENT <= milliamperes <= MAX_RESIDUAL_CURRENT:
+            return entry.options
+        return {CONF_RESIDUAL_CURRENT: milliamperes, **entry.options}

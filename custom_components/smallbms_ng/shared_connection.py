@@ -24,6 +24,8 @@ from .connection.adapters import AdapterPreference
 from .connection.client import VeSmartClient
 from .connection.errors import Lost, Refused, VeSmartError
 from .connection.link import Timing
+from .connection.recorder import Recorder
+from .protocol.learned import DeviceMemory
 from .protocol.session import ReceivedValue
 
 # A device that is silent for longer than this is away. A sleeping radio may wake up only every five minutes.
@@ -126,6 +128,7 @@ _CLOSED: Final = "the device is not connected to any more"
 class SharedConnection:
     """One connection that all users of a device share, one session at a time.
 
+    memory: what the device has taught.
     keep_open: how long the connection stays open after a session that asks for it.
     on_value: called with each value received, requested or not, and its battery (None: the device), if that is certain.
     on_failure: called with the error of a failed session.
@@ -141,6 +144,8 @@ class SharedConnection:
         *,
         way: Way,
         preference: AdapterPreference,
+        recorder: Recorder,
+        memory: DeviceMemory,
         timing: Timing,
         keep_open: timedelta,
         on_value: Callable[[int | None, ReceivedValue], None],
@@ -153,7 +158,13 @@ class SharedConnection:
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
-            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, preference=preference
+            lambda: way.device,
+            name=entry.title,
+            timing=timing,
+            on_value=self._received,
+            preference=preference,
+            recorder=recorder,
+            memory=memory,
         )
         self._timing = timing
         self._keep_open_for = keep_open

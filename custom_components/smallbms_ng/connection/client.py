@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 import logging
 from typing import Final, Self, TypeGuard
 
@@ -10,14 +11,26 @@ from bleak import BleakClient
 from bleak.backends.device import BLEDevice
 import bleak_retry_connector
 
+from ..protocol.learned import DeviceMemory, Learned
 from ..protocol.payloads import Value
 from ..protocol.registers import BatterySource, Name, Register, battery_sources, expected_payloads, main_instance, named
-from ..protocol.session import OK, Opcode, ReceivedValue, batches, get_values, set_values, subscribe
+from ..protocol.session import (
+    OK,
+    ArrayForm,
+    Opcode,
+    ReceivedValue,
+    RefusalReason,
+    batches,
+    get_values,
+    set_values,
+    subscribe,
+)
 from .adapters import AdapterPreference
 from .bluez import bond_is_refused, has_bond
 from .errors import (
     BadAnswer,
     BondRefused,
+    EmptyNotifications,
     Lost,
     NoAnswer,
     NoSlot,
@@ -33,6 +46,7 @@ from .errors import (
     connecting,
 )
 from .link import Answer, LatestPayloads, Link, OnValue, PendingResponse, Reading, Refusal, Silence, Timing
+from .recorder import Recorder
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -42,6 +56,12 @@ _ATTEMPTS: Final = 4
 # How many times the keep-alive is renewed within its time.
 _RENEWALS: Final = 3
 _BANK: Final = named(Name.BANK)[0]
+_FIRMWARE_VERSION: Final = named(Name.FIRMWARE_VERSION)[0]
+_KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]
+# How many bytes more a request may have in the other form of arrays.
+_LONGER_BY: Final = 1
+# A link may be lost by chance: that the device drops it is believed the second time in a row.
+_DROPS_ON_CHUNK_SIZES: Final = 2
 _NO_ANSWER: Final = "the device is connected but does not answer"
 
 
@@ -53,6 +73,8 @@ class VeSmartClient:
     on_value: called with every value received, requested or not.
     pair: whether connecting pairs, which needs an agent that knows the PIN.
     preference: which radios have a bond; the others are tried last.
+    recorder: keeps the latest connections.
+    memory: what the device has taught; updated with what it teaches.
     instances: the instances of the device, once connected.
 
     Operations may be called from several tasks and run one after the other. All raise VeSmartError.
@@ -68,6 +90,8 @@ class VeSmartClient:
         on_value: OnValue | None = None,
         pair: bool = False,
         preference: AdapterPreference | None = None,
+        recorder: Recorder | None = None,
+        memory: DeviceMemory | None = None,
     ) -> None:
         self._get_device = get_device
         self._name = name
@@ -76,6 +100,8 @@ class VeSmartClient:
         self._on_value = on_value
         self._pair = pair
         self._preference = preference or AdapterPreference()
+        self._recorder = recorder or Recorder()
+        self._memory = memory or DeviceMemory()
         self._lock = asyncio.Lock()
         self._client: BleakClient | None = None
         self._link: Link | None = None
@@ -87,6 +113,8 @@ class VeSmartClient:
         self._adapter_is_bonded: bool | None = None
         # The adapter whose bond the device probably refused at the last attempt.
         self._suspected_adapter: str | None = None
+        # How many connections in a row worked only without chunk sizes.
+        self._drops = 0
         self.instances: tuple[int, ...] = ()
 
     @property
@@ -144,7 +172,8 @@ class VeSmartClient:
         """
         payload = register.encode(value, system_voltage)
         async with self._operation() as link:
-            await link.send(set_values(instance, {register.id: payload}))
+            await self._prepare_write(link, instance)
+            await link.send(set_values(instance, {register.id: payload}, self._memory.learned.array_form))
             for pause in self._timing.read_back:
                 await asyncio.sleep(pause)
                 answer = (await self._read(link, instance, (register.id,)))[register.id]
@@ -159,7 +188,8 @@ class VeSmartClient:
         """
         payload = action.encode(None)
         async with self._operation() as link:
-            await link.send(set_values(instance, {action.id: payload}))
+            await self._prepare_write(link, instance)
+            await link.send(set_values(instance, {action.id: payload}, self._memory.learned.array_form))
             code = await link.outcome(instance, Opcode.SET_VALUES, action.id)
             if code is None:
                 await self._check(link)
@@ -180,7 +210,7 @@ class VeSmartClient:
     async def _try_to_connect(self) -> VeSmartError | None:
         """Connect; return the error, or None if it worked."""
         try:
-            await self._connect_or_rediscover()
+            await self._connect_and_adapt()
         except VeSmartError as error:
             await self._end()
             return await self._more_precise(error)
@@ -238,12 +268,55 @@ class VeSmartClient:
             return BondRefused("the device refuses the bond", adapter)
         return None
 
-    async def _connect_or_rediscover(self) -> None:
+    async def _connect_and_adapt(self) -> None:
+        """Connect. If it fails in a way that some devices do, try it again as those need it, and remember what worked.
+
+        Raises VeSmartError.
+        """
+        before = self._memory.learned
         try:
-            await self._connect()
-        except ServicesMoved:
+            await self._connect_adapting()
+        except BaseException:
+            self._memory.learned = before
+            raise
+        if before.chunk_sizes:
+            self._count_drops()
+
+    async def _connect_adapting(self) -> None:
+        adapted_to: set[type[VeSmartError]] = set()
+        while True:
+            try:
+                await self._connect()
+            except VeSmartError as error:
+                adapted = None if type(error) in adapted_to else self._adapted(error)
+                if adapted is None:
+                    raise
+                adapted_to.add(type(error))
+            else:
+                return
             await self._end()
-            await self._connect()
+            self._memory.learned = adapted
+
+    def _count_drops(self) -> None:
+        """Believe that the device drops the link on chunk sizes only once it has done so often enough."""
+        learned = self._memory.learned
+        self._drops = 0 if learned.chunk_sizes else self._drops + 1
+        if self._drops < _DROPS_ON_CHUNK_SIZES:
+            self._memory.learned = replace(learned, chunk_sizes=True)
+
+    def _adapted(self, error: VeSmartError) -> Learned | None:
+        """Return what to assume for another attempt to connect; None if none is worth it."""
+        learned = self._memory.learned
+        match error:
+            case ServicesMoved():
+                return learned
+            case EmptyNotifications():
+                return replace(learned, acquire_notifications=not learned.acquire_notifications)
+            case Lost() if self._link and self._link.was_lost_while_opening:
+                return replace(learned, chunk_sizes=not learned.chunk_sizes)
+            case NoAnswer() if not learned.chunk_sizes:
+                return replace(learned, chunk_sizes=True)
+        return None
 
     async def _connect(self) -> None:
         with connecting(pair=self._pair):
@@ -257,7 +330,7 @@ class VeSmartClient:
                     await self._open(client)
         except TimeoutError as error:
             # bluetoothd delays its answer for a minute if it cannot make the bond that the device requires.
-            raise NoAnswer(_NO_ANSWER) from error
+            raise self._no_answer() from error
         self._suspected_adapter = None
 
     @property
@@ -270,8 +343,9 @@ class VeSmartClient:
         self._address = device.address
         # Looked up now, because Home Assistant replaces the class.
         client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
+        preferring = self._preference.client_class_for(client_class, device)
         return await bleak_retry_connector.establish_connection(
-            self._preference.client_class_for(client_class, device),
+            self._recorder.recorded(preferring, self._preference),
             device,
             self._name,
             disconnected_callback=self._disconnected,
@@ -280,7 +354,7 @@ class VeSmartClient:
         )
 
     async def _open(self, client: BleakClient) -> None:
-        self._link = link = Link(client, self._timing, self._received)
+        self._link = link = Link(client, self._timing, self._received, self._memory)
         await self._open_link(link, client)
         self.instances = await self._check(link)
         await self._subscribe(link, self.main_instance)
@@ -313,9 +387,17 @@ class VeSmartClient:
     async def _check(self, link: Link) -> tuple[int, ...]:
         """Return the instances, which every device gives. Raises NoAnswer."""
         devices = await link.ask_for_devices()
+        if devices is None and not (link.has_answered or link.gets_empty_notifications):
+            # Some device swallows the first request of a connection.
+            devices = await link.ask_for_devices()
         if devices is None:
-            raise NoAnswer(_NO_ANSWER)
+            raise self._no_answer()
         return devices.instances
+
+    def _no_answer(self) -> NoAnswer:
+        """Return the error for a device that does not answer."""
+        is_empty = self._link is not None and self._link.gets_empty_notifications
+        return EmptyNotifications("notifications arrive empty") if is_empty else NoAnswer(_NO_ANSWER)
 
     async def _end(self) -> None:
         client, self._client, self._link = self._client, None, None
@@ -371,9 +453,14 @@ class VeSmartClient:
 
     async def _read(self, link: Link, instance: int, registers: tuple[int, ...]) -> dict[int, Answer]:
         answers: dict[int, Answer] = {}
+        form = self._memory.learned.array_form
         room = link.session.largest_request - len(self._preface(link, instance))
-        for batch in batches(instance, registers, room):
+        # A request that may have to be repeated in the other form has to fit in that too.
+        spare = 0 if link.has_answered else _LONGER_BY
+        for batch in batches(instance, registers, room - spare, form):
             answers |= await self._ask(link, instance, batch)
+        if _is_refused_by_value(answers.get(_KEY.id)):
+            answers |= await self._ask_for_key(link, instance)
         return answers
 
     def _preface(self, link: Link, instance: int) -> bytes:
@@ -384,33 +471,78 @@ class VeSmartClient:
         preface = self._preface(link, instance)
         if not preface and instance not in link.subscribed:
             await self._subscribe(link, instance)
-        pending = await self._request(link, instance, registers, preface)
+        form = self._memory.learned.array_form
+        pending = await self._request(link, instance, registers, form, preface=preface)
         link.subscribed.add(instance)
-        only_preface_taken = bool(preface) and not pending.begun
-        link.joins_records = link.joins_records and not only_preface_taken
+        if preface and not pending.begun:
+            link.joins_records = False
+            await self._subscribe(link, instance)
         answers = pending.answers()
-        if pending.unanswered and (pending.problem or only_preface_taken):
-            answers |= await self._ask_again(link, instance, tuple(pending.unanswered))
-        elif not pending.begun:
-            await self._check(link)
-        return answers
-
-    async def _ask_again(self, link: Link, instance: int, registers: tuple[int, ...]) -> dict[int, Answer]:
-        """Ask again for registers whose answers were damaged, or that got none. Raises VeSmartError."""
-        pending = await self._request(link, instance, registers, b"")
+        for again in _forms_to_try(link, pending, form, joined=bool(preface)):
+            pending = await self._request(link, instance, tuple(pending.unanswered), again)
+            answers |= pending.answers()
+            if pending.begun:
+                break
         if pending.unanswered and pending.problem:
             raise BadAnswer(pending.problem)
         if not pending.begun:
             await self._check(link)
-        return pending.answers()
+        return answers
 
-    async def _request(self, link: Link, instance: int, registers: tuple[int, ...], preface: bytes) -> PendingResponse:
+    async def _request(
+        self,
+        link: Link,
+        instance: int,
+        registers: tuple[int, ...],
+        form: ArrayForm,
+        *,
+        preface: bytes = b"",
+        flagged: bool = False,
+    ) -> PendingResponse:
         whole_bank = instance == self.main_instance
         expected = {one: expected_payloads(one, self._bank, whole_bank=whole_bank) for one in registers}
         pending = PendingResponse(instance, registers, expected)
-        await link.send(preface + get_values(instance, registers))
+        await link.send(preface + get_values(instance, registers, form, flagged=flagged))
         await link.collect(pending)
+        if pending.begun:
+            link.has_answered = True
+            self._memory.learned = replace(self._memory.learned, array_form=form)
         return pending
+
+    async def _ask_for_key(self, link: Link, instance: int) -> dict[int, Answer]:
+        """Return the key if the device gives it to the opcode 0x25, having refused it to the usual one."""
+        pending = await self._request(link, instance, (_KEY.id,), self._memory.learned.array_form, flagged=True)
+        found = pending.answers()[_KEY.id]
+        if not isinstance(found, Reading):
+            return {}
+        self._memory.learned = replace(self._memory.learned, flagged_key_request=True)
+        return {_KEY.id: found}
+
+    async def _prepare_write(self, link: Link, instance: int) -> None:
+        """Read something, unless that has worked on this connection: a first request may be lost, or need another form.
+
+        A write that is lost could not be told from one that the device accepts without an answer.
+        """
+        if not link.has_answered:
+            await self._ask(link, instance, (_FIRMWARE_VERSION.id,))
+
+
+def _forms_to_try(link: Link, pending: PendingResponse, form: ArrayForm, *, joined: bool) -> tuple[ArrayForm, ...]:
+    """Return in which forms of arrays to ask again for what is unanswered, until there is an answer.
+
+    A first request that is silently lost is repeated, which may be the first one in the right form.
+    """
+    if not pending.unanswered:
+        return ()
+    if not pending.begun and not link.has_answered:
+        return (form.other, form.other, form) if pending.is_rejected else (form, form.other, form.other)
+    if not pending.begun and pending.is_rejected:
+        return form, form.other
+    return (form,) if pending.problem or (joined and not pending.begun) else ()
+
+
+def _is_refused_by_value(answer: Answer | None) -> bool:
+    return isinstance(answer, Refusal) and answer.reason is RefusalReason.VALUE
 
 
 def _proves(answer: Answer, register: Register, wanted: bytes) -> TypeGuard[Reading]:

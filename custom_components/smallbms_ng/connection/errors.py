@@ -8,7 +8,7 @@ from typing import Final
 from bleak.exc import BleakError, BleakGATTProtocolError
 from bleak_retry_connector import BleakOutOfConnectionSlotsError
 
-from ..protocol.session import ProtocolError
+from ..protocol.session import ProtocolError, RefusalReason, refusal_reason
 
 
 class VeSmartError(Exception):
@@ -66,6 +66,10 @@ class NoAnswer(NotPaired):
     """The device is connected but does not answer, perhaps because it drops requests without a bond."""
 
 
+class EmptyNotifications(NoAnswer):
+    """The device answers, but its notifications arrive without content."""
+
+
 class Lost(VeSmartError):
     """The connection ended before the device answered."""
 
@@ -86,6 +90,11 @@ class Refused(VeSmartError):
         super().__init__(f"The device {reason} of register 0x{register:04X}")
         self.register = register
         self.code = code
+
+    @property
+    def reason(self) -> RefusalReason:
+        """Why the device refuses the value, as far as its code tells."""
+        return RefusalReason.UNKNOWN if self.code is None else refusal_reason(self.code)
 
 
 # ATT: insufficient authentication, authorization, encryption key size, encryption.

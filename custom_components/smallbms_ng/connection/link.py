@@ -1,16 +1,18 @@
 """One VE.Smart connection through bleak: writes requests, takes notifications, collects the answers."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Self
 
 from bleak import BleakClient
+from bleak.args.bluez import BlueZNotifyArgs
 from bleak.backends.characteristic import BleakGATTCharacteristic
 import bleak_retry_connector
 
+from ..protocol.learned import DeviceMemory
 from ..protocol.payloads import PayloadError, Value
 from ..protocol.registers import BY_ID, Name, named, payload_key
 from ..protocol.session import (
@@ -23,15 +25,14 @@ from ..protocol.session import (
     Opcode,
     Outcome,
     ReceivedValue,
+    RefusalReason,
     Response,
     Session,
     get_devices,
+    refusal_reason,
     set_values,
 )
 from .errors import BadAnswer, Lost, ServicesMoved, opening
-
-# Codes of Victron's other protocols: busy, time-out, initializing. The same request may succeed later.
-TRANSIENT_CODES: Final = frozenset({0x8200, 0x8400, 0x8600})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,9 +68,14 @@ class Refusal:
     code: int
 
     @property
+    def reason(self) -> RefusalReason:
+        """What the code means."""
+        return refusal_reason(self.code)
+
+    @property
     def transient(self) -> bool:
         """Whether the device may give it later."""
-        return self.code in TRANSIENT_CODES
+        return self.reason is RefusalReason.TRANSIENT
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -110,7 +116,8 @@ class PendingResponse:
     """Collects the answers to one request, in any order and among other values.
 
     expected: how many payloads each register has; None if that is unknown.
-    begun: whether anything was answered. problem: what could not be read; None if nothing.
+    begun: whether anything was answered. problem: what could not be read; None if nothing. is_rejected: whether the
+    device reported an error instead of an answer.
     """
 
     def __init__(self, instance: int, registers: Iterable[int], expected: Mapping[int, int | None]) -> None:
@@ -120,6 +127,7 @@ class PendingResponse:
         self._refusals: dict[int, Refusal] = {}
         self.begun = False
         self.problem: str | None = None
+        self.is_rejected = False
 
     @property
     def unanswered(self) -> frozenset[int]:
@@ -146,6 +154,9 @@ class PendingResponse:
                 concerned = self._refuse(register, code)
             case Response(instance=self._instance, opcode=Opcode.GET_VALUES, code=code) if code != OK:
                 concerned = self._refuse_rest(code)
+            # An Orion puts the register in the place of the instance.
+            case Response(instance=register, code=code) if code != OK and register in self._payloads:
+                concerned = self._refuse(register, code)
             case _:
                 concerned = self._note_problem(event)
         self.begun |= concerned
@@ -175,6 +186,7 @@ class PendingResponse:
                 self.problem = reason
             case ControlError(data=data):
                 self.problem = f"error {data.hex()}"
+                self.is_rejected = True
         return False
 
     def _is_incomplete(self, register: int) -> bool:
@@ -194,6 +206,8 @@ class PendingResponse:
 type OnValue = Callable[[ReceivedValue], None]
 
 _KEEP_ALIVE: Final = named(Name.KEEP_ALIVE)[0]
+# By default, bleak uses StartNotify.
+_ACQUIRE_NOTIFY: Final[BlueZNotifyArgs] = {"use_start_notify": False}
 # The keep-alive belongs to the connection and is always written to this instance.
 _KEEP_ALIVE_INSTANCE: Final = 0
 # More than the longest stream of the shortest records holds, so that no answer is lost.
@@ -232,12 +246,21 @@ class Timing:
 
 
 class Link:
-    """One open connection. Only one task at a time may use it; renew may be called beside it."""
+    """One open connection. Only one task at a time may use it; renew may be called beside it.
 
-    def __init__(self, client: BleakClient, timing: Timing, on_value: OnValue) -> None:
+    has_answered: whether a request for values was answered.
+    """
+
+    def __init__(self, client: BleakClient, timing: Timing, on_value: OnValue, memory: DeviceMemory) -> None:
         self.session = Session()
         self.subscribed: set[int] = set()
         self.joins_records = True
+        self.has_answered = False
+        self._was_opened = False
+        self._has_records = False
+        self._memory = memory
+        # By whether they have content.
+        self._notifications: Counter[bool] = Counter()
         self._client = client
         self._timing = timing
         self._on_value = on_value
@@ -247,6 +270,16 @@ class Link:
         self._broken = False
         self._characteristics: dict[Channel, BleakGATTCharacteristic] = {}
         self._subscribed_channels: set[Channel] = set()
+
+    @property
+    def was_lost_while_opening(self) -> bool:
+        """Whether the device sent no record after the session was opened."""
+        return self._was_opened and not self._has_records
+
+    @property
+    def gets_empty_notifications(self) -> bool:
+        """Whether notifications arrive, but none has any content."""
+        return bool(self._notifications[False]) and not self._notifications[True]
 
     @property
     def alive(self) -> bool:
@@ -269,7 +302,9 @@ class Link:
         except ServicesMoved:
             await self._forget_services()
             raise
-        self.session.begin(value, self._characteristics[Channel.CONTROL].max_write_without_response_size)
+        largest_write = self._characteristics[Channel.CONTROL].max_write_without_response_size
+        self.session.begin(value, largest_write, chunk_sizes=self._memory.learned.chunk_sizes)
+        self._was_opened = True
         await self._flush()
         return self
 
@@ -292,6 +327,9 @@ class Link:
         while not pending.complete and (event := await self._next_event(deadline)):
             if pending.take(event):
                 deadline = self._deadline_in(self._timing.between if pending.unanswered else self._timing.settle)
+            elif pending.is_rejected:
+                # The error may be about an earlier request, such as the keep-alive: the answer may still come.
+                deadline = min(deadline, self._deadline_in(self._timing.between))
 
     async def ask_for_devices(self) -> DeviceList | None:
         """Return the instances; None if the device does not answer."""
@@ -323,7 +361,9 @@ class Link:
         if self.session.waits_for_credit:
             return
         milliseconds = _KEEP_ALIVE.encode(self._timing.keep_alive * 1000)
-        self.session.queue(set_values(_KEEP_ALIVE_INSTANCE, {_KEEP_ALIVE.id: milliseconds}))
+        self.session.queue(
+            set_values(_KEEP_ALIVE_INSTANCE, {_KEEP_ALIVE.id: milliseconds}, self._memory.learned.array_form)
+        )
         await self._flush()
 
     async def _listen(self) -> bytes:
@@ -335,15 +375,24 @@ class Link:
             self._characteristics[channel] = characteristic
         for channel, characteristic in self._characteristics.items():
             if channel not in self._subscribed_channels:
-                await self._client.start_notify(characteristic, partial(self._notified, channel))
+                await self._start_notify(channel, characteristic)
                 self._subscribed_channels.add(channel)
         return bytes(await self._client.read_gatt_char(self._characteristics[Channel.CONTROL]))
+
+    async def _start_notify(self, channel: Channel, characteristic: BleakGATTCharacteristic) -> None:
+        notified = partial(self._notified, channel)
+        if self._memory.learned.acquire_notifications:
+            await self._client.start_notify(characteristic, notified, bluez=_ACQUIRE_NOTIFY)
+        else:
+            await self._client.start_notify(characteristic, notified)
 
     async def _forget_services(self) -> None:
         if isinstance(self._client, bleak_retry_connector.BleakClientWithServiceCache):
             await self._client.clear_cache()
 
     def _notified(self, channel: Channel, _characteristic: BleakGATTCharacteristic, data: bytearray) -> None:
+        self._notifications[bool(data)] += 1
+        self._has_records = self._has_records or channel is not Channel.CONTROL
         events = self.session.receive(channel, bytes(data))
         self._events.extend(events)
         self._arrived.set()

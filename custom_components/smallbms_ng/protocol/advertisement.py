@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from .codes import IO_FIELDS, LEVEL_FIELDS, Level
 from .payloads import BOUNDS, KEY_LENGTH
-from .quantities import BatteryValues, Flag
+from .quantities import BatteryValues, Flag, power_of
 
 COMPANY_ID: Final = 0x02E1
 PRODUCT_ADVERTISEMENT: Final = 0x10
@@ -120,6 +120,11 @@ class BatteryReading(BatteryValues):
     record: int = field(compare=False, repr=False)
 
     @property
+    def power(self) -> float | None:
+        """W into the battery; negative = out of it."""
+        return power_of(self.voltage, self.current)
+
+    @property
     def record_bytes(self) -> bytes:
         """The decrypted record."""
         return self.record.to_bytes(RECORD_LENGTH, "little")
@@ -204,3 +209,19 @@ class InstantReadout:
 def _flags(raw: int) -> Mapping[str, Flag]:
     """Return the meanings of the 2-bit fields, by name."""
     return {name: states[raw >> 2 * index & 3] for name, index, states in _FLAGS}
+
+
+def decrypt(manufacturer_data: bytes, key: bytes) -> bytes | None:
+    """Return manufacturer data of any record, of any length, decrypted and without the key check.
+
+    None where the key is another one, or where nothing is encrypted.
+    """
+    head, check, encrypted = manufacturer_data[:7], manufacturer_data[7:8], manufacturer_data[8:]
+    if head[:1] != bytes((PRODUCT_ADVERTISEMENT,)) or not encrypted or check != key[:1]:
+        return None
+    nonce = int.from_bytes(head[5:], "little")
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305  # a counter block each
+    blocks = range(nonce, nonce + -(-len(encrypted) // RECORD_LENGTH))
+    key_stream = b"".join(encryptor.update(block.to_bytes(RECORD_LENGTH, "little")) for block in blocks)
+    plain = bytes(one ^ other for one, other in zip(encrypted, key_stream, strict=False))
+    return head + b"\x00" + plain

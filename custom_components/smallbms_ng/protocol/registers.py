@@ -461,6 +461,10 @@ REGISTERS: Final = (
 BY_ID: Final = {register.id: register for register in REGISTERS}
 SECRETS: Final = frozenset(register.id for register in REGISTERS if register.name is Name.INSTANT_READOUT_KEY)
 """The registers that no download or action may reveal."""
+PIN_REGISTER: Final = 0xEC10
+PUK_REGISTER: Final = 0xEC11
+NEVER_READ: Final = SECRETS | {PIN_REGISTER, PUK_REGISTER}
+"""Not asked for on demand. Whether a device gives its PIN is not known, and nobody shall find out by this."""
 
 _OF_ONE_BATTERY: Final = (
     Name.SERIAL_NUMBER,

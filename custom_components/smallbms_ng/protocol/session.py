@@ -19,6 +19,39 @@ DEEPEST_NESTING: Final = 16
 OK: Final = 0
 
 
+class RefusalReason(StrEnum):
+    """Why the device refuses a register."""
+
+    MISSING = "missing"
+    """It has no such register."""
+    VALUE = "value"
+    """It does not accept this value."""
+    READ_ONLY = "read_only"
+    TRANSIENT = "transient"
+    """It is busy: the same request may succeed later."""
+    UNKNOWN = "unknown"
+
+
+# Codes 1 to 3 were seen on an IP22 charger and an Orion. The 16-bit codes are those of Victron's other protocols.
+# Assumed: they mean the same here.
+_REASONS: Final[Mapping[int, RefusalReason]] = {
+    1: RefusalReason.MISSING,
+    2: RefusalReason.VALUE,
+    3: RefusalReason.READ_ONLY,
+    0x8000: RefusalReason.MISSING,
+    0x8100: RefusalReason.MISSING,
+    0x8200: RefusalReason.TRANSIENT,
+    0x8300: RefusalReason.VALUE,
+    0x8400: RefusalReason.TRANSIENT,
+    0x8600: RefusalReason.TRANSIENT,
+}
+
+
+def refusal_reason(code: int) -> RefusalReason:
+    """Return the meaning of the code of a refusal."""
+    return _REASONS.get(code, RefusalReason.UNKNOWN)
+
+
 class ProtocolError(Exception):
     """The bytes are not valid VE.Smart, or a request is never allowed."""
 
@@ -96,24 +129,47 @@ def subscribe(instance: int) -> bytes:
     return _encoded(Opcode.SUBSCRIBE, instance)
 
 
-def get_values(instance: int, registers: Iterable[int]) -> bytes:
-    """Return a request for the values of registers."""
-    return _encoded(Opcode.GET_VALUES, instance, list(registers))
+class ArrayForm(StrEnum):
+    """How an array of a request is encoded. Each form was seen to be the only one that some product accepts."""
+
+    DEFINITE = "definite"
+    """Begins with its number of items."""
+    INDEFINITE = "indefinite"
+    """Ends with a break byte."""
+
+    @property
+    def other(self) -> ArrayForm:
+        """The other form."""
+        return ArrayForm.INDEFINITE if self is ArrayForm.DEFINITE else ArrayForm.DEFINITE
 
 
-def set_values(instance: int, values: Mapping[int, bytes]) -> bytes:
+# An Orion gives its key only to the opcode with this bit.
+_FLAG: Final = 0x20
+
+
+def get_values(
+    instance: int, registers: Iterable[int], form: ArrayForm = ArrayForm.DEFINITE, *, flagged: bool = False
+) -> bytes:
+    """Return a request for the values of registers. flagged: with the opcode 0x25."""
+    opcode = bytes((Opcode.GET_VALUES | (_FLAG if flagged else 0),))
+    return opcode + dumps(instance) + _array(form, list(registers))
+
+
+def set_values(instance: int, values: Mapping[int, bytes], form: ArrayForm = ArrayForm.DEFINITE) -> bytes:
     """Return a request to write registers. Raises ProtocolError for those in NEVER_WRITTEN."""
     if forbidden := NEVER_WRITTEN.intersection(values):
         raise ProtocolError(f"{', '.join(f'0x{register:04X}' for register in sorted(forbidden))} is never written")
     items: list[int | bytes] = [item for pair in values.items() for item in pair]
-    return _encoded(Opcode.SET_VALUES, instance, items)
+    return _encoded(Opcode.SET_VALUES, instance) + _array(form, items)
 
 
-def batches(instance: int, registers: Iterable[int], size: int) -> Iterator[tuple[int, ...]]:
+def batches(
+    instance: int, registers: Iterable[int], size: int, form: ArrayForm = ArrayForm.DEFINITE
+) -> Iterator[tuple[int, ...]]:
     """Yield the registers in batches whose requests fit into size bytes; one that is too long comes alone."""
     batch: tuple[int, ...] = ()
     for register in registers:
-        if batch and len(get_values(instance, (*batch, register))) > size:
+        if batch and len(get_values(instance, (*batch, register), form)) > size:
             yield batch
             batch = ()
         batch = (*batch, register)
@@ -131,8 +187,18 @@ def records(stream: bytes) -> Iterator[Record | Malformed]:
         yield Malformed(reason=str(error))
 
 
-def _encoded(*items: int | list[int] | list[int | bytes]) -> bytes:
+def _encoded(*items: int | bytes) -> bytes:
     return b"".join(map(dumps, items))
+
+
+def _array(form: ArrayForm, items: Sequence[int | bytes]) -> bytes:
+    if form is ArrayForm.DEFINITE:
+        return dumps(items)
+    return _BEGIN_ARRAY + _encoded(*items) + _BREAK
+
+
+_BEGIN_ARRAY: Final = b"\x9f"
+_BREAK: Final = b"\xff"
 
 
 def _record(items: _Items) -> Record:
@@ -172,6 +238,11 @@ class _Items:
         """Read an unsigned number."""
         return _as_unsigned(self._next())
 
+    def opcode(self) -> int:
+        """Read an opcode. With its bit 0x20 set, the byte is a negative number."""
+        item = self._next()
+        return _FLAG | ~item if type(item) is int and item < 0 else _as_unsigned(item)
+
     def payload(self) -> bytes:
         """Read a byte string."""
         item = self._next()
@@ -210,7 +281,7 @@ def _device_list(items: _Items) -> DeviceList:
 
 _READERS: Final[Mapping[int, Callable[[_Items], Record]]] = {
     Opcode.DEVICE_LIST: _device_list,
-    Opcode.RESPONSE: lambda items: Response(instance=items.unsigned(), opcode=items.unsigned(), code=items.unsigned()),
+    Opcode.RESPONSE: lambda items: Response(instance=items.unsigned(), opcode=items.opcode(), code=items.unsigned()),
     Opcode.VALUE: lambda items: ReceivedValue(
         instance=items.unsigned(), register=items.unsigned(), payload=items.payload()
     ),
@@ -279,11 +350,12 @@ class Reset:
 
 type Event = DeviceList | Response | ReceivedValue | Outcome | Malformed | Credit | ControlError | Reset
 
-# The first writes of every session seen: chunk sizes, then credit.
+# The first writes of a session: chunk sizes, then credit. An MPPT charger was reported to drop the link on the first.
 OPENING: Final = (
     Write(channel=Channel.CONTROL, data=_CHUNK_SIZES + b"\x80\xff"),
     Write(channel=Channel.CONTROL, data=_CREDIT + bytes((_GRANTED,))),
 )
+_OPENING_WITHOUT_CHUNK_SIZES: Final = OPENING[1:]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -334,15 +406,16 @@ class Session:
         """Whether chunks wait for credit from the device."""
         return bool(self._waiting) and not self._may_send
 
-    def begin(self, control: bytes, largest_write: int) -> None:
+    def begin(self, control: bytes, largest_write: int, *, chunk_sizes: bool = True) -> None:
         """Open the session. Raises ProtocolError.
 
-        control: the value of Control. largest_write: how many bytes one write can carry.
+        control: the value of Control. largest_write: how many bytes one write can carry. chunk_sizes: whether to
+        send them.
         """
         info = ControlInfo.read(control)
         self.largest_request = info.largest_request
         self._chunk = max(SMALLEST_CHUNK, min(info.chunk, largest_write))
-        self._opening.extend(OPENING)
+        self._opening.extend(OPENING if chunk_sizes else _OPENING_WITHOUT_CHUNK_SIZES)
 
     def receive(self, channel: Channel, data: bytes) -> tuple[Event, ...]:
         """Return the events in a notification."""
