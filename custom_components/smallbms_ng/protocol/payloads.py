@@ -94,7 +94,8 @@ class NumberPayload:
 
     def encode(self, value: Value) -> bytes:
         """Return the bytes of the nearest raw number, which must not be the one for "not available"."""
-        if not isinstance(value, int | float) or not isfinite(value):
+        # True and false are numbers to Python.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise PayloadError(f"{value!r} is no number")
         raw = round((value + self.below_zero) * self.per_unit)
         if raw == self.not_available:

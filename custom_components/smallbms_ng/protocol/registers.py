@@ -216,7 +216,7 @@ class Limits:
 
     def allow(self, value: Value) -> bool:
         """Return whether a value is within them, and not between two steps."""
-        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
         steps = value / self.step
         # Binary fractions do not meet a decimal step exactly.
