@@ -8,6 +8,9 @@ import signal
 import sys
 from typing import Final
 
+from emulator.personality.table import PERSONALITIES
+
+from .config import SOURCE
 from .errors import DemoError
 from .folder import DEFAULT, own_folder, temporary_folder
 from .ports import free_port
@@ -48,11 +51,18 @@ def _parser() -> argparse.ArgumentParser:
     add("--speed", type=_speed, metavar="X", default=_SPEED, help="let the battery live X times faster (default: 60)")
     add("--scenario", default=DEFAULT_SCENARIO, help="scenario of the emulator (default: solar), see docs/emulator.md")
     add(
+        "--personality",
+        choices=tuple(PERSONALITIES),
+        metavar="NAME",
+        help="how the device behaves where that is not known, see docs/emulator.md",
+    )
+    add(
         "--no-state-of-charge",
         action="store_false",
         dest="advertises_state_of_charge",
         help="with a device that does not advertise its state of charge, as one owner's does",
     )
+    add("--integration", type=Path, default=SOURCE, metavar="ZIP", help="the integration is in the zip of a release")
     return parser
 
 
@@ -79,7 +89,9 @@ def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
         port=port,
         speed=options.speed,
         scenario=options.scenario,
+        personality=options.personality,
         advertises_state_of_charge=options.advertises_state_of_charge,
+        integration=options.integration.resolve(),
     )
 
 

@@ -42,9 +42,9 @@ async def open_panel(browser: Browser, address: str, *, width: int, height: int)
     return page
 
 
-async def open_page(browser: Browser, address: str, *, width: int, height: int) -> Page:
+async def open_page(browser: Browser, address: str, *, width: int, height: int, language: str = "en") -> Page:
     """Return a page of a Home Assistant that lets everybody in, once it is drawn; its size in CSS pixels."""
-    page = await browser.new_page(viewport={"width": width, "height": height})
+    page = await browser.new_page(viewport={"width": width, "height": height}, locale=language)
     page.set_default_timeout(PATIENCE)
     await page.goto(address, wait_until="load")
     await page.wait_for_function(_LOADED)

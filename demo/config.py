@@ -4,13 +4,15 @@ import json
 from pathlib import Path
 import shutil
 from typing import Final
+import zipfile
 
 from .answers import JsonObject
+from .errors import DemoError
 from .ports import LOOPBACK
 
 INTEGRATION: Final = "smallbms_ng"
 _ROOT: Final = Path(__file__).parent.parent
-_SOURCE: Final = _ROOT / "custom_components" / INTEGRATION
+SOURCE: Final = _ROOT / "custom_components" / INTEGRATION
 # As owners find them in their own folder once they have imported them.
 BLUEPRINTS: Final = Path("blueprints") / "automation" / INTEGRATION
 
@@ -48,17 +50,29 @@ logger:
 _ONBOARDING: Final[JsonObject] = {"done": ["core_config", "analytics", "integration"]}
 
 
-def write_config(folder: Path, *, port: int) -> None:
-    """Write a folder that Home Assistant starts from without questions, listening on this port of loopback only."""
-    components = folder / "custom_components"
-    components.mkdir(parents=True)
-    (components / INTEGRATION).symlink_to(_SOURCE, target_is_directory=True)
+def write_config(folder: Path, *, port: int, integration: Path = SOURCE) -> None:
+    """Write a folder that Home Assistant starts from without questions, listening on this port of loopback only.
+
+    The integration is a folder, or the zip of a release. DemoError if that zip cannot be read.
+    """
+    _install(integration, folder / "custom_components" / INTEGRATION)
     shutil.copytree(_ROOT / BLUEPRINTS, folder / BLUEPRINTS)
     (folder / "configuration.yaml").write_text(_CONFIGURATION)
     # Where Home Assistant's editor keeps the automations that a visitor makes.
     (folder / "automations.yaml").write_text("[]\n")
     _store(folder, "onboarding", 4, 1, _ONBOARDING)
     write_http(folder, port=port)
+
+
+def _install(integration: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True)
+    if integration.is_dir():
+        target.symlink_to(integration, target_is_directory=True)
+        return
+    try:
+        shutil.unpack_archive(integration, target, "zip")
+    except (OSError, shutil.ReadError, zipfile.BadZipFile) as error:
+        raise DemoError(f"{integration} is not the zip of a release: {error}.") from error
 
 
 def write_http(folder: Path, *, port: int) -> None:

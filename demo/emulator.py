@@ -70,6 +70,7 @@ async def start_emulator(
     port: int,
     scenario: str,
     speed: float,
+    personality: str | None = None,
     advertises_state_of_charge: bool = True,
 ) -> Emulator:
     """Start a scenario, so many times faster than real time, and wait until it is ready. Port 0 is any free one.
@@ -77,6 +78,8 @@ async def start_emulator(
     The battery goes on as it is in its file, and is kept there.
     """
     options = ("--port", str(port), "--scenario", scenario, "--speed", f"{speed:g}", "--save", battery)
-    more = () if advertises_state_of_charge else ("--no-state-of-charge",)
+    more = [] if advertises_state_of_charge else ["--no-state-of-charge"]
+    if personality is not None:
+        more += ["--personality", personality]
     child = await children.start("The emulator", (*_COMMAND, *options, *more), log=log, cwd=_ROOT, listen=True)
     return Emulator.from_line(await child.first_line(_LIMIT))

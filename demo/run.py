@@ -16,7 +16,7 @@ from .answers import Json, as_object, whole_number
 from .automations import save_automations
 from .check import check_device, complaints
 from .children import Child, ChildEnded, Children
-from .config import write_config, write_http
+from .config import SOURCE, write_config, write_http
 from .control import Control, open_control
 from .dashboard import save_dashboard, views
 from .emulator import Device, Emulator, start_emulator
@@ -24,7 +24,7 @@ from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
 from .flows import OURS, add_device, add_proxy
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
-from .past import Hour, go_back, live
+from .past import Hour, live, live_before
 from .ports import check_free
 from .progress import detail, say
 from .statistics import COUNTED, MEASURED, add_past, add_past_power, counters
@@ -38,13 +38,15 @@ _CHECKED_SOC: Final = 50.0  # %
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What one run works with: a folder, Home Assistant's port, the emulator's scenario and its speed."""
+    """What one run works with: a folder, Home Assistant's port, the emulator's scenario and speed, the integration."""
 
     folder: Path
     port: int
     speed: float
     scenario: str = DEFAULT_SCENARIO
+    personality: str | None = None
     advertises_state_of_charge: bool = True
+    integration: Path = SOURCE
 
     @property
     def config(self) -> Path:
@@ -100,7 +102,7 @@ async def check(run: Run) -> None:
     """Start everything, look whether it is right, end everything; DemoError if it is not."""
     started = time.monotonic()
     try:
-        await _start_and_end(run, _set_up_and_check)
+        await _start_and_check(run)
     except DemoError as error:
         raise DemoError("\n".join((str(error), *complaints(run.log)))) from error
     if found := complaints(run.log):
@@ -108,24 +110,35 @@ async def check(run: Run) -> None:
     say(f"Everything is right. It took {time.monotonic() - started:.0f} s.")
 
 
+async def _start_and_check(run: Run) -> None:
+    async with _started(run) as (children, emulator):
+        await children.watch(_set_up_and_check(run, emulator))
+
+
 async def visit(run: Run, visitor: Visitor) -> None:
     """Start everything, let the visitor go to Home Assistant's address, end everything."""
-
-    async def work(run: Run, emulator: Emulator) -> None:
-        await _set_up(run, emulator)
-        async with open_control(emulator.control) as control:
-            await visitor(address_of(run.port), control)
-
-    await _start_and_end(run, work)
+    async with running(run) as (children, _hass, control):
+        await children.watch(visitor(address_of(run.port), control))
 
 
-async def _start_and_end(run: Run, work: Callable[[Run, Emulator], Coroutine[None, None, None]]) -> None:
+@asynccontextmanager
+async def running(run: Run) -> AsyncIterator[tuple[Children, HomeAssistant, Control]]:
+    """Start everything; yield the processes, Home Assistant and the control channel; end everything."""
+    async with _started(run) as (children, emulator):
+        await children.watch(_set_up(run, emulator))
+        async with open_control(emulator.control) as control, log_in(address_of(run.port), fresh=False) as hass:
+            yield children, hass, control
+
+
+@asynccontextmanager
+async def _started(run: Run) -> AsyncIterator[tuple[Children, Emulator]]:
+    """Start the emulator and a fresh Home Assistant; yield the processes and the emulator; end both."""
     check_free(run.port)
     _begin_anew(run)
     async with Children() as children:
         emulator = await _start_emulator(children, run, 0)
         await _start_home_assistant(children, run)
-        await children.watch(work(run, emulator))
+        yield children, emulator
         say("Ending both …")
 
 
@@ -134,7 +147,7 @@ def _begin_anew(run: Run) -> None:
     shutil.rmtree(run.config, ignore_errors=True)
     for file in (run.log, run.emulator_log, run.memory, run.battery):
         file.unlink(missing_ok=True)
-    write_config(run.config, port=run.port)
+    write_config(run.config, port=run.port, integration=run.integration)
 
 
 def _kept_port(run: Run) -> int | None:
@@ -156,6 +169,7 @@ async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
         port=port,
         scenario=run.scenario,
         speed=run.speed,
+        personality=run.personality,
         advertises_state_of_charge=run.advertises_state_of_charge,
     )
     names = ", ".join(f"{device.name} ({device.address})" for device in emulator.devices)
@@ -171,26 +185,36 @@ async def _start_home_assistant(children: Children, run: Run) -> Child:
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
-    async with _prepared(run, emulator) as (hass, control):
-        await _add_everything(run, hass, control, emulator)
+    async with _prepared(run, emulator) as prepared:
+        await _add_everything(run, emulator, prepared)
     run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
 
 
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
-    async with _prepared(run, emulator) as (hass, control):
-        added = await _add_everything(run, hass, control, emulator)
+    async with _prepared(run, emulator) as prepared:
+        hass, control = prepared.hass, prepared.control
+        added = await _add_everything(run, emulator, prepared)
         for number, (device, entities) in enumerate(added.items(), start=1):
             await check_device(hass, device, entities, partial(control.set_state_of_charge, _CHECKED_SOC, number))
         await check_energy(hass)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """A fresh Home Assistant, and an emulator whose batteries have lived through these hours of theirs."""
+
+    hass: HomeAssistant
+    control: Control
+    past: list[tuple[Hour, ...]]
+
+
 @asynccontextmanager
-async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[tuple[HomeAssistant, Control]]:
-    """Yield a fresh Home Assistant, and the emulator at the time of day at which the history is to begin."""
+async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[_Prepared]:
+    """Let the batteries live through two weeks while Home Assistant starts."""
     async with open_control(emulator.control) as control:
-        await go_back(control, _now())
+        past = await live_before(control, devices=len(emulator.devices), now=_now())
         async with log_in(address_of(run.port), fresh=True) as hass:
-            yield hass, control
+            yield _Prepared(hass=hass, control=control, past=past)
 
 
 def _now() -> datetime:
@@ -202,14 +226,13 @@ async def _go_on(run: Run) -> None:
         detail("It is as it was left.")
 
 
-async def _add_everything(
-    run: Run, hass: HomeAssistant, control: Control, emulator: Emulator
-) -> dict[Device, dict[str, str]]:
+async def _add_everything(run: Run, emulator: Emulator, prepared: _Prepared) -> dict[Device, dict[str, str]]:
     """Do by its flows what a user would do, and return the entity ids by key of each device."""
+    hass = prepared.hass
     say("Adding the Bluetooth proxy …")
     await add_proxy(hass, emulator)
     added = {device: await _add_device(hass, device) for device in emulator.devices}
-    past = await _live(run, hass, control, added)
+    past = await _live(run, prepared, added)
     await save_automations(hass, [(device.name, entities) for device, entities in added.items()])
     await save_dashboard(hass, {device.name: views(entities) for device, entities in added.items()})
     states = await hass.states()
@@ -219,16 +242,17 @@ async def _add_everything(
     return added
 
 
-async def _live(
-    run: Run, hass: HomeAssistant, control: Control, added: Mapping[Device, Mapping[str, str]]
-) -> list[tuple[Hour, ...]]:
-    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that.
+async def _live(run: Run, prepared: _Prepared, added: Mapping[Device, Mapping[str, str]]) -> list[tuple[Hour, ...]]:
+    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that and before.
 
-    Home Assistant has read the counters before, and reads them after it. So it counts on from where the past ends.
+    Home Assistant has read the counters before yesterday, and reads them after today. So its sums begin with yesterday,
+    those of the two weeks before it are below 0, and it counts on from where the past ends.
     """
+    hass = prepared.hass
     say("Letting the battery live through yesterday and today …")
     zeros = [await counters(hass, entities) for entities in added.values()]
-    past = await live(control, devices=len(added), now=_now(), speed=run.speed)
+    lately = await live(prepared.control, devices=len(added), now=_now(), speed=run.speed)
+    past = [(*before, *hours) for before, hours in zip(prepared.past, lately, strict=True)]
     for entities, hours, zero in zip(added.values(), past, zeros, strict=True):
         await hass.post("/api/services/button/press", {"entity_id": entities[_READ_NOW]})
         await add_past(hass, entities, hours, zero)

@@ -17,12 +17,13 @@ _TAKEN: Final = ("statistic_id", "source", "name", "has_sum", "mean_type", "unit
 
 @dataclass(frozen=True, kw_only=True)
 class Source:
-    """Where the emulator tells a value of ours, and in which unit."""
+    """Where the emulator tells a value of ours, in which unit, and with how many digits the device tells a counter."""
 
     part: str
     name: str
     unit: str
     sign: int = 1
+    digits: int = 2
 
     def of(self, states: Iterable[JsonObject]) -> list[float]:
         """Return the values, as far as they are known."""
@@ -36,17 +37,18 @@ MEASURED: Final[Mapping[str, Source]] = {
     "voltage": Source(part="status", name="voltage", unit="V"),
     "current": Source(part="status", name="current", unit="A"),
     "power": Source(part="status", name="power", unit="W"),
+    "consumed_amphours": Source(part="status", name="consumed_ah", unit="Ah", sign=-1),
     "temperature": Source(part="bank", name="highest_temperature", unit="°C"),
     "cell_voltage_min": Source(part="bank", name="lowest_cell", unit="V"),
     "cell_voltage_max": Source(part="bank", name="highest_cell", unit="V"),
 }
 COUNTED: Final[Mapping[str, Source]] = {
+    "history_cumulative_amphours": Source(part="history", name="cumulative_drawn_ah", unit="Ah", digits=1),
     "history_charged_energy": Source(part="history", name="charged_energy_kwh", unit="kWh"),
     "history_discharged_energy": Source(part="history", name="discharged_energy_kwh", unit="kWh"),
 }
 # What the Energy dashboard makes of our power.
 INVERTED_POWER: Final = Source(part="status", name="power", unit="W", sign=-1)
-_REGISTER_DIGITS: Final = 2  # of the counters, as the device tells them
 
 
 def measured(source: Source, hours: Sequence[Hour]) -> list[JsonObject]:
@@ -61,7 +63,7 @@ def measured(source: Source, hours: Sequence[Hour]) -> list[JsonObject]:
 def counted(source: Source, hours: Sequence[Hour], zero: float) -> list[JsonObject]:
     """Return the statistics of a counter. Home Assistant counts its sum from the first state that it knew, the zero."""
     ends = [(hour.start, values[-1]) for hour in hours if (values := source.of(hour.states))]
-    rounded = [(start, round(end, _REGISTER_DIGITS)) for start, end in ends]
+    rounded = [(start, round(end, source.digits)) for start, end in ends]
     return [{"start": start.isoformat(), "state": end, "sum": end - zero} for start, end in rounded]
 
 

@@ -20,6 +20,7 @@ from typing import Final
 from emulator.control import Control
 from emulator.live import show_live, write_lines
 from emulator.options import Options
+from emulator.personality.table import PERSONALITIES
 from emulator.radio.esphome_proxy import EsphomeProxy
 from emulator.reading.state import JsonObject
 from emulator.reading.yaml_reader import ScenarioError
@@ -259,10 +260,13 @@ def _output(options: Options) -> tuple[Callable[[Ready], None], Show]:
 
 
 def catalog() -> str:
-    """Return the scenarios and faults, a line each."""
-    scenarios = [(name, load(name).description) for name in names()]
-    faults = [(_with_argument(fault), fault.description) for fault in FAULTS.values()]
-    return "\n".join(("Scenarios (--scenario):", *_aligned(scenarios), "", "Faults (--fault):", *_aligned(faults)))
+    """Return the scenarios, faults and personalities, a line each."""
+    kinds = {
+        "Scenarios (--scenario):": [(name, load(name).description) for name in names()],
+        "Faults (--fault):": [(_with_argument(fault), fault.description) for fault in FAULTS.values()],
+        "Personalities (--personality):": [(name, one.description) for name, one in PERSONALITIES.items()],
+    }
+    return "\n\n".join("\n".join((title, *_aligned(rows))) for title, rows in kinds.items())
 
 
 def _with_argument(fault: Fault) -> str:

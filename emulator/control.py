@@ -20,13 +20,16 @@ from emulator.bms.remote import Remote, Terminal, Wire
 from emulator.bms.settings import LIMITS, SettingError, SettingKey
 from emulator.options import AS_FAST_AS_POSSIBLE
 from emulator.panel.panel import Panel
+from emulator.personality.quirks import EVERY_REGISTER, EVERYTHING, Quirks, RadioQuirks
+from emulator.personality.quirks import LIMITS as QUIRK_LIMITS
+from emulator.personality.table import PERSONALITIES
 from emulator.reading.state import JsonObject, JsonValue, as_json
-from emulator.report import EVERYTHING, faults, flows, fuse, health, proxy_state, quirks, radio, speed, state, world
+from emulator.report import faults, flows, fuse, health, proxy_state, quirks, radio, speed, state, world
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
 from emulator.simulation.faults import FAULTS, FaultError
+from emulator.simulation.grid import COARSE_STEP, LONGEST_STEP
 from emulator.simulation.state_file import StateFileError
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
 from emulator.world.world import ByHand, CannotForceError, UnknownItemError
 
 _LOGGER: Final = logging.getLogger(__name__)
@@ -93,7 +96,9 @@ async def _set_speed(call: Call) -> JsonValue:
 
 
 async def _advance(call: Call) -> JsonValue:
-    await call.rig.drive.leap(call.body.number("seconds", 0, LONGEST_LEAP))
+    coarse = "coarse" in call.body and call.body.truth("coarse")
+    seconds = call.body.number("seconds", 0, LONGEST_LEAP)
+    await call.rig.drive.leap(seconds, longest_step=COARSE_STEP if coarse else LONGEST_STEP)
     simulation = call.station.simulation
     return {"time": simulation.now.isoformat(timespec="seconds"), "elapsed": simulation.elapsed}
 
@@ -307,11 +312,27 @@ async def _forget_bonds(call: Call) -> JsonValue:
 
 
 async def _change_quirks(call: Call) -> JsonValue:
-    ve_smart = call.station.ve_smart
-    values = {name: _quirk(name, getattr(ve_smart.quirks, name), call.body.value(name)) for name in call.body.names()}
-    make: Callable[..., Quirks] = Quirks
-    ve_smart.quirks = make(**{**vars(ve_smart.quirks), **values})
-    return quirks(ve_smart.quirks)
+    station = call.station
+    connection = _changed(station.ve_smart.quirks, call.body)
+    station.device.quirks = _changed(station.device.quirks, call.body)
+    station.ve_smart.quirks = connection
+    return quirks(station)
+
+
+def _changed[Switches: (Quirks, RadioQuirks)](present: Switches, body: Body) -> Switches:
+    """Return switches with those that a request names as it wants them."""
+    own = {field.name for field in fields(present)}.intersection(body.names())
+    make: Callable[..., Switches] = type(present)
+    return make(**{**vars(present), **{name: _quirk(name, getattr(present, name), body.value(name)) for name in own}})
+
+
+async def _take_on(call: Call) -> JsonValue:
+    name = call.body.text("name")
+    if name not in PERSONALITIES:
+        known = ", ".join(PERSONALITIES)
+        raise RequestError(f"There is no personality {name!r}; there are {known}.", HTTPStatus.NOT_FOUND)
+    call.station.take_on(PERSONALITIES[name])
+    return radio(call.station)
 
 
 async def _change_proxy(call: Call) -> JsonValue:
@@ -346,24 +367,6 @@ def _find_proxy(rig: Rig, name: str) -> tuple[Proxy, int]:
     raise RequestError(f"There is no proxy {name!r}; there are {known}.", HTTPStatus.NOT_FOUND)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a quirk takes."""
-
-    minimum: int
-    maximum: int
-
-
-_QUIRK_LIMITS: Final = {
-    "seed": Limits(minimum=0, maximum=2**32),
-    "answer_delay": Limits(minimum=0, maximum=600),
-    "instance_offset": Limits(minimum=0, maximum=200),
-    "keep_alive": Limits(minimum=1, maximum=86400),
-    "largest_request": Limits(minimum=1, maximum=255),
-    "control_second_field": Limits(minimum=0, maximum=0xFFFF),
-}
-
-
 def _quirk(name: str, present: object, value: JsonValue) -> object:
     """Return a quirk's value, which is of the kind of the present one."""
     if isinstance(present, bool):
@@ -371,9 +374,9 @@ def _quirk(name: str, present: object, value: JsonValue) -> object:
     if isinstance(present, StrEnum):
         return _word(name, type(present), value)
     if isinstance(present, int):
-        return as_whole(name, value, _QUIRK_LIMITS[name].minimum, _QUIRK_LIMITS[name].maximum)
+        return as_whole(name, value, *QUIRK_LIMITS[name])
     if isinstance(present, float):
-        return as_number(name, value, _QUIRK_LIMITS[name].minimum, _QUIRK_LIMITS[name].maximum)
+        return as_number(name, value, *QUIRK_LIMITS[name])
     return _registers(name, value)
 
 
@@ -396,7 +399,7 @@ ROUTES: Final = (
     Route(method="GET", path="/state", answer=_state),
     Route(method="GET", path="/state/*", answer=_part_of_state),
     Route(method="POST", path="/speed", answer=_set_speed, fields=("speed",)),
-    Route(method="POST", path="/advance", answer=_advance, fields=("seconds",)),
+    Route(method="POST", path="/advance", answer=_advance, fields=("seconds", "coarse")),
     Route(method="POST", path="/save", answer=_save),
     Route(method="GET", path="/faults", answer=_list_faults),
     Route(method="DELETE", path="/faults", answer=_clear_faults),
@@ -441,8 +444,9 @@ ROUTES: Final = (
         method="POST",
         path="/radio/quirks",
         answer=_change_quirks,
-        fields=tuple(field.name for field in fields(Quirks)),
+        fields=tuple(field.name for kind in (Quirks, RadioQuirks) for field in fields(kind)),
     ),
+    Route(method="POST", path="/radio/personality", answer=_take_on, fields=("name",)),
     Route(method="POST", path="/proxies", answer=_change_proxy, fields=("name", "slots", "rssi", "knows_pin", "pin")),
 )
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
 from typing import Final, Protocol
+from uuid import UUID
 
 from emulator.bms.firmware import FIRMWARE_VERSION
 from emulator.gatt import (
@@ -18,7 +19,8 @@ from emulator.gatt import (
     Property,
     Service,
 )
-from emulator.instant_readout import COMPANY_ID, DEFAULT_PRODUCT_ID, KEY_LENGTH, InstantReadout
+from emulator.instant_readout import COMPANY_ID, DEFAULT_PRODUCT_ID, KEY_LENGTH, InstantReadout, short_beacon
+from emulator.personality.quirks import RadioQuirks
 from emulator.radio_faults import RadioFaults
 from emulator.snapshot import Snapshot
 from emulator.ve_smart.chunks import Channel
@@ -36,8 +38,13 @@ FIRMWARE_REVISION: Final = FIRMWARE_VERSION
 # Assumed: how long the same content keeps its nonce, in seconds.
 NONCE_PERIOD: Final = 60.0
 
-_FLAGS, _COMPLETE_LOCAL_NAME, _MANUFACTURER_DATA = 0x01, 0x09, 0xFF
+_FLAGS, _COMPLETE_SERVICE_UUIDS, _COMPLETE_LOCAL_NAME, _MANUFACTURER_DATA = 0x01, 0x07, 0x09, 0xFF
 _GENERAL_DISCOVERABLE_LE_ONLY: Final = b"\x06"
+LONGEST_ADVERTISEMENT: Final = 31
+# With beacons between the records, every one of so many advertisements is a beacon.
+_BEACON_EVERY: Final = 3
+# Assumed: what a longer record says at its end.
+_TRAILING: Final = b"\xff"
 # What a scan response of 31 bytes holds besides length and type.
 LONGEST_NAME: Final = 29
 _GARBAGE_LENGTH: Final = 24
@@ -231,6 +238,7 @@ class EmulatedDevice:
         nonce: int = 0,
         seed: int = 0,
         advertises_state_of_charge: bool = True,
+        quirks: RadioQuirks | None = None,
     ) -> None:
         self.readout = readout
         self.board: Board = board or BareBoard()
@@ -240,8 +248,9 @@ class EmulatedDevice:
         self.product_id = product_id
         self.serial_number = serial_number
         self.instant_readout_on = True
-        # An owner has published records of a real device in which it is not available, while the app shows it.
-        self.advertises_state_of_charge = advertises_state_of_charge
+        self.quirks = quirks or RadioQuirks()
+        if not advertises_state_of_charge:
+            self.advertises_state_of_charge = False
         self.forbidden_writes: Counter[str] = Counter()
         self.faults = RadioFaults()
         self.make_ve_smart_server: Callable[[VeSmartLink], VeSmartServer] = _no_server
@@ -250,6 +259,16 @@ class EmulatedDevice:
         self._records = InstantReadout(period=NONCE_PERIOD, nonce=nonce)
         self._random = Random(seed)
         self._latest = self._previous = self._late = b""
+        self._sent = 0
+
+    @property
+    def advertises_state_of_charge(self) -> bool:
+        """Whether the state of charge is available in the record."""
+        return not self.quirks.without_state_of_charge
+
+    @advertises_state_of_charge.setter
+    def advertises_state_of_charge(self, advertised: bool) -> None:
+        self.quirks = replace(self.quirks, without_state_of_charge=not advertised)
 
     @property
     def pin(self) -> str:
@@ -293,29 +312,54 @@ class EmulatedDevice:
     def manufacturer_data(self) -> bytes:
         """Return the next encrypted record, without the company id."""
         key = bytes(KEY_LENGTH) if self.faults.changed_key else self.key
-        record = self._records.next(self._advertised(), key=key, product_id=self.product_id, now=self._clock())
+        record = self._records.next(
+            self._advertised(),
+            key=key,
+            product_id=self.product_id,
+            now=self._clock(),
+            trailing=_TRAILING * self.quirks.trailing_bytes,
+        )
         if record != self._latest:
             self._previous, self._latest = self._latest, record
         return record
 
     def _advertised(self) -> Snapshot:
         snapshot = self.readout()
-        return snapshot if self.advertises_state_of_charge else replace(snapshot, state_of_charge=None)
+        if self.quirks.voltage_only:
+            return Snapshot(voltage=snapshot.voltage)
+        if not self.advertises_state_of_charge:
+            snapshot = replace(snapshot, state_of_charge=None)
+        return replace(snapshot, error=snapshot.error or self.quirks.error)
 
     def advertisement(self, manufacturer_data: bytes | None = None) -> Advertisement:
         """Return the next advertisement, or one with this manufacturer data instead of the next record."""
         flags = _ad_structure(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
+        content = self._content(manufacturer_data)
+        # Assumed: what leaves no room for the flags goes without them.
+        data = flags + content if len(flags + content) <= LONGEST_ADVERTISEMENT else content
         return Advertisement(
-            advertising_data=flags + self._manufacturer_structure(manufacturer_data),
+            advertising_data=data,
             scan_response=_ad_structure(_COMPLETE_LOCAL_NAME, _fitting(self.name)),
         )
 
-    def _manufacturer_structure(self, data: bytes | None) -> bytes:
-        if data is None and not self.instant_readout_on:
-            # Assumed: it stays in sight, else nobody could connect to switch Instant Readout on again.
-            return b""
-        company = COMPANY_ID.to_bytes(2, "little")
-        return _ad_structure(_MANUFACTURER_DATA, company + (self._faulty_data() if data is None else data))
+    def _content(self, data: bytes | None) -> bytes:
+        if data is not None:
+            return _manufacturer_structure(data)
+        if self.instant_readout_on:
+            return _manufacturer_structure(self._faulty_data())
+        if self.quirks.beacon_without_readout:
+            service = UUID(VE_SMART_SERVICE).bytes[::-1]
+            return _ad_structure(_COMPLETE_SERVICE_UUIDS, service) + _manufacturer_structure(self._beacon)
+        # Assumed: it stays in sight, else nobody could connect to switch Instant Readout on again.
+        return b""
+
+    @property
+    def _beacon(self) -> bytes:
+        return short_beacon(self.product_id)
+
+    def _beacon_is_due(self) -> bool:
+        self._sent += 1
+        return self.quirks.beacons_between and self._sent % _BEACON_EVERY == 0
 
     def _faulty_data(self) -> bytes:
         """Return the next manufacturer data as the faults leave it."""
@@ -323,6 +367,8 @@ class EmulatedDevice:
             return self._random.randbytes(self._random.randint(0, _GARBAGE_LENGTH))
         if self.faults.repeated and self._latest:
             return self._latest
+        if self._beacon_is_due():
+            return self._beacon
         record = self.manufacturer_data()
         late, self._late = self._late, b""
         if late and self.faults.reordered:
@@ -339,6 +385,10 @@ class EmulatedDevice:
 
 def _ad_structure(kind: int, data: bytes) -> bytes:
     return bytes((len(data) + 1, kind)) + data
+
+
+def _manufacturer_structure(data: bytes) -> bytes:
+    return _ad_structure(_MANUFACTURER_DATA, COMPANY_ID.to_bytes(2, "little") + data)
 
 
 def _fitting(name: str) -> bytes:

@@ -77,6 +77,11 @@ def encode_record(snapshot: Snapshot) -> bytes:
     return sum(chain(numbers, io, levels), _UNUSED_BITS).to_bytes(_RECORD_LENGTH, "little")
 
 
+def short_beacon(product_id: int) -> bytes:
+    """Return the manufacturer data (without the company id) that says only which product it is."""
+    return bytes((PRODUCT_ADVERTISEMENT, 0)) + product_id.to_bytes(2, "little")
+
+
 def encrypt_record(record: bytes, *, key: bytes, nonce: int, product_id: int = DEFAULT_PRODUCT_ID) -> bytes:
     """Return the manufacturer data (without the company id) which carries this record."""
     nonce_bytes = nonce.to_bytes(2, "little")
@@ -111,9 +116,12 @@ class InstantReadout:
         """Give the next record a nonce of its own, though nothing has changed."""
         self._changed_at = -inf
 
-    def next(self, snapshot: Snapshot, *, key: bytes, product_id: int, now: float) -> bytes:
-        """Return the manufacturer data to send now; the same bytes as before while nothing changed."""
-        content = (encode_record(snapshot), key, product_id)
+    def next(self, snapshot: Snapshot, *, key: bytes, product_id: int, now: float, trailing: bytes = b"") -> bytes:
+        """Return the manufacturer data to send now; the same bytes as before while nothing changed.
+
+        trailing is what the record has after the 16 bytes that are known.
+        """
+        content = (encode_record(snapshot) + trailing, key, product_id)
         if content == self._sent and now - self._changed_at < self._period:
             return self._data
         if self._sent is not None:

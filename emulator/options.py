@@ -10,6 +10,7 @@ from typing import Annotated, Final, Self
 from pydantic import TypeAdapter, ValidationError
 
 from emulator.device import LONGEST_NAME
+from emulator.personality.table import PersonalityName
 from emulator.reading.values import allowed_by, wanted, whole_number
 from emulator.rig import HIGHEST_PORT, CannotStartError
 from emulator.simulation.scenario import Address, DeviceSpec, Key, Pin, Scenario, Seed
@@ -42,6 +43,7 @@ _address = _value_of("The address", TypeAdapter[str](Address))
 _key = _value_of("The key", TypeAdapter[bytes](Key))
 _pin = _value_of("The PIN", TypeAdapter[str](Pin))
 _name = _value_of("The name", TypeAdapter[str](_Name))
+_personality = _value_of("The personality", TypeAdapter[str](PersonalityName))
 _port = _value_of("The port", TypeAdapter[int](_Port))
 _seed = _value_of("The seed", TypeAdapter[int](Seed))
 
@@ -71,7 +73,7 @@ def _parser() -> ArgumentParser:
     )
     add = parser.add_argument
     add("--scenario", default=DEFAULT_SCENARIO, help=f"name or YAML file of a scenario (default: {DEFAULT_SCENARIO})")
-    add("--list", action="store_true", dest="listing", help="list the scenarios and faults, and end")
+    add("--list", action="store_true", dest="listing", help="list the scenarios, faults and personalities, and end")
     add("--speed", type=_speed, default=1.0, help=f"how many times faster than real time, or {AS_FAST_AS_POSSIBLE}")
     add("--seed", type=_seed, help="another run of the same kind (default: the scenario's)")
     add("--save", type=Path, metavar="FILE", help="go on with the state in this file, and save to it")
@@ -93,6 +95,9 @@ def _parser() -> ArgumentParser:
     add("--key", type=_key, help="its encryption key, 32 hexadecimal digits")
     add("--pin", type=_pin, help="its PIN, six digits")
     add("--name", type=_name, help="its name")
+    add(
+        "--personality", type=_personality, metavar="NAME", help="how it behaves where nobody knows how a real one does"
+    )
     add(
         "--no-state-of-charge",
         action="store_false",
@@ -122,6 +127,7 @@ class Options:
     key: bytes | None
     pin: str | None
     name: str | None
+    personality: str | None
     advertises_state_of_charge: bool
     verbose: bool
 
@@ -145,6 +151,7 @@ class Options:
             "key": self.key or spec.key,
             "pin": self.pin or spec.pin,
             "name": self.name or spec.name,
+            "personality": self.personality or spec.personality,
             "advertises_state_of_charge": self.advertises_state_of_charge and spec.advertises_state_of_charge,
         }
         return spec.model_copy(update=changed)

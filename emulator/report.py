@@ -13,12 +13,10 @@ from emulator.bms.outputs import Output
 from emulator.bms.rules import Reason
 from emulator.bms.settings import SettingKey
 from emulator.options import AS_FAST_AS_POSSIBLE
+from emulator.personality.quirks import EVERY_REGISTER, EVERYTHING, Quirks, RadioQuirks
 from emulator.reading.state import JsonObject, JsonValue, as_json
 from emulator.rig import Proxy, Rig, Station
 from emulator.simulation.faults import FAULTS, Fault
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
-
-EVERYTHING: Final = "all"
 
 # The thirteen history values (M-V5); lowest and highest are several of them.
 HISTORY: Final[Mapping[str, Callable[[History], float | None]]] = {
@@ -132,13 +130,18 @@ def radio(station: Station) -> JsonObject:
             **device.forbidden_writes,
             **{f"0x{register:04X}": count for register, count in station.registers.forbidden_writes.items()},
         },
-        "quirks": quirks(station.ve_smart.quirks),
+        "personality": station.personality,
+        "quirks": quirks(station),
     }
 
 
-def quirks(values: Quirks) -> JsonObject:
-    """Return how VE.Smart behaves."""
-    return {field.name: _quirk(getattr(values, field.name)) for field in fields(Quirks)}
+def quirks(station: Station) -> JsonObject:
+    """Return how the device behaves where nobody knows how a real one does."""
+    return {**_switches(station.ve_smart.quirks), **_switches(station.device.quirks)}
+
+
+def _switches(values: Quirks | RadioQuirks) -> JsonObject:
+    return {field.name: _quirk(getattr(values, field.name)) for field in fields(values)}
 
 
 def proxy_state(proxy: Proxy, port: int, station: Station) -> JsonObject:

@@ -21,6 +21,7 @@ from emulator.device import (
 )
 from emulator.drive import Clockwork, Drive
 from emulator.instant_readout import KEY_LENGTH
+from emulator.personality.table import PERSONALITIES, Personality, name_of
 from emulator.reading.state import JsonObject, StateError, as_json, from_json
 from emulator.simulation.faults import FaultBoard, SharedSlots
 from emulator.simulation.scenario import DeviceSpec, ProxySpec, Scenario
@@ -102,6 +103,15 @@ class Station:
         """Its BMS."""
         return self.simulation.bms
 
+    @property
+    def personality(self) -> str | None:
+        """Which personality it has; None if its switches are those of none."""
+        return name_of(self.ve_smart.quirks, self.device.quirks)
+
+    def take_on(self, personality: Personality) -> None:
+        """Behave as this personality from now on."""
+        self.ve_smart.quirks, self.device.quirks = personality.connection, personality.radio
+
 
 class Rig:
     """Everything of a scenario. make_proxy makes its proxies, which know the PIN only if with_pin allows it.
@@ -134,8 +144,10 @@ class Rig:
         self.proxies = tuple(map(make_proxy, plans))
         slots = SharedSlots(self.proxies)
         self.stations = tuple(
-            _wire(number, simulation, device, slots)
-            for number, (simulation, device) in enumerate(zip(simulations, devices, strict=True), 1)
+            _wire(number, simulation, device, spec, slots)
+            for number, (simulation, device, spec) in enumerate(
+                zip(simulations, devices, scenario.devices, strict=True), 1
+            )
         )
         for proxy in self.proxies:
             self.give_pin(proxy, proxy.pin)
@@ -222,12 +234,13 @@ def _make_device(spec: DeviceSpec, simulation: Simulation) -> EmulatedDevice:
         nonce=int(time()),
         seed=simulation.seed,
         advertises_state_of_charge=spec.advertises_state_of_charge,
+        quirks=PERSONALITIES[spec.personality].radio,
     )
 
 
-def _wire(number: int, simulation: Simulation, device: EmulatedDevice, slots: SharedSlots) -> Station:
+def _wire(number: int, simulation: Simulation, device: EmulatedDevice, spec: DeviceSpec, slots: SharedSlots) -> Station:
     registers = BmsRegisters(simulation.bms, device)
-    ve_smart = VeSmartService(registers)
+    ve_smart = VeSmartService(registers, PERSONALITIES[spec.personality].connection)
     device.make_ve_smart_server = ve_smart.serve
     return Station(
         number=number,

@@ -249,3 +249,12 @@ def test_dense_pictures_are_twice_as_large() -> None:
     plain = {name: size for name, size in sizes.items() if "@" not in name}
 
     assert {f"{name}@2x": (2 * width, 2 * height) for name, (width, height) in plain.items()} | plain == sizes
+
+
+def test_the_oldest_home_assistant_is_tried() -> None:
+    """What scripts/test-home-assistant installs is what HACS asks owners for."""
+    wanted = (ROOT / "requirements" / "oldest.in").read_text().splitlines()
+    assert f"homeassistant=={HACS['homeassistant']}" in wanted
+    pinned = MANIFEST["requirements"]
+    assert isinstance(pinned, list)
+    assert set(pinned) <= set(wanted)

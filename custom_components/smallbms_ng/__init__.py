@@ -6,6 +6,7 @@ from homeassistant.components.bluetooth import async_rediscover_address
 from homeassistant.config_entries import ConfigEntry, ConfigEntryState
 from homeassistant.const import CONF_ADDRESS, Platform
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import config_validation as cv
 from homeassistant.helpers import device_registry as dr
 from homeassistant.helpers import entity_registry as er
@@ -19,6 +20,7 @@ from .devices import battery_of, bluetooth_is_up
 from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
 from .places import async_watch_places
+from .recording import async_forget_recording
 from .sensor import CONNECTION, PAGE_SENSORS
 from .services import async_setup_actions
 from .storage import pages_store, reading_store, without_battery
@@ -33,14 +35,14 @@ _TABLES: Final = {
 
 
 async def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry) -> None:
-    """Remove what only connections gave: the batteries, the entities, and what is kept of them."""
+    """Remove everything that came from connections: the batteries, the entities, and what is stored of them."""
     _async_remove_batteries(hass, entry)
     _async_remove_entities(hass, entry)
     await pages_store(hass, entry.entry_id).async_remove()
 
 
 async def async_forget_battery(hass: HomeAssistant, entry: ConfigEntry, device: ChildDeviceEntry) -> None:
-    """Forget a battery of an entry that is not loaded. If it is there, it comes back with the next connection."""
+    """Forget a battery of an entry that is not loaded. If it is present, it comes back with the next connection."""
     store = pages_store(hass, entry.entry_id)
     if stored := await store.async_load():
         numbers = tuple(row["number"] for row in stored.get("batteries", ()))
@@ -67,7 +69,7 @@ def _async_remove_entities(hass: HomeAssistant, entry: ConfigEntry) -> None:
 
 
 CONFIG_SCHEMA: Final = cv.config_entry_only_config_schema(DOMAIN)
-# In this order states are written: an automation on a binary sensor finds the sensors up to date.
+# States are written in this order, so that an automation on a binary sensor finds the sensors up to date.
 PLATFORMS: Final = (
     Platform.SENSOR,
     Platform.BINARY_SENSOR,
@@ -79,13 +81,13 @@ PLATFORMS: Final = (
 
 
 async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
-    """Register the actions, which are there whether or not a device is."""
+    """Register the actions, which exist even without a device."""
     async_setup_actions(hass)
     return True
 
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
-    """Listen to one device. It need not be in range: its entities are then unavailable until it is."""
+    """Set up one device. While it is out of range, its entities are unavailable."""
     coordinator = InstantReadoutCoordinator(hass, entry)
     await coordinator.async_restore()
     pages = PagesCoordinator(hass, entry, coordinator.async_take_connection_values) if can_connect(entry.data) else None
@@ -107,7 +109,7 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
 
 
 def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Begin to listen and to connect: only now, so that the entities are there for what Bluetooth heard before."""
+    """Start to listen and to connect. The entities already exist, so they get what Bluetooth heard before."""
     runtime = entry.runtime_data
     entry.async_on_unload(runtime.instant_readout.async_start())
     if runtime.pages:
@@ -119,12 +121,12 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
-    """Stop listening to the device. Its issues outlast a reload, so that what is ignored stays ignored."""
-    # What changes from now on is told at the next start.
+    """Stop listening to the device. Its issues stay during a reload, so that ignored ones stay ignored."""
+    # Changes from now on are reported at the next start.
     entry.runtime_data.instant_readout.async_stop_confirming()
     unloaded = await hass.config_entries.async_unload_platforms(entry, PLATFORMS)
     if unloaded:
-        # What is read until the connection ends belongs to the readings, which end after it.
+        # The connection ends first: what it still reads goes to the readings.
         if pages := entry.runtime_data.pages:
             await pages.async_shutdown()
         await entry.runtime_data.instant_readout.async_end()
@@ -138,6 +140,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
     await reading_store(hass, entry.entry_id).async_remove()
     await pages_store(hass, entry.entry_id).async_remove()
     async_forget(hass, entry)
+    async_forget_recording(hass, entry.data[CONF_ADDRESS])
     if bluetooth_is_up(hass):
         async_rediscover_address(hass, entry.data[CONF_ADDRESS])
 
@@ -145,11 +148,21 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
 async def async_remove_config_entry_device(
     hass: HomeAssistant, entry: SmallBmsConfigEntry, device: AnyDeviceEntry
 ) -> bool:
-    """Let go of a battery that is not there, or that no connection tells of any more."""
+    """Remove a battery that is gone. Raises HomeAssistantError for one that is present, and for the device itself."""
     if not isinstance(device, ChildDeviceEntry):
-        return False
+        raise _not_removable("device_stays", device)
     if entry.state is not ConfigEntryState.LOADED:
         await async_forget_battery(hass, entry, device)
         return True
     pages = entry.runtime_data.pages
-    return pages is None or pages.async_forget(battery_of(entry, device, pages.batteries))
+    if pages and not pages.async_forget(battery_of(entry, device, pages.batteries)):
+        raise _not_removable("battery_present", device)
+    return True
+
+
+def _not_removable(reason: str, device: AnyDeviceEntry) -> HomeAssistantError:
+    return HomeAssistantError(
+        translation_domain=DOMAIN,
+        translation_key=reason,
+        translation_placeholders={"device": device.name_by_user or device.name or ""},
+    )

@@ -1,6 +1,6 @@
 """Buttons: what the device does when it is told to, and reading it now."""
 
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, override
@@ -16,12 +16,16 @@ from .protocol.registers import Name
 
 PARALLEL_UPDATES: Final = 1
 
+ATTR_PROGRESS: Final = "progress"
+ATTR_ANSWERED: Final = "answered_registers"
+
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsButtonDescription(ButtonEntityDescription):
     """One button and what it does."""
 
     press_fn: Callable[[PagesCoordinator], Coroutine[None, None, None]]
+    attributes_fn: Callable[[PagesCoordinator], Mapping[str, object]] | None = None
 
 
 def _action(name: Name, *, enabled: bool) -> SmallBmsButtonDescription:
@@ -33,6 +37,13 @@ def _action(name: Name, *, enabled: bool) -> SmallBmsButtonDescription:
     )
 
 
+def _survey_attributes(pages: PagesCoordinator) -> Mapping[str, object]:
+    """Return how far the survey has come, in %, and how many registers were answered."""
+    if pages.survey.progress is None:
+        return {}
+    return {ATTR_PROGRESS: pages.survey.progress, ATTR_ANSWERED: pages.survey.answered}
+
+
 BUTTONS: Final = (
     _action(Name.SYNCHRONIZE, enabled=True),
     # Nobody should press these by mistake.
@@ -40,6 +51,13 @@ BUTTONS: Final = (
     _action(Name.CLEAR_HISTORY, enabled=False),
     SmallBmsButtonDescription(
         key="read_now", entity_category=EntityCategory.DIAGNOSTIC, press_fn=PagesCoordinator.async_read_now
+    ),
+    SmallBmsButtonDescription(
+        key="survey",
+        entity_category=EntityCategory.DIAGNOSTIC,
+        entity_registry_enabled_default=False,
+        press_fn=PagesCoordinator.async_survey,
+        attributes_fn=_survey_attributes,
     ),
 )
 
@@ -56,6 +74,14 @@ class SmallBmsButton(PageEntity, ButtonEntity):
     """One button."""
 
     entity_description: SmallBmsButtonDescription
+    _unrecorded_attributes = frozenset({ATTR_PROGRESS, ATTR_ANSWERED})
+
+    @override
+    def _shown(self) -> object:
+        if attributes_of := self.entity_description.attributes_fn:
+            self._attr_extra_state_attributes = dict(attributes_of(self.coordinator))
+            return self._attr_extra_state_attributes
+        return None
 
     @override
     async def async_press(self) -> None:

@@ -1,6 +1,6 @@
 """Checks a key or a PIN with the live device, before anything is stored."""
 
-from collections.abc import AsyncGenerator, Iterable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
@@ -41,9 +41,11 @@ from .connection.errors import (
 )
 from .connection.link import Answer, Reading
 from .connection.pairing import pair
+from .connection.recorder import Recorder
 from .protocol.advertisement import COMPANY_ID, ImplausibleRecord, InstantReadout, InstantReadoutError, WrongKey
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
+from .recording import async_recording_of
 from .shared_connection import async_way_to
 
 # Seconds to wait for a second record. If none comes, one is enough: an idle battery repeats its record.
@@ -147,7 +149,17 @@ def parse_pin(text: str) -> str:
     return digits
 
 
-async def async_read_key(hass: HomeAssistant, address: str, pin: str | None) -> InstantReadoutInfo:
+type OnConnected = Callable[[VeSmartClient], Awaitable[None]]
+"""Called with the client as soon as it is connected, before anything is read or written. May raise VeSmartError."""
+
+
+async def go_on(_client: VeSmartClient) -> None:
+    """Do nothing more once a client is connected."""
+
+
+async def async_read_key(
+    hass: HomeAssistant, address: str, pin: str | None, *, on_connected: OnConnected = go_on
+) -> InstantReadoutInfo:
     """Return the key and state of Instant Readout, read over a connection.
 
     Without a PIN, connects over a proxy that has it. Raises a VeSmartError if the PIN is wrong or connecting fails.
@@ -155,6 +167,7 @@ async def async_read_key(hass: HomeAssistant, address: str, pin: str | None) -> 
     preference = AdapterPreference()
     async with _client(hass, address, preference) as client:
         checked = await _connect(hass, client, address, pin)
+        await on_connected(client)
         return await _learn(client, _proof(preference, checked=checked), preference.proxy or "")
 
 
@@ -164,27 +177,33 @@ def is_near_proxy(hass: HomeAssistant, address: str) -> bool:
     return any(isinstance(path.scanner, BaseHaRemoteScanner) for path in paths)
 
 
-async def async_read_key_by_bond(hass: HomeAssistant, address: str, paired: AbstractSet[str]) -> InstantReadoutInfo:
+async def async_read_key_by_bond(
+    hass: HomeAssistant, address: str, paired: AbstractSet[str], *, on_connected: OnConnected = go_on
+) -> InstantReadoutInfo:
     """Return the key and state of Instant Readout, read over a connection that uses an existing bond.
 
     Only a local adapter with a bond, or a radio in paired (sources), is trusted: over any other radio another device
     may answer. Raises a VeSmartError if there is no such connection.
     """
     async with _connection_by_bond(hass, address, paired) as client:
+        await on_connected(client)
         return await _learn(client, AccessProof.BOND)
 
 
-async def async_switch_instant_readout_on(hass: HomeAssistant, address: str, pin: str | None) -> None:
+async def async_switch_instant_readout_on(
+    hass: HomeAssistant, address: str, pin: str | None, *, on_connected: OnConnected = go_on
+) -> None:
     """Switch the Instant Readout of the device on. Raises the errors of async_read_key, and Refused."""
     async with _client(hass, address, AdapterPreference()) as client:
         await _connect(hass, client, address, pin)
+        await on_connected(client)
         await client.write(client.main_instance, _ON, value=True)
 
 
 def _proof(preference: AdapterPreference, *, checked: bool) -> AccessProof:
     if checked:
         return AccessProof.PIN
-    return AccessProof.PROXY if preference.asks else AccessProof.BOND
+    return AccessProof.PROXY if preference.requests_encryption else AccessProof.BOND
 
 
 async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
@@ -208,7 +227,7 @@ async def _connection_by_bond(
     heard = {one.scanner.source for one in async_scanner_devices_by_address(hass, address, connectable=True)}
     if heard.isdisjoint(trusted):
         raise NotPaired("no radio with a known bond hears the device")
-    preference = AdapterPreference(unpaired=heard - trusted, may_ask=False)
+    preference = AdapterPreference(unpaired=heard - trusted, may_request_encryption=False)
     async with _client(hass, address, preference) as client:
         await client.connect()
         if preference.paired.isdisjoint(trusted):
@@ -222,11 +241,15 @@ async def _client(hass: HomeAssistant, address: str, preference: AdapterPreferen
     get_device = partial(async_way_to, hass, address)
     if get_device() is None:
         raise NoPath("no radio that can connect hears the device")
-    client = VeSmartClient(get_device, preference=preference)
+    client = VeSmartClient(get_device, preference=preference, recorder=_recorder(hass, address))
     try:
         yield client
     finally:
         await client.disconnect()
+
+
+def _recorder(hass: HomeAssistant, address: str) -> Recorder:
+    return async_recording_of(hass, address).recorder
 
 
 async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin: str | None) -> bool:
@@ -235,14 +258,14 @@ async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin
         await client.connect()
         return False
     bonded = await bonded_adapters(address)
-    renewed = await _renew_refused_bonds(address, pin, bonded)
+    renewed = await _renew_refused_bonds(hass, address, pin, bonded)
     obstacle = None if bonded else await _bond(hass, address, pin)
     try:
         await client.connect()
     except NoAnswer:
         raise
     except BondRefused as error:
-        await _bond_anew(address, pin, error.adapter)
+        await _bond_anew(hass, address, pin, error.adapter)
         await client.connect()
         return True
     except NotPaired as error:
@@ -264,7 +287,8 @@ def _most_useful(error: NotPaired, obstacle: NoLocalAdapter | DeviceNotVisible |
 async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
     """Pair; return why no local adapter can, or None once paired. Raises a VeSmartError if pairing itself fails."""
     try:
-        await pair(address, pin, search_time=_SEARCH_TIME)
+        with _recorder(hass, address).pairing():
+            await pair(address, pin, search_time=_SEARCH_TIME)
     except DeviceNotVisible as error:
         return error
     except NoLocalAdapter as error:
@@ -290,21 +314,22 @@ def _bypasses_bluez(path: BluetoothScannerDevice) -> bool:
     return not isinstance(path.scanner, BaseHaRemoteScanner) and bluez_adapter(path.ble_device) is None
 
 
-async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> bool:
+async def _renew_refused_bonds(hass: HomeAssistant, address: str, pin: str, adapters: Iterable[str]) -> bool:
     """Renew each bond that the device refuses, or may refuse; return whether there was one.
 
     A suspicion is enough: the user has just entered the PIN.
     """
     refused = [adapter for adapter in adapters if await bond_is_refused(address, adapter) is not False]
     for adapter in refused:
-        await _bond_anew(address, pin, adapter)
+        await _bond_anew(hass, address, pin, adapter)
     return bool(refused)
 
 
-async def _bond_anew(address: str, pin: str, adapter: str) -> None:
+async def _bond_anew(hass: HomeAssistant, address: str, pin: str, adapter: str) -> None:
     """Remove the bond of an adapter, which the device has lost, and pair again with the same adapter."""
     await remove_bond(address, adapter=adapter)
-    await pair(address, pin, adapter=adapter)
+    with _recorder(hass, address).pairing():
+        await pair(address, pin, adapter=adapter)
 
 
 def _value(answers: Mapping[int, Answer], register: int) -> Value:

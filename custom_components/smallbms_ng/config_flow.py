@@ -1,4 +1,4 @@
-"""Adding a device by its key or its PIN, and changing them or its options."""
+"""Flows that add a device by its key or its PIN, change these, or change the options."""
 
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping
@@ -43,11 +43,13 @@ from .checks import (
     NoPath,
     NotBluez,
     NotHeard,
+    OnConnected,
     async_check_key,
     async_read_key,
     async_read_key_by_bond,
     async_switch_instant_readout_on,
     data_of,
+    go_on,
     is_near_proxy,
     parse_pin,
 )
@@ -95,7 +97,7 @@ from .const import (
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .messages import proxy_in
 from .protocol.advertisement import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
-from .protocol.payloads import plain
+from .protocol.payloads import safe_text
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -174,12 +176,12 @@ _ERROR_KEYS: Final[dict[type[Exception], str]] = {
 
 
 def _error_key(error: Exception) -> str:
-    """Return under which key the words for an error are found."""
+    """Return the translation key of an error."""
     return next(_ERROR_KEYS[kind] for kind in type(error).__mro__ if kind in _ERROR_KEYS)
 
 
 def _adapters_in(error: Exception | None) -> str:
-    """Return the names of the adapters that an error speaks of."""
+    """Return the names of the adapters in an error."""
     names = error.adapters if isinstance(error, NoLocalAdapter | DeviceNotVisible) else ()
     return ", ".join(names)
 
@@ -189,7 +191,7 @@ def _text(entered: UserInput, field: str) -> str:
 
 
 def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
-    """Return whether something was entered that cannot be what it should be."""
+    """Return whether a text was entered that cannot be parsed."""
     try:
         parse(text)
     except ValueError:
@@ -198,15 +200,15 @@ def _is_malformed(text: str, parse: Callable[[str], object]) -> bool:
 
 
 def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
-    """Return the device's own name; without one (passive scanning) what tells it from another."""
-    name = plain(service_info.name) if service_info.name != service_info.address else ""
+    """Return the device's own name; if it is not known (passive scanning), the model with the end of the address."""
+    name = safe_text(service_info.name) if service_info.name != service_info.address else ""
     return name or f"{_MODEL} {service_info.address[-5:]}"
 
 
 class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
-    """Adds one device, found by Bluetooth or chosen from a list, and proven by its key or its PIN.
+    """Adds one device, found by Bluetooth or chosen from a list, once its key or its PIN is checked.
 
-    A PIN is proven by a connection, over which the device tells its key, so that this need not be entered.
+    A PIN is checked by connecting. Over that connection the device also gives its key, so nobody has to enter it.
     """
 
     VERSION = 1
@@ -230,7 +232,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     @callback
     @override
     def async_remove(self) -> None:
-        """Note that this flow is over: what it still finds out is not wanted any more."""
+        """Note that this flow is over, so that nothing is stored that it still finds out."""
         self._is_over = True
 
     @staticmethod
@@ -241,7 +243,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     @override
     async def async_step_bluetooth(self, discovery_info: BluetoothServiceInfoBleak) -> ConfigFlowResult:
-        """Take a device that Bluetooth found. All Victron products come here: only ours may show a card."""
+        """Start with a device that Bluetooth found. All Victron products come here, but only ours may show a card."""
         if not is_smallbms_ng(data_of(discovery_info)):
             return self.async_abort(reason="not_supported")
         await self.async_set_unique_id(discovery_info.address)
@@ -283,17 +285,17 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self.async_step_credentials()
 
     async def async_step_credentials(self, user_input: UserInput | None = None) -> ConfigFlowResult:
-        """Ask for the PIN, the key, or both, and add the device when they are good."""
+        """Ask for the PIN, the key, or both, and add the device when they are right."""
         return await self._async_ask("credentials", user_input)
 
     async def async_step_reauth(self, _entry_data: Mapping[str, object]) -> ConfigFlowResult:
-        """Get a new key: the device made one when its PIN was changed. Nobody is asked for it if a bond tells it."""
+        """Get a new key: the device made one when its PIN was changed. Ask for it only if no bond gives it."""
         if can_connect(self._get_reauth_entry().data) and await self._async_renew_by_bond():
             return self._finish()
         return await self.async_step_reauth_confirm()
 
     async def async_step_reauth_confirm(self, user_input: UserInput | None = None) -> ConfigFlowResult:
-        """Ask for what is new."""
+        """Ask for the new PIN or key."""
         return await self._async_ask("reauth_confirm", user_input)
 
     async def async_step_reconfigure(self, user_input: UserInput | None = None) -> ConfigFlowResult:
@@ -301,9 +303,9 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return await self._async_ask("reconfigure", user_input)
 
     async def async_step_connect(self, _user_input: None = None) -> ConfigFlowResult:
-        """Show that the device is being connected to, and then what comes of it."""
+        """Show progress while connecting, then the next form."""
         if self._task is None:
-            # Not at once: a flow that shows no progress first would be given the last input again.
+            # Not eagerly: if it ended at once, no progress would be shown, and the next form would get the last input.
             self._task = self.hass.async_create_task(self._async_attempt(), "smallbms_ng PIN check", eager_start=False)
         if not self._task.done():
             return self.async_show_progress(
@@ -357,17 +359,22 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     @property
     def _pages(self) -> PagesCoordinator | None:
-        """What the entry connects with, if it does."""
+        """The coordinator that connects for the entry, if it is loaded and connects."""
         entry = self._entry
         return entry.runtime_data.pages if entry and entry.state is ConfigEntryState.LOADED else None
 
+    @property
+    def _on_connected(self) -> OnConnected:
+        """What to do first over a connection: an entry that is loaded reads its status."""
+        return self._pages.async_read_status if self._pages else go_on
+
     def _only_connection(self) -> AbstractAsyncContextManager[None]:
-        """Keep the entry from connecting meanwhile: the device takes one connection only."""
+        """Keep the entry from connecting meanwhile: the device accepts only one connection."""
         return self._pages.async_pause_connection() if self._pages else nullcontext()
 
     @property
     def _pin(self) -> str | None:
-        """The PIN to connect with: that which was entered, or the one that is stored if nothing was."""
+        """The PIN to connect with: the one that was entered or, if nothing was, the stored one."""
         if entered := _text(self._entered, CONF_PIN):
             return parse_pin(entered)
         if self._entry is None or self._removes_pin or _text(self._entered, CONF_KEY):
@@ -377,7 +384,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
 
     @property
     def _tries_proxy(self) -> bool:
-        """Whether to see if a proxy holds the PIN, as nothing was entered."""
+        """Whether to try if a proxy holds the PIN, as nothing was entered."""
         return not (self._removes_pin or _text(self._entered, CONF_KEY)) and is_near_proxy(self.hass, self._address)
 
     @property
@@ -385,7 +392,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return self._entered.get(CONF_REMOVE_PIN, False) is True
 
     async def _async_ask(self, step_id: str, user_input: UserInput | None) -> ConfigFlowResult:
-        """Ask for PIN and key until they are good. A PIN is tried in the background, and this is where that ends."""
+        """Ask for PIN and key until they are right. A PIN is tried in the background, and the flow comes back here."""
         self._form = step_id
         if user_input is not None:
             self._entered, self._instant_readout_on = user_input, None
@@ -401,7 +408,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return self._finish()
 
     def _malformed(self) -> Errors:
-        """Return what cannot be a PIN or a key, or makes no sense, before anything is tried."""
+        """Return the errors that can be found without a connection: no PIN, no key, or a contradiction."""
         errors = {
             field: _MALFORMED[field]
             for field, parse in _PARSERS.items()
@@ -411,7 +418,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return errors | ({CONF_REMOVE_PIN: "pin_entered"} if contradicts_itself else {})
 
     def _show_credentials_form(self, step_id: str) -> ConfigFlowResult:
-        """Show a form for PIN and key, and for taking the PIN away where there is one to keep."""
+        """Show the form for PIN and key; where a PIN is stored, also for removing it."""
         has_pin = self.source == SOURCE_RECONFIGURE and can_connect(self._get_reconfigure_entry().data)
         return self.async_show_form(
             step_id=step_id,
@@ -421,12 +428,12 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         )
 
     async def _async_attempt(self) -> Errors:
-        """Do what is shown as progress, for long enough to be seen, and return what is wrong if so."""
+        """Do the errand; take long enough for the browser to see the progress step. Return the errors for the form."""
         errors, _ = await asyncio.gather(self._async_do_errand(), asyncio.sleep(SHORTEST_PROGRESS))
         return errors
 
     async def _async_do_errand(self) -> Errors:
-        """Return what is wrong if so, whatever happens: a progress step without a result would never end."""
+        """Return the errors for the form, whatever happens: a progress step without a result would never end."""
         try:
             return await self._errand()
         except Exception:
@@ -434,13 +441,13 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             return {CONF_BASE: "unknown"}
 
     async def _async_learn(self, pin: str | None) -> Errors:
-        """Connect with the PIN, or by a proxy that holds it, and return what is wrong if so.
+        """Connect with the PIN, or by a proxy that holds it; return the errors for the form.
 
-        The key that the device tells is the right one.
+        The key that the device gives is the right one and needs no check.
         """
         try:
             async with self._only_connection():
-                learned = await async_read_key(self.hass, self._address, pin)
+                learned = await async_read_key(self.hass, self._address, pin, on_connected=self._on_connected)
         except VeSmartError as error:
             self._adapters, self._proxy = _adapters_in(error), proxy_in(error)
             return {CONF_PIN: _error_key(error)}
@@ -452,18 +459,21 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return {}
 
     def _way_in(self, pin: str | None) -> dict[str, str | bool]:
-        """Return what to store so that the entry connects."""
+        """Return what the entry has to store so that it connects."""
         return {CONF_PIN: pin} if pin else {CONF_PAIRED_BY_PROXY: True}
 
     async def _async_renew_by_bond(self) -> bool:
-        """Read the key over a bond that there is; return whether it is a new one that reads the device.
+        """Read the key over an existing bond; return whether it is new and decrypts the advertisements.
 
-        Nobody has asked for this. So there is no pairing, and no key is believed without a record that proves it.
+        No user has started this. So it never pairs, and it takes no key without an advertisement that proves it.
         """
         paired = self._pages.paired_radios if self._pages else frozenset[str]()
         try:
             async with self._only_connection():
-                key = (await async_read_key_by_bond(self.hass, self._address, paired)).key
+                learned = await async_read_key_by_bond(
+                    self.hass, self._address, paired, on_connected=self._on_connected
+                )
+            key = learned.key
             if key is None or key.hex() == self._get_reauth_entry().data.get(CONF_KEY):
                 return False
             await async_check_key(self.hass, self._address, key)
@@ -474,10 +484,12 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return True
 
     async def _async_switch_on(self) -> Errors:
-        """Switch Instant Readout on, and return what is wrong if so."""
+        """Switch Instant Readout on; return the errors for the form."""
         try:
             async with self._only_connection():
-                await async_switch_instant_readout_on(self.hass, self._address, self._accepted_pin)
+                await async_switch_instant_readout_on(
+                    self.hass, self._address, self._accepted_pin, on_connected=self._on_connected
+                )
         except VeSmartError as error:
             self._adapters, self._proxy = _adapters_in(error), proxy_in(error)
             return {CONF_SWITCH_ON: _error_key(error)}
@@ -485,7 +497,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return {}
 
     async def _async_check_key(self, pin: str | None) -> Errors:
-        """See whether the key that was entered reads the device, and return what is wrong if not."""
+        """Check the key that was entered; return the errors for the form."""
         if not (text := _text(self._entered, CONF_KEY)):
             return self._take_nothing()
         key = parse_key(text)
@@ -502,7 +514,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return pin if isinstance(pin, str) else None
 
     def _take_nothing(self) -> Errors:
-        """Return what is wrong when neither PIN nor key is there: nothing if the PIN is to go, and the key stays."""
+        """Return the errors for the form if neither PIN nor key was entered: none if the PIN goes and the key stays."""
         if not self._removes_pin:
             return {CONF_BASE: "nothing_entered"}
         if self._entry is None or CONF_KEY not in self._entry.data:
@@ -511,7 +523,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return {}
 
     def _finish(self) -> ConfigFlowResult:
-        """Store what was accepted. What was left empty is kept, unless the PIN is to be taken away."""
+        """Store what was accepted. What was left empty stays as it is, unless the PIN is to be removed."""
         if self._is_over:
             return self.async_abort(reason="over")
         accepted = self._accepted or {}
@@ -533,12 +545,12 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return result
 
     def _outdated(self, accepted: Mapping[str, object]) -> set[str]:
-        """Return what is not stored any more, as there is another way to connect now."""
+        """Return the names of stored data that the accepted ones replace."""
         return {CONF_PAIRED_BY_PROXY} if CONF_PIN in accepted else set()
 
 
 class SmallBmsOptionsFlow(OptionsFlowWithReload):
-    """Changes how often something is done, what shows up under Repairs, and what is known of the installation."""
+    """Changes the options: intervals, repairs, and facts about the installation."""
 
     async def async_step_init(self, user_input: dict[str, float] | None = None) -> ConfigFlowResult:
         """Ask for the options."""

@@ -1,7 +1,8 @@
 """The coordinators: one follows the advertisements of a device, the other reads and writes over connections."""
 
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -42,7 +43,7 @@ from .const import (
     DEFAULT_UPDATE_INTERVAL,
     can_connect,
 )
-from .devices import async_remove_battery, async_update_identity
+from .devices import async_remove_battery
 from .messages import failure
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
@@ -60,11 +61,24 @@ from .protocol.advertisement import (
 )
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
+from .protocol.learned import DeviceMemory
 from .protocol.payloads import Value
-from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities, ShownValues, Source
-from .protocol.record_filter import Changes, Confirmation, KeyTrust, NonceOrder, Order
+from .protocol.quantities import (
+    ENERGY_CHARGED,
+    ENERGY_DISCHARGED,
+    FLAG_FIELDS,
+    MEASURED_FIELDS,
+    Flag,
+    Quantities,
+    ShownValues,
+    Source,
+    power_of,
+)
+from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
+from .protocol.significance import SignificantChanges
+from .recording import Outcome, async_recording_of
 from .shared_connection import SharedConnection, Way
 from .storage import (
     DelayedStore,
@@ -74,10 +88,13 @@ from .storage import (
     StoredReadings,
     async_last_recorded,
     from_store,
+    learned_from_store,
+    learned_to_store,
     pages_store,
     reading_store,
     to_store,
 )
+from .survey import Survey
 
 # How often texts about the reserve are updated.
 RENEWED_EVERY: Final = timedelta(minutes=2)
@@ -193,7 +210,7 @@ _AGAIN: Final = timedelta(minutes=5)
 # How often to check for a way to the device while there is none, and how long without one counts as a loss.
 # A radio that can connect is noticed at once.
 _LOOKS_EVERY: Final = timedelta(minutes=1)
-# The shortest time, in s, between two reads that changes cause. Changes in between are read together.
+# The shortest time, in s, between two reads that changes cause. FlagChanges in between are read together.
 _APART: Final = 5.0
 # At most this many reads because of changes in this time: a flapping code must not keep the phone from connecting.
 _MOST_CHANGES: Final = 12
@@ -210,6 +227,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     """Reads the pages of one device at an interval, in one short connection, and writes on demand.
 
     feed: called with the values of Instant Readout, which the device does not advertise while it is connected.
+    memory: what the device has taught, also before a restart.
     Values that the device sends unasked are shown too. A failed connection is not a failed update: known values are
     shown until they are too old, and the next attempt waits longer.
     """
@@ -244,32 +262,43 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             request_refresh_debouncer=self._soon,
         )
         self.address: str = entry.data[CONF_ADDRESS]
-        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL))
+        self.memory = DeviceMemory()
+        self.values = PageValues(self._interval or timedelta(minutes=DEFAULT_PAGES_INTERVAL), self.memory)
         self.data = {}
         self._feed = feed
         # When changes caused the latest reads.
         self._changes_read: deque[float] = deque((-inf,) * _MOST_CHANGES, maxlen=_MOST_CHANGES)
-        self._way = Way(hass, self.address, self._async_way_heard)
+        self._way = Way(hass, self.address, on_heard=self._async_way_heard, on_changed=self.async_update_listeners)
         self._preference = AdapterPreference()
         # Unsolicited values that are not shown yet.
         self._changed: set[RegisterKey] = set()
         self._show_soon: Debouncer[None] = Debouncer(
             hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
         )
+        self._recording = async_recording_of(hass, self.address)
         self._connection = SharedConnection(
             hass,
             entry,
             way=self._way,
             preference=self._preference,
+            recorder=self._recording.recorder,
+            memory=self.memory,
             timing=TIMING,
             keep_open=KEEP_OPEN,
             on_value=self._received,
             on_failure=self._lose,
-            on_kept_open=self._look_at_status,
+            on_kept_open=self.async_read_status,
             before_end=self._before_end,
         )
+        self.survey = Survey(
+            entry.title,
+            session=self._survey_session,
+            is_wanted=lambda: self._sessions > 1,
+            on_progress=self.async_update_listeners,
+            keep=self._recording.keep_survey,
+        )
         self._reader = PageReader(self.values, self)
-        self._writer = PageWriter(self.values, self._reader)
+        self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
         self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
 
     @property
@@ -327,9 +356,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Show the values that were read before a restart."""
         await self._store.async_load(StoredPages, self._restore)
         self.data = self.values.all()
-        self._update_device()
 
     def _restore(self, stored: StoredPages) -> None:
+        self.memory.learned = learned_from_store(stored)
         self.values.restore(stored)
         self._preference.unpaired.update(stored.get("unpaired", ()))
         self._preference.paired.update(stored.get("paired", ()))
@@ -338,6 +367,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     def _to_store(self) -> StoredPages:
         return StoredPages(
             **self.values.to_store(),
+            **learned_to_store(self.memory.learned),
             unpaired=sorted(self._preference.unpaired),
             paired=sorted(self._preference.paired),
             asked=sorted(self._preference.asked),
@@ -441,6 +471,20 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
 
+    async def async_survey(self) -> None:
+        """Start to read all registers that the device may have, in the background. Raises HomeAssistantError."""
+        name = f"survey of {self.config_entry.title}"
+        await self.survey.async_start(
+            lambda work: self.config_entry.async_create_background_task(self.hass, work, name)
+        )
+
+    @asynccontextmanager
+    async def _survey_session(self) -> AsyncGenerator[VeSmartClient]:
+        """Start a session for the survey, whose frames the recording need not keep."""
+        with self._recording.recorder.paused():
+            async with self._session() as client:
+                yield client
+
     async def async_write(self, name: Name, value: Value) -> None:
         """Write a value, and read back what the device then has.
 
@@ -535,7 +579,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             await self._read_rest(client, now, forced | expired)
         for number in self.values.forget_absent(now):
             async_remove_battery(self.hass, self.config_entry, number)
-        self._update_device()
         self._regain()
         self._store.async_save_later()
 
@@ -551,10 +594,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def _read_status_once(self, client: VeSmartClient) -> None:
         """Read the status, unless this connection has already read it."""
         if self._status_read_in != self._connection.connections:
-            await self._look_at_status(client)
+            await self.async_read_status(client)
 
-    async def _look_at_status(self, client: VeSmartClient) -> None:
-        """Read the status in addition. Ignores a malformed answer: other registers may still work."""
+    async def async_read_status(self, client: VeSmartClient) -> None:
+        """Read the status, also over the connection of a flow: a connected device does not advertise its codes.
+
+        Ignores a malformed answer: other registers may still work. Raises VeSmartError.
+        """
         with suppress(BadAnswer):
             await self._read_status(client)
 
@@ -607,13 +653,6 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._store.async_save_later()
 
     @callback
-    def _update_device(self) -> None:
-        """Set the serial number and firmware version of the device, once they are known."""
-        serial_number = self.values.value(RegisterKey(name=Name.SERIAL_NUMBER))
-        firmware = self.values.value(RegisterKey(name=Name.FIRMWARE_VERSION))
-        async_update_identity(self.hass, self.config_entry, serial_number, firmware)
-
-    @callback
     def _before_end(self) -> None:
         self._async_show_changed()
         self._note_connection(connected=False)
@@ -647,7 +686,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._waits_for_way = True
         self.update_interval = _LOOKS_EVERY
         if self._way.missing_for >= _LOOKS_EVERY.total_seconds():
-            self._lose(NotReachable("no radio has a way to the device"))
+            self._lose(NotReachable("no radio reaches the device"))
 
     def _try_again(self) -> None:
         """Schedule the next attempt: after a back-off, or once there is a way to the device."""
@@ -714,6 +753,16 @@ _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
     WrongKey: DropReason.WRONG_KEY,
     ImplausibleRecord: DropReason.IMPLAUSIBLE,
 }
+# Others are held back.
+_OUTCOME_OF_DROP: Final = {
+    DropReason.NOT_INSTANT_READOUT: Outcome.OTHER_RECORD,
+    DropReason.OTHER_RECORD: Outcome.OTHER_RECORD,
+    DropReason.OTHER_PRODUCT: Outcome.OTHER_RECORD,
+    DropReason.MALFORMED: Outcome.MALFORMED,
+    DropReason.WRONG_KEY: Outcome.WRONG_KEY,
+    DropReason.IMPLAUSIBLE: Outcome.IMPLAUSIBLE,
+    DropReason.REPEATED: Outcome.REPEATED,
+}
 _DROP_OF_ORDER: Final = {Order.REPEATED: DropReason.REPEATED, Order.BEHIND: DropReason.BEHIND}
 
 
@@ -730,10 +779,10 @@ type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
 
 
 class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
-    """Follows the advertisements of one device, and updates the entities when their values change.
+    """Follows the advertisements of one device, and updates the entities whose values change.
 
     Decodes the advertisements, and takes the values that connections read. Flags are published as soon as they are
-    confirmed, measurements at most once per update interval.
+    confirmed, measurements when they have changed significantly, at most once per update interval.
     published: the values that entities show.
     switched_off_at: when Home Assistant switched the system off, in s of the monotonic clock; None if it did not.
     """
@@ -741,7 +790,6 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     last_record: BatteryReading | None = None
     accepted = 0
     switched_off_at: float | None = None
-    _energy_shown: tuple[int, int] | None = None
     _last_info: BluetoothServiceInfoBleak | None = None
     _last_data: bytes | None = None
     _known_at: float | None = None
@@ -749,7 +797,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     _lost = False
     _ended = False
     _end_wait: CALLBACK_TYPE | None = None
-    _end_interval: CALLBACK_TYPE | None = None
+    _cancel_publishing: CALLBACK_TYPE | None = None
+    _published_at = -inf
+    # When the values to publish were chosen last, and whether all of the next ones are to be published.
+    _chosen_at = -inf
+    _publishes_all = True
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         super().__init__(hass, _LOGGER, entry.data[CONF_ADDRESS], BluetoothScanningMode.ACTIVE, connectable=False)
@@ -758,17 +810,23 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
         key: str | None = entry.data.get(CONF_KEY)
-        self._decoder = InstantReadout(parse_key(key)) if key else None
+        self._key = parse_key(key) if key else None
+        self._decoder = InstantReadout(self._key) if self._key else None
+        self._recording = async_recording_of(hass, self.address)
         self.quantities = Quantities(self._good_for, entry.options.get(CONF_CAPACITY))
+        self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
+        self._significant = SignificantChanges(self._interval)
+        # The latest measurements, and those that were unknown when something was published last.
+        self._measured: Mapping[str, object] = {}
+        self._unknown: Collection[str] = ()
         self.published = self.present
         self.reserve = ReserveCountdown(
             entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
-        self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
         self._confirmation = Confirmation()
-        self._changes = Changes()
+        self._changes = FlagChanges()
         self._order = NonceOrder()
         self._trust = KeyTrust()
         self._heard_at = clock.now()
@@ -778,8 +836,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @property
     def present(self) -> ShownValues:
-        """The values known now, whether published or not."""
+        """The values known now, whether published or not, except the energy."""
         return self.quantities.shown(clock.now())
+
+    def _known(self, now: float) -> dict[str, object]:
+        """Return the values known now, by name; no energy until it includes everything from before this run."""
+        charged, discharged = self.meter.shown if self.meter.is_current else (None, None)
+        return {**self.quantities.known(now), ENERGY_CHARGED: charged, ENERGY_DISCHARGED: discharged}
 
     @property
     def capacity(self) -> float | None:
@@ -790,11 +853,6 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def silent_for(self) -> float | None:
         """How many s ago a value was last advertised or read; None if never since the start."""
         return None if self._known_at is None else clock.now() - self._known_at
-
-    @property
-    def energy_shown(self) -> tuple[int, int] | None:
-        """The energy charged and discharged, in Wh; None until it includes everything from before this run."""
-        return self.meter.shown if self.meter.is_current else None
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
@@ -808,8 +866,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._lost = kept.lost
         if recorded := await async_last_recorded(self.hass, self.address):
             self.meter.go_on_from(charged=recorded.charged, discharged=recorded.discharged, last=recorded.last)
-        self._available = self._was_available = self.quantities.heard(clock.now())
-        self.published = self.present
+        now = clock.now()
+        self._available = self._was_available = self.quantities.heard(now)
+        self._choose(now, everything=True)
 
     def _may_restore(self, name: str, kept: KeptState) -> bool:
         """Return whether to restore a value: not if the device was silent, unless only a connection gives the value."""
@@ -872,8 +931,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
-        # These values are rare, and may be the first known of a quantity: do not wait for the interval.
-        self._async_publish()
+        # These values are rare, and whoever has them read wants to see them.
+        self._async_publish(everything=True)
         self._async_tell_change(changed=self._changes.take_read(flags))
 
     @property
@@ -908,9 +967,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_stop(self) -> None:
         super()._async_stop()
         self.async_stop_confirming()
-        if self._end_interval:
-            self._end_interval()
-            self._end_interval = None
+        self._async_cancel_publishing()
 
     @callback
     @override
@@ -921,38 +978,48 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_receive(self, info: BluetoothServiceInfoBleak) -> None:
         """Take an advertisement from any radio."""
-        if info is self._last_info or self._decoder is None:
-            return
-        self._last_info = info
-        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
-            return
-        if clock.now() - info.time > STALE_AFTER.total_seconds():
-            self.dropped[DropReason.STALE] += 1
-        elif data == self._last_data and self.last_record:
-            self._async_take_repeat(self.last_record, info.time)
-        else:
-            self._async_decode(self._decoder, data, info.time)
+        if info is not self._last_info:
+            self._last_info = info
+            self._recording.hear(info, self._async_take(info), self._key)
 
     @callback
-    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> None:
+    def _async_take(self, info: BluetoothServiceInfoBleak) -> Outcome:
+        """Take an advertisement; return what became of it."""
+        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
+            return Outcome.NO_DATA
+        if self._decoder is None:
+            return Outcome.HELD_BACK
+        if clock.now() - info.time > STALE_AFTER.total_seconds():
+            return self._drop(DropReason.STALE)
+        if data == self._last_data and self.last_record:
+            self._async_take_repeat(self.last_record, info.time)
+            return Outcome.REPEATED
+        return self._async_decode(self._decoder, data, info.time)
+
+    @callback
+    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> Outcome:
         try:
             reading = decoder.decode(data)
         except InstantReadoutError as error:
-            self._async_doubt(error, data)
-            return
+            return self._async_doubt(error, data)
         if reason := self._why_not(reading, at):
-            self.dropped[reason] += 1
-            return
+            return self._drop(reason)
         self._last_data = data
         self._async_take_record(reading, at)
+        return Outcome.BELIEVED
 
     @callback
-    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> Outcome:
         """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
-        self.dropped[_DROP_OF_ERROR[type(error)]] += 1
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
+        return self._drop(_DROP_OF_ERROR[type(error)])
+
+    def _drop(self, reason: DropReason) -> Outcome:
+        """Count an advertisement that is dropped; return what that is called in the recording."""
+        self.dropped[reason] += 1
+        return _OUTCOME_OF_DROP.get(reason, Outcome.HELD_BACK)
 
     def _why_not(self, reading: BatteryReading, at: float) -> DropReason | None:
         """Return why a decoded record is dropped; None if it is accepted."""
@@ -986,9 +1053,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Take the values of a record, whether new or repeated."""
         was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
         self._heard_at = max(at, self._heard_at)
+        self._publishes_all |= was_silent
         self._known_at = at if self._known_at is None else max(at, self._known_at)
         measured = {name: getattr(reading, name) for name in MEASURED_FIELDS}
         self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
+        self._measured = measured | {"charging": self.quantities.is_charging}
         self._async_measure(measured, at)
         self._async_believe()
         self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(reading)))
@@ -1003,9 +1072,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_measure(self, values: Mapping[str, object], at: float) -> None:
-        """Let the meter count up to now, if voltage and current are known."""
+        """Let the meter count up to now, if voltage and current are known, and take samples for the means."""
         voltage, current, consumed = (values.get(name) for name in ("voltage", "current", "consumed_amphours"))
-        if isinstance(voltage, int | float) and isinstance(current, int | float):
+        voltage = voltage if isinstance(voltage, int | float) else None
+        current = current if isinstance(current, int | float) else None
+        self._significant.take({"current": current, "power": power_of(voltage, current)}, at)
+        if voltage is not None and current is not None:
             amphours = consumed if isinstance(consumed, int | float) else None
             self.meter.take(Sample(at=at, voltage=voltage, current=current, consumed_amphours=amphours))
 
@@ -1081,32 +1153,73 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_show(self) -> None:
-        """Publish new values: at once if flags changed, else when the update interval is over."""
-        if self._end_interval is None or not self._available:
-            self._async_publish()
-            return
+        """Publish what is significant: flags at once, measurements when the update interval is over."""
         believed = self._confirmation.believed
-        if any(getattr(self.published, name) != value for name, value in believed.items()):
-            self._async_publish()
+        if self._publishes_all or any(getattr(self.published, name) != value for name, value in believed.items()):
+            self._async_publish(everything=True)
+            return
+        now = clock.now()
+        if self._significant.is_minute_over(now) or self._has_moved:
+            self._async_publish_after_interval(now)
+
+    @property
+    def _has_moved(self) -> bool:
+        """Whether the latest record has a significant change. What it does not tell may come from another source."""
+        told = {name: value for name, value in self._measured.items() if value is not None or name not in self._unknown}
+        return self._significant.is_significant(told)
 
     @callback
-    def _async_publish(self) -> None:
-        """Publish the values known now, if they have changed, and update the entities."""
-        now = clock.now()
-        self._async_note_presence(now)
-        shown = self.quantities.shown(now), self.energy_shown, self._available
-        if shown == (self.published, self._energy_shown, self._was_available):
-            return
-        self.published, self._energy_shown, self._was_available = shown
-        if self._end_interval:
-            self._end_interval()
-        self._end_interval = async_call_later(self.hass, self._interval, self._async_interval_over)
-        self.async_update_listeners()
+    def _async_publish_after_interval(self, now: float) -> None:
+        """Publish when the update interval is over, which it may be already."""
+        wait = self._published_at + self._interval - now
+        if wait <= 0:
+            self._async_publish()
+        elif not self._cancel_publishing:
+            self._cancel_publishing = async_call_later(self.hass, wait, self._async_interval_over)
 
     @callback
     def _async_interval_over(self, _now: datetime) -> None:
-        self._end_interval = None
-        self._async_show()
+        self._async_publish()
+
+    @callback
+    def _async_cancel_publishing(self) -> None:
+        if self._cancel_publishing:
+            self._cancel_publishing()
+            self._cancel_publishing = None
+
+    @callback
+    def _async_publish(self, *, everything: bool = False) -> None:
+        """Publish what is significant, or everything that is known now; update the entities that show it."""
+        self._async_cancel_publishing()
+        now = clock.now()
+        self._async_note_presence(now)
+        self._publishes_all = not self._available
+        changed = self._choose(now, everything=everything)
+        if changed:
+            self._published_at = now
+        if self._available != self._was_available:
+            self._was_available = self._available
+            self.async_update_listeners()
+        elif changed:
+            self._async_tell(changed)
+
+    def _choose(self, now: float, *, everything: bool) -> AbstractSet[str]:
+        """Renew what is published; return the names of the values that changed."""
+        # A minute begins with what is known, not with a look at it that comes late.
+        heard_at = now if self._known_at is None else self._known_at
+        changed = self._significant.choose(self._known(now), now, heard_at=heard_at, everything=everything)
+        self._unknown = frozenset(name for name, value in self._measured.items() if value is None)
+        self._chosen_at = now
+        if changed:
+            self.published = ShownValues(**self._significant.written)  # type: ignore[arg-type]  # they have the names and types of the fields
+        return changed
+
+    @callback
+    def _async_tell(self, changed: AbstractSet[str]) -> None:
+        """Update the listeners to these values, and those to all. The context of a listener names its values."""
+        for listener, names in list(self._listeners.values()):
+            if not isinstance(names, frozenset | set) or names & changed:
+                listener()
 
     @callback
     def _async_note_presence(self, now: float) -> None:
@@ -1121,9 +1234,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_check_ages(self, _now: datetime) -> None:
-        """Stop showing outdated values."""
+        """Stop showing outdated values; publish once a minute also if nothing more is heard in time."""
         self.quantities.good_for |= self._good_for
-        if self.published.sources.keys() - self.present.sources.keys():
+        now = clock.now()
+        is_due = self._heard_at > self._chosen_at and self._significant.is_minute_over(now)
+        if is_due or self._significant.has_lost(self._known(now)):
             self._async_publish()
 
     @callback
@@ -1132,7 +1247,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Forget the advertised values: no radio hears the device any more."""
         for source in (Source.ADVERTISED, Source.RESTORED):
             self.quantities.forget(source)
-        self._async_publish()
+        self._async_publish(everything=True)
 
 
 def _flags(reading: BatteryReading) -> dict[str, Flag]:

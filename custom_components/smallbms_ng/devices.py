@@ -9,7 +9,6 @@ from homeassistant.helpers.device_registry import CONNECTION_BLUETOOTH, ChildDev
 
 from .const import CONF_PRODUCT_ID, DOMAIN, MANUFACTURER
 from .protocol.advertisement import PRODUCT_NAMES
-from .protocol.payloads import Value
 
 
 def bluetooth_is_up(hass: HomeAssistant) -> bool:
@@ -18,7 +17,10 @@ def bluetooth_is_up(hass: HomeAssistant) -> bool:
 
 
 def device_info(entry: ConfigEntry) -> DeviceInfo:
-    """Return the device as its config entry describes it."""
+    """Return the device as its config entry describes it.
+
+    Serial number and firmware version are sensors: those of a device also show on the page of each battery.
+    """
     product_id: int = entry.data[CONF_PRODUCT_ID]
     return DeviceInfo(
         connections={(CONNECTION_BLUETOOTH, entry.data[CONF_ADDRESS])},
@@ -27,6 +29,8 @@ def device_info(entry: ConfigEntry) -> DeviceInfo:
         manufacturer=MANUFACTURER,
         model=PRODUCT_NAMES.get(product_id),
         model_id=f"0x{product_id:04X}",
+        serial_number=None,
+        sw_version=None,
     )
 
 
@@ -40,17 +44,6 @@ def battery_device_info(hass: HomeAssistant, entry: ConfigEntry, number: int) ->
         translation_key="battery",
         translation_placeholders={"number": str(number)},
     )
-
-
-@callback
-def async_update_identity(hass: HomeAssistant, entry: ConfigEntry, serial_number: Value, firmware: Value) -> None:
-    """Set the serial number and firmware version of the device, where they are known."""
-    registry = dr.async_get(hass)
-    device = registry.async_get_or_create(config_entry_id=entry.entry_id, **device_info(entry))
-    if isinstance(serial_number, str):
-        registry.async_update_device(device.id, serial_number=serial_number)
-    if isinstance(firmware, str):
-        registry.async_update_device(device.id, sw_version=firmware)
 
 
 @callback

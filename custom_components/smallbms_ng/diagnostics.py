@@ -1,5 +1,6 @@
 """What helps to find out why a device is not read, without what identifies it."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from math import isfinite
 import re
@@ -24,13 +25,15 @@ from .const import CONF_KEY
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
 from .devices import bluetooth_is_up
 from .protocol.advertisement import COMPANY_ID, BatteryReading
-from .protocol.registers import BY_ID, SECRETS, Name, named
+from .protocol.learned import Learned
+from .protocol.redaction import IDENTIFYING
+from .protocol.registers import BY_ID
+from .recording import async_download
 from .storage import StoredRegister
 
 TO_REDACT: Final = {CONF_ADDRESS, CONF_KEY, CONF_PIN}
 # What tells one device, or its owner, from another.
 _MAC_ADDRESS: Final = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", re.IGNORECASE)
-_IDENTIFIES: Final = {row.id for name in (Name.SERIAL_NUMBER, Name.CUSTOM_NAME) for row in named(name)}
 
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> dict[str, Any]:
@@ -42,7 +45,17 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBm
         "last_advertisement": _last_advertisement(hass, entry.data[CONF_ADDRESS]),
         "bluetooth": _bluetooth(hass, entry.data[CONF_ADDRESS]),
     }
+    pages = entry.runtime_data.pages if entry.state is ConfigEntryState.LOADED else None
+    learned = what_was_learned(pages.memory.learned) if pages else {}
+    always["recording"] = await async_download(hass, entry, learned=learned, secrets=_read_secrets(pages))
     return always | _loaded(entry.runtime_data) if entry.state is ConfigEntryState.LOADED else always
+
+
+def _read_secrets(pages: PagesCoordinator | None) -> Iterator[tuple[int, bytes]]:
+    """Yield the registers and payloads that were read and are secret."""
+    for row in pages.values.to_store()["registers"] if pages else ():
+        if row["register"] in IDENTIFYING:
+            yield from ((row["register"], bytes.fromhex(payload)) for payload in row["payloads"])
 
 
 def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
@@ -58,7 +71,11 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "energy": asdict(coordinator.meter.energy),
         "drawn_since_shutdown": asdict(coordinator.reserve.drawn) if coordinator.reserve.drawn else None,
     }
-    return {"instant_readout": readout, "pages": _pages(runtime.pages)}
+    return {
+        "instant_readout": readout,
+        "pages": _pages(runtime.pages),
+        "learned": what_was_learned(runtime.pages.memory.learned) if runtime.pages else None,
+    }
 
 
 def _quantities(coordinator: InstantReadoutCoordinator) -> dict[str, Any]:
@@ -97,7 +114,23 @@ def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
         "lost": pages.lost,
         "last_error": _error(pages.last_error),
         "registers": [_register(row) for row in kept["registers"]],
-        "refused": [{"battery": row["battery"], "register": f"0x{row['register']:04X}"} for row in kept["refused"]],
+    }
+
+
+def what_was_learned(learned: Learned) -> dict[str, Any]:
+    """Return what the device has taught."""
+    return {
+        "firmware_version": learned.firmware_version,
+        "array_form": learned.array_form,
+        "chunk_sizes": learned.chunk_sizes,
+        "acquire_notifications": learned.acquire_notifications,
+        "flagged_key_request": learned.flagged_key_request,
+        "missing": [
+            {"battery": battery, "register": f"0x{register:04X}"}
+            for battery, register in sorted(learned.missing, key=lambda one: (one[0] or 0, one[1]))
+        ],
+        "read_only": [f"0x{register:04X}" for register in sorted(learned.read_only)],
+        "finer": sorted(learned.finer),
     }
 
 
@@ -109,7 +142,7 @@ def _error(error: Exception | None) -> str | None:
 
 
 def _register(row: StoredRegister) -> dict[str, Any]:
-    secret = row["register"] in SECRETS | _IDENTIFIES
+    secret = row["register"] in IDENTIFYING
     return {
         "register": f"0x{row['register']:04X}",
         "name": BY_ID[row["register"]].name,

@@ -1,4 +1,4 @@
-"""The event of one device: a code has begun, or has been cleared."""
+"""The event of one device: a code has begun, or has ended."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util.dt import parse_datetime
 
-from .coordinator import SmallBmsConfigEntry
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .entity import ReadingEntity
 from .places import place_of
 from .protocol.codes import CODES, Code
@@ -17,8 +17,15 @@ from .storage import LastEvent
 
 PARALLEL_UPDATES: Final = 0
 
-CLEARED: Final = "cleared"
 UNKNOWN_ERROR: Final = "unknown_error"
+
+
+def cleared(begun: str) -> str:
+    """Return the event type that says that a code has ended: each has its own, as the logbook shows nothing else."""
+    return f"{begun}_cleared"
+
+
+_BEGUN: Final = (*(code.slug for code in CODES), UNKNOWN_ERROR)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,7 +33,7 @@ class CodeEventDescription(EventEntityDescription):
     """The event of the codes."""
 
 
-CODE: Final = CodeEventDescription(key="code", event_types=[*(code.slug for code in CODES), UNKNOWN_ERROR, CLEARED])
+CODE: Final = CodeEventDescription(key="code", event_types=[*_BEGUN, *map(cleared, _BEGUN)])
 
 
 async def async_setup_entry(
@@ -37,14 +44,17 @@ async def async_setup_entry(
 
 
 class SmallBmsCodeEvent(ReadingEntity, EventEntity):
-    """What became of the codes last."""
+    """The last code that began or ended."""
 
     entity_description: CodeEventDescription
+
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: CodeEventDescription) -> None:
+        super().__init__(coordinator, description, frozenset())
 
     @property
     @override
     def available(self) -> bool:
-        """Always: what has happened stays true of a silent device, and its return must not look like a new event."""
+        """Always: past events stay true while the device is silent, and its return must not look like a new event."""
         return True
 
     @override
@@ -54,7 +64,7 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
 
     @override
     async def async_get_last_state(self) -> State | None:
-        """Return when the last event was, from what is kept at once; Home Assistant keeps states every 15 minutes."""
+        """Return when the last event was, from our own store: Home Assistant saves states only every 15 minutes."""
         if kept := self.coordinator.codes.last_event:
             return State(self.entity_id, kept.at.isoformat(timespec="milliseconds"))
         return await super().async_get_last_state()
@@ -67,12 +77,15 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
 
     @override
     def _shown(self) -> object:
-        """Show nothing of what is published: it tells what is, not what has changed."""
+        """Return nothing: what is published says what is, and not what has changed."""
         return None
 
     @callback
     def _async_changed(self, code: Code, begun: bool) -> None:
-        event_type, attributes = self._begun(code) if begun else (CLEARED, {"code": str(code)})
+        event_type = code.slug if code in CODES else UNKNOWN_ERROR
+        attributes = self._attributes(code, begun=begun)
+        if not begun:
+            event_type = cleared(event_type)
         self._trigger_event(event_type, attributes)
         self.async_write_ha_state()
         self._async_keep(event_type, attributes)
@@ -82,13 +95,11 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
         if self.state and (at := parse_datetime(self.state)):
             self.coordinator.codes.last_event = LastEvent(event_type=event_type, attributes=attributes, at=at)
 
-    def _begun(self, code: Code) -> tuple[str, dict[str, object]]:
-        """Return type and attributes of the event that a code has begun.
+    def _attributes(self, code: Code, *, begun: bool) -> dict[str, object]:
+        """Return the code, its number if the manual does not know it and, when it begins, where it comes from.
 
-        Where it comes from is told if it is known at this moment. What is read later is no event.
+        The place is given if it is known at this moment. A place that is read later makes no event.
         """
-        place = place_of(self.hass, self.coordinator.entry, code)
-        attributes: dict[str, object] = {"code": str(code), **(place.known if place else {})}
-        if code in CODES:
-            return code.slug, attributes
-        return UNKNOWN_ERROR, {**attributes, "number": code.number}
+        place = place_of(self.hass, self.coordinator.entry, code) if begun else None
+        number = {} if code in CODES else {"number": code.number}
+        return {"code": str(code), **(place.known if place else {}), **number}

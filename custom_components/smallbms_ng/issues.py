@@ -15,7 +15,7 @@ from . import clock
 from .connection.errors import NoAnswer, NotPaired, NotReachable, ProxyPinRefused
 from .const import AMPERE_HOURS, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DEFAULT_REPAIRS_FOR_WARNINGS, DOMAIN
 from .coordinator import RENEWED_EVERY, PagesCoordinator, SmallBmsConfigEntry, reserve_of
-from .messages import proxy_in
+from .messages import localized, proxy_in
 from .pages import RegisterKey
 from .places import Place, place_of
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, Severity
@@ -26,14 +26,14 @@ NOT_KNOWN: Final = "\u2013"
 _PLACE_UNKNOWN: Final = dict.fromkeys(("battery", "cell", "measured"), NOT_KNOWN)
 _HOURS_PER_DAY: Final = 24
 
-# What is said of a code. Of those that can be repaired, repairs.py knows how.
+# The codes with a text of their own. What can be done about some of them is in repairs.py.
 BANK_KEYS: Final = frozenset({"w_b05", "a_b05", "e_b01", "e_b05"})
 LEVEL_KEYS: Final = frozenset({"w_b07", "a_b07"})
 _PLAIN_KEYS: Final = frozenset({"w_b01", "a_b01", "w_b08", "a_b08", "w_b09", "a_b09", "e_b09", "e_b11"})
 _ADVICE_KEYS: Final = BANK_KEYS | LEVEL_KEYS | _PLAIN_KEYS
 _WITHOUT_ADVICE: Final = "other_code"
 _WITH_COUNTDOWN: Final = "a_b01_countdown"
-# The words that also name the battery, or the cell.
+# The texts that also name the battery, or the battery and the cell.
 _WITH_PLACE: Final = {
     "w_b01": "w_b01_cell",
     "a_b01": "a_b01_cell",
@@ -55,7 +55,7 @@ _SEVERITIES: Final = {
 
 @dataclass(frozen=True, kw_only=True)
 class _Shown:
-    """A quantity in the text of an issue: field, format and unit, as every language writes them."""
+    """A quantity in the text of an issue: field, format and unit."""
 
     field: str
     form: str
@@ -63,15 +63,15 @@ class _Shown:
 
 
 _SHOWN: Final = (
-    _Shown(field="state_of_charge", form=".0f", unit=UnitOfRatio.PERCENTAGE),
-    _Shown(field="voltage", form=".1f", unit=UnitOfElectricPotential.VOLT),
-    _Shown(field="current", form=".0f", unit=UnitOfElectricCurrent.AMPERE),
-    _Shown(field="temperature", form=".0f", unit=UnitOfTemperature.CELSIUS),
+    _Shown(field="state_of_charge", form="z.0f", unit=UnitOfRatio.PERCENTAGE),
+    _Shown(field="voltage", form="z.1f", unit=UnitOfElectricPotential.VOLT),
+    _Shown(field="current", form="z.0f", unit=UnitOfElectricCurrent.AMPERE),
+    _Shown(field="temperature", form="z.0f", unit=UnitOfTemperature.CELSIUS),
 )
 
 
 def values_now(hass: HomeAssistant, values: BatteryValues) -> str:
-    """Return what the battery measures, in numbers and units that need no language."""
+    """Return what the battery measures: numbers with their units, which are the same in every language."""
     found = ((row, getattr(values, row.field)) for row in _SHOWN)
     return ", ".join(_shown(hass, row, value) for row, value in found if value is not None) or NOT_KNOWN
 
@@ -82,43 +82,44 @@ def _shown(hass: HomeAssistant, row: _Shown, value: float) -> str:
     if unit == UnitOfTemperature.CELSIUS:
         unit = hass.config.units.temperature_unit
         value = hass.config.units.temperature(value, row.unit)
-    return f"{value:{row.form}} {unit}"
+    return localized(f"{value:{row.form}} {unit}", hass.config.language)
 
 
 def is_active(entry: SmallBmsConfigEntry, code: Code) -> bool:
-    """Return whether a code is active, as far as is known."""
+    """Return whether a code is known to be active."""
     return code in (entry.runtime_data.instant_readout.codes.active or ())
 
 
 def code_of(slug: str) -> Code:
-    """Return the code of a slug; ValueError when it is none."""
+    """Return the code of a slug. Raises ValueError if there is none."""
     return Code.parse(slug.upper().replace("_", "-"))
 
 
 def placeholders(hass: HomeAssistant, entry: SmallBmsConfigEntry, code: Code) -> dict[str, str]:
-    """Return what the words of the repair of a code name, as it is now."""
+    """Return the present values that the repair of a code names."""
     now = values_now(hass, entry.runtime_data.instant_readout.present)
-    countdown = _countdown(entry) if code == LOW_CELL_SHUTDOWN else {}
+    countdown = _countdown(hass, entry) if code == LOW_CELL_SHUTDOWN else {}
     place = place_of(hass, entry, code)
-    return {"code": str(code), "now": now, **countdown, **_PLACE_UNKNOWN, **(place.known if place else {})}
+    known = {part: localized(text, hass.config.language) for part, text in place.known.items()} if place else {}
+    return {"code": str(code), "now": now, **countdown, **_PLACE_UNKNOWN, **known}
 
 
-def _countdown(entry: SmallBmsConfigEntry) -> Mapping[str, str]:
-    """Return how much is left after a shutdown, and how long it lasts."""
+def _countdown(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> Mapping[str, str]:
+    """Return how much is left after a shutdown, and for how long it lasts."""
     if (reserve := reserve_of(entry)) is None:
         return dict.fromkeys(("reserve", "residual_current", "reserve_time"), NOT_KNOWN)
     days, rest = divmod(int(reserve.hours), _HOURS_PER_DAY)
     current: float = entry.options[CONF_RESIDUAL_CURRENT]
     return {
-        "reserve": f"{reserve.left:.1f} {AMPERE_HOURS}",
-        "residual_current": f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}",
+        "reserve": localized(f"{reserve.left:.1f} {AMPERE_HOURS}", hass.config.language),
+        "residual_current": localized(f"{current:g} {UnitOfElectricCurrent.MILLIAMPERE}", hass.config.language),
         "reserve_time": f"{days} d {rest} h",
     }
 
 
 @callback
 def async_manage_code_issues(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Keep an issue for every code that stands while the entry is loaded."""
+    """Keep an issue for every active code while the entry is loaded."""
     issues = _CodeIssues(hass, entry)
     entry.async_on_unload(entry.runtime_data.instant_readout.codes.async_add_watcher(issues.async_update))
     entry.async_on_unload(async_track_time_interval(hass, issues.async_renew, RENEWED_EVERY))
@@ -137,12 +138,12 @@ class _CodeIssues:
 
     @callback
     def async_renew(self, _now: datetime) -> None:
-        """See whether there is a countdown now: what it takes may have become known. A place may be too old by now."""
+        """Update the texts: a countdown may have become possible, or a place too old."""
         self.async_update()
 
     @callback
     def async_update(self) -> None:
-        """Create what is_active, and delete what does not. One that is as it was is not written again."""
+        """Create the issues of active codes, and delete the others. An unchanged issue is not written again."""
         codes = frozenset(self._wanted())
         for code in codes:
             self._async_create(code)
@@ -155,7 +156,7 @@ class _CodeIssues:
                 yield code
 
     def _issue_ids(self) -> set[str]:
-        """Return the issues of codes that there are, also those of an earlier run."""
+        """Return the ids of all issues of codes that exist, including those from before a restart."""
         end = f".{self._entry.entry_id}"
         issue_ids = (issue_id for domain, issue_id in ir.async_get(self._hass).issues if domain == DOMAIN)
         return {one for one in issue_ids if one.endswith(end) and _is_slug(one.removesuffix(end))}
@@ -172,24 +173,24 @@ class _CodeIssues:
             self._issue_id(code),
             is_fixable=True,
             severity=_SEVERITIES[code.severity],
-            translation_key=_WITH_PLACE[self._words_of(code)] if place else self._words_of(code),
+            translation_key=_WITH_PLACE[self._key_of(code)] if place else self._key_of(code),
             translation_placeholders={"name": self._entry.title, "code": str(code), **_named(place)},
         )
 
-    def _words_of(self, code: Code) -> str:
-        """Return the key of the words of a code, without its place."""
+    def _key_of(self, code: Code) -> str:
+        """Return the translation key of a code, without its place."""
         if code == LOW_CELL_SHUTDOWN and reserve_of(self._entry):
             return _WITH_COUNTDOWN
         return code.slug if code.slug in _ADVICE_KEYS else _WITHOUT_ADVICE
 
 
 def _named(place: Place | None) -> Mapping[str, str]:
-    """Return what the title names of a place. What is measured there changes all the time."""
+    """Return the parts of a place for the title: not the measured value, which changes all the time."""
     return {name: part for name, part in place.known.items() if name != "measured"} if place else {}
 
 
 def _is_slug(text: str) -> bool:
-    """Return whether something is the slug of a code."""
+    """Return whether a text is the slug of a code."""
     try:
         return code_of(text).slug == text
     except ValueError:
@@ -197,22 +198,25 @@ def _is_slug(text: str) -> bool:
 
 
 CAPACITY_UNKNOWN: Final = "capacity_unknown"
-# A device that has just started may not know its state of charge yet.
+# How long to wait before asking: a device that has just started may not know its state of charge yet.
 ASKED_AFTER: Final = timedelta(minutes=10)
 _LOOKS_EVERY: Final = timedelta(minutes=1)
 
 
 @callback
 def async_manage_charge_issue(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Ask for the capacity when nothing else gives a state of charge, while the entry is loaded."""
+    """While the entry is loaded, ask for the capacity if nothing else gives a state of charge."""
     watch = _ChargeWatch(hass, entry)
-    entry.async_on_unload(entry.runtime_data.instant_readout.async_add_listener(watch.async_update))
+    readout = entry.runtime_data.instant_readout
+    entry.async_on_unload(readout.async_add_listener(watch.async_update, _ChargeWatch.FOLLOWS))
     entry.async_on_unload(async_track_time_interval(hass, watch.async_look, _LOOKS_EVERY))
     watch.async_update()
 
 
 class _ChargeWatch:
-    """Notices for how long the state of charge has been missing."""
+    """Measures how long the state of charge has been missing."""
+
+    FOLLOWS: Final = frozenset({"state_of_charge", "consumed_amphours", "capacity"})
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         self._hass = hass
@@ -222,12 +226,12 @@ class _ChargeWatch:
 
     @callback
     def async_look(self, _now: datetime) -> None:
-        """Look whether it is still missing."""
+        """Check whether it is still missing."""
         self.async_update()
 
     @callback
     def async_update(self) -> None:
-        """Raise the issue, or end it."""
+        """Create the issue, or delete it."""
         if not self._capacity_would_tell:
             self._missing_since = None
             self._async_end_issue()
@@ -262,25 +266,29 @@ class _ChargeWatch:
 
     @callback
     def _async_end_issue(self) -> None:
-        """End the issue, but not because the device is silent."""
+        """Delete the issue, unless the device is silent: then nothing is known."""
         if self._coordinator.available:
             ir.async_delete_issue(self._hass, DOMAIN, self._issue_id)
 
 
-# The BMS gives up knowing whether the cells are balanced after so long without a full charge (M-V3).
+# After so long without a full charge, the BMS no longer knows whether the cells are balanced (M-V3).
 BALANCE_UNKNOWN_AFTER: Final = timedelta(days=30)
-# For so long a value that was read tells what is now.
+# For so long, a value that was read counts as the present one.
 _TELLS_FOR: Final = timedelta(days=1)
-# Heard for so long by radios that cannot connect only, a device lacks one that can: it may start later than the others.
+# How long only radios that cannot connect may hear the device before that counts as a problem: one that can connect may
+# start later than the others.
 _NO_PATH_AFTER: Final = timedelta(minutes=10)
 
 type Present = bool | None
-"""Whether there is something to put right. None: not known, as before."""
+"""Whether there is something to put right. None: not known, so the issue stays as it is."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Issue:
-    """Something an owner can put right; key is that of its words, unless these depend."""
+    """Something an owner can put right.
+
+    key: the translation key, unless words returns another one.
+    """
 
     key: str
     severity: ir.IssueSeverity
@@ -291,7 +299,7 @@ class Issue:
 
 
 def _is_not_paired(pages: PagesCoordinator) -> Present:
-    """Return whether the bond is missing. A device that is out of reach says nothing about that."""
+    """Return whether the bond is missing. While the device is out of reach, that is not known."""
     if pages.last_error is None:
         return False if pages.was_read else None
     if isinstance(pages.last_error, ProxyPinRefused):
@@ -307,12 +315,12 @@ def _has_proxy_wrong_pin(pages: PagesCoordinator) -> Present:
 
 
 def _is_off(name: Name) -> Callable[[PagesCoordinator], Present]:
-    """Return what tells whether the device said no to something. A device that does not know it is in order."""
+    """Return a function that tells whether the device answered no. A device without this register is fine."""
     return lambda pages: pages.data.get(RegisterKey(name=name)) is False
 
 
 def _needs_full_charge(pages: PagesCoordinator) -> Present:
-    """Return whether the balance has been unknown for so long. A new battery, or an unknown charge, is no reason."""
+    """Return whether the balance has been unknown for too long. A new battery, or an unknown charge, does not count."""
     status, since_full = RegisterKey(name=Name.BALANCER_STATUS), RegisterKey(name=Name.SINCE_FULL_CHARGE)
     if not _tells(pages, status):
         return None
@@ -326,12 +334,12 @@ def _needs_full_charge(pages: PagesCoordinator) -> Present:
 
 
 def _tells(pages: PagesCoordinator, want: RegisterKey) -> bool:
-    """Return whether a value was read lately, so that it tells what is now."""
+    """Return whether a value was read recently enough to count as the present one."""
     return pages.values.age(want) <= _TELLS_FOR.total_seconds()
 
 
 def _has_no_path(pages: PagesCoordinator) -> Present:
-    """Return whether the device is heard, but by nothing that can connect. One that is not heard is only away."""
+    """Return whether the device is heard, but only by radios that cannot connect. If nothing hears it, it is away."""
     if pages.has_way:
         return False
     if pages.last_error is None:
@@ -408,7 +416,7 @@ def async_watch(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
 
 @callback
 def async_forget(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
-    """Delete the issues of a device that nobody watches any more."""
+    """Delete all issues of a device."""
     for domain, issue_id in list(ir.async_get(hass).issues):
         if domain == DOMAIN and issue_id.endswith(f".{entry.entry_id}"):
             ir.async_delete_issue(hass, DOMAIN, issue_id)

@@ -1,4 +1,4 @@
-"""Translates the errors of a connection into errors for the user."""
+"""Texts for the user: the errors of a connection, and numbers as a language writes them."""
 
 from collections.abc import Mapping
 import logging
@@ -52,8 +52,17 @@ _INVALID: Final[Mapping[Name, str]] = {
 }
 
 
+# Of the languages with texts of their own. All others get the English texts.
+_WITH_DECIMAL_COMMA: Final = frozenset({"de", "es", "fr", "it", "nl"})
+
+
+def localized(number: str, language: str) -> str:
+    """Return a number, which may have a unit, with the decimal sign of a language."""
+    return number.replace(".", ",") if language in _WITH_DECIMAL_COMMA else number
+
+
 def failure(error: VeSmartError, device: str) -> HomeAssistantError:
-    """Return the error to raise when reading or writing a device fails. Bluetooth's own text goes to the log only."""
+    """Return the error to raise when reading or writing a device fails. Bluetooth's own text only goes to the log."""
     _LOGGER.debug("%s: %s: %s", device, type(error).__name__, error)
     if isinstance(error, Refused) and error.code is not None:
         return HomeAssistantError(
@@ -73,28 +82,31 @@ def proxy_in(error: BaseException | None) -> str:
     return error.proxy if isinstance(error, NotPairedByProxy) else ""
 
 
-def invalid_value(error: PayloadError) -> ServiceValidationError:
+def invalid_value(error: PayloadError, language: str) -> ServiceValidationError:
     """Return the error to raise for a value that must not be written."""
     if isinstance(error, OutOfLimits) and error.register.name in _INVALID:
         return ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key=_INVALID[error.register.name],
-            translation_placeholders=_limits(error),
+            translation_placeholders=_limits(error, language),
         )
     _LOGGER.debug("Not written: %s", error)
     return ServiceValidationError(translation_domain=DOMAIN, translation_key="invalid_value")
 
 
-def _limits(error: OutOfLimits) -> dict[str, str]:
+def _limits(error: OutOfLimits, language: str) -> dict[str, str]:
     limits, unit = error.limits, error.register.unit or ""
     numbers = {"low": limits.low, "high": limits.high, "step": limits.step}
-    return {name: f"{number:g} {unit}".strip() for name, number in numbers.items()}
+    return {name: localized(f"{number:g} {unit}".strip(), language) for name, number in numbers.items()}
 
 
-def warning_not_above_floor(levels: ThresholdConflict) -> ServiceValidationError:
+def warning_not_above_floor(levels: ThresholdConflict, language: str) -> ServiceValidationError:
     """Return the error to raise for a warning threshold that is not above the discharge floor."""
     return ServiceValidationError(
         translation_domain=DOMAIN,
         translation_key="warning_not_above_floor",
-        translation_placeholders={"warning": f"{levels.warning:g}", "floor": f"{levels.floor:g}"},
+        translation_placeholders={
+            "warning": localized(f"{levels.warning:g}", language),
+            "floor": localized(f"{levels.floor:g}", language),
+        },
     )

@@ -1,13 +1,16 @@
 """Numbers: the settings of the battery monitor, and the state of charge to set."""
 
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from typing import Final, override
 
 from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription, NumberMode
 from homeassistant.const import EntityCategory, UnitOfElectricPotential, UnitOfRatio, UnitOfTime
-from homeassistant.core import HomeAssistant
+from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
+from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
+from homeassistant.helpers.event import async_call_later
 
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .entity import Offers, PageEntity, async_add_offered
@@ -19,15 +22,22 @@ PARALLEL_UPDATES: Final = 1
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsNumberDescription(NumberEntityDescription):
-    """One number and the register behind it."""
+    """One number and the register behind it.
+
+    is_action: whether setting it does something once, instead of changing a setting. Such a number shows no value.
+    """
 
     name_of_register: Name
+    is_action: bool = False
 
 
-def _number(name: Name, unit: str, device_class: NumberDeviceClass | None = None) -> SmallBmsNumberDescription:
+def _number(
+    name: Name, unit: str, device_class: NumberDeviceClass | None = None, *, is_action: bool = False
+) -> SmallBmsNumberDescription:
     return SmallBmsNumberDescription(
         key=name,
         name_of_register=name,
+        is_action=is_action,
         device_class=device_class,
         entity_category=EntityCategory.CONFIG,
         mode=NumberMode.BOX,
@@ -42,7 +52,7 @@ NUMBERS: Final = (
     _number(Name.LOW_SOC_WARNING, UnitOfRatio.PERCENTAGE, NumberDeviceClass.BATTERY),
     _number(Name.DISCHARGE_FLOOR, UnitOfRatio.PERCENTAGE, NumberDeviceClass.BATTERY),
     _number(Name.PRE_ALARM_CELL_VOLTAGE, UnitOfElectricPotential.VOLT, NumberDeviceClass.VOLTAGE),
-    _number(Name.STATE_OF_CHARGE, UnitOfRatio.PERCENTAGE, NumberDeviceClass.BATTERY),
+    _number(Name.STATE_OF_CHARGE, UnitOfRatio.PERCENTAGE, NumberDeviceClass.BATTERY, is_action=True),
 )
 
 
@@ -57,10 +67,15 @@ async def async_setup_entry(
     async_add_offered(entry, async_add_entities, _offers)
 
 
+# For so long, in s, an input field shows something else, so that the browser draws it anew.
+REDRAWN_AFTER: Final = 1
+
+
 class SmallBmsNumber(PageEntity, NumberEntity):
-    """One number; what it takes depends on the voltage of the system."""
+    """One number; its limits depend on the voltage of the system."""
 
     entity_description: SmallBmsNumberDescription
+    _end_redraw: CALLBACK_TYPE | None = None
 
     def __init__(self, coordinator: PagesCoordinator, description: SmallBmsNumberDescription) -> None:
         self._name = description.name_of_register
@@ -69,17 +84,52 @@ class SmallBmsNumber(PageEntity, NumberEntity):
 
     @override
     async def async_set_native_value(self, value: float) -> None:
-        await self.coordinator.async_write(self._name, value)
+        try:
+            await self.coordinator.async_write(self._name, value)
+        except HomeAssistantError:
+            self._async_redraw()
+            raise
+        if self.entity_description.is_action:
+            self._async_redraw()
+
+    @override
+    async def async_will_remove_from_hass(self) -> None:
+        await super().async_will_remove_from_hass()
+        if self._end_redraw:
+            self._end_redraw()
+
+    @callback
+    def _async_redraw(self) -> None:
+        """Let the browser show the state again.
+
+        It keeps what a user has entered until the state changes, even if the device refused it.
+        """
+        if self._end_redraw:
+            self._end_redraw()
+        self._attr_native_value = self._value if self.entity_description.is_action else None
+        self.async_write_ha_state()
+        self._end_redraw = async_call_later(self.hass, REDRAWN_AFTER, self._async_redrawn)
+
+    @callback
+    def _async_redrawn(self, _now: datetime) -> None:
+        self._end_redraw = None
+        self._async_take()
+        self.async_write_ha_state()
+
+    @property
+    def _value(self) -> float | None:
+        """What the device has."""
+        value = self.coordinator.values.value(RegisterKey(name=self._name))
+        return value if isinstance(value, int | float) else None
 
     @override
     def _shown(self) -> object:
         self._limit()
-        value = self.coordinator.values.value(RegisterKey(name=self._name))
-        self._attr_native_value = value if isinstance(value, int | float) else None
+        self._attr_native_value = None if self.entity_description.is_action else self._value
         return self._attr_native_value, self._attr_native_min_value, self._attr_native_max_value
 
     def _limit(self) -> None:
-        """Take over the limits, those of any system voltage while it is not known."""
+        """Take over the limits, or those of any system voltage while it is not known."""
         if self._limits is None:
             return
         voltage = self.coordinator.system_voltage

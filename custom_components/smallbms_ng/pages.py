@@ -1,8 +1,8 @@
 """Reads and writes the pages of a device: the latest value of each register, its age, and which registers are due."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, count
 from math import inf
@@ -13,6 +13,7 @@ from .connection.client import VeSmartClient
 from .connection.link import Answer, Reading, Refusal
 from .messages import invalid_value, warning_not_above_floor
 from .protocol.codes import CONFIGURATION_ERRORS, Level
+from .protocol.learned import DeviceMemory, RegisterOf
 from .protocol.payloads import PayloadError, Value
 from .protocol.registers import (
     BY_ID,
@@ -27,11 +28,11 @@ from .protocol.registers import (
     choose,
     named,
     on_page,
-    part_of,
+    payload_key,
     threshold_conflict,
     write_order,
 )
-from .storage import StoredBattery, StoredPages, StoredRefusal, StoredRegister, age_of, moment_of
+from .storage import StoredBattery, StoredPages, StoredRegister, age_of, moment_of
 
 # Home Assistant may begin an interval up to a second early, and values that arrive while a connection is kept open are
 # newer than those read before. Neither may delay a page by one interval.
@@ -52,6 +53,7 @@ SETTINGS_SHOWN_FOR: Final = timedelta(hours=24)
 # A counter that fell is believed when a later connection confirms it: at least this much later, in s.
 _CONFIRMED_AFTER: Final = 5.0
 
+_FIRMWARE_VERSION: Final = named(Name.FIRMWARE_VERSION)[0]
 _COMMUNICATION: Final = "battery_communication"
 _CELLS_PER_12_VOLTS: Final = 4
 _VOLTS_PER_CELL: Final = 3.2
@@ -65,8 +67,6 @@ OFFERED: Final = frozenset(
     # The cells are read with their battery.
     - {Name.CELL}
 )
-
-type Key = tuple[int | None, int]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -117,15 +117,16 @@ def page_ages(interval: timedelta) -> Mapping[Page, float]:
 class PageValues:
     """The values of one device that were read over connections.
 
-    A register that was answered once is offered from then on. A refused register is not read again.
+    A register that was answered once is offered from then on. A register that the device does not have is not read
+    again; memory holds which these are.
     """
 
-    def __init__(self, interval: timedelta) -> None:
+    def __init__(self, interval: timedelta, memory: DeviceMemory) -> None:
         self._ages = page_ages(interval)
-        self._kept: dict[Key, _ValueRead] = {}
-        self._refused: set[Key] = set()
-        self._highest: dict[Key, float] = {}
-        self._fallen: dict[Key, _LowerCounter] = {}
+        self._memory = memory
+        self._kept: dict[RegisterOf, _ValueRead] = {}
+        self._highest: dict[RegisterOf, float] = {}
+        self._fallen: dict[RegisterOf, _LowerCounter] = {}
         self._seen: dict[int, float] = {}
         self._absent: dict[int, float] = {}
         self._looked: float | None = None
@@ -142,9 +143,9 @@ class PageValues:
         return -inf if self._looked is None else self._looked
 
     @property
-    def refused(self) -> frozenset[Key]:
-        """The registers that the device does not have, as (battery or None, register)."""
-        return frozenset(self._refused)
+    def missing(self) -> frozenset[RegisterOf]:
+        """The registers that the device, or a battery, does not have."""
+        return self._memory.learned.missing
 
     @property
     def expired(self) -> frozenset[Page]:
@@ -236,8 +237,8 @@ class PageValues:
         old = kept.reading.payloads
         several = bool(BY_ID[register].key_size)
         # One part does not make the other parts newer; a part that was never read belongs to something else.
-        part = part_of(register, payload)
-        new = tuple(payload if part_of(register, one) == part else one for one in old) if several else (payload,)
+        part = payload_key(register, payload)
+        new = tuple(payload if payload_key(register, one) == part else one for one in old) if several else (payload,)
         self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
         return self._kept[battery, register].reading.payloads != old
 
@@ -287,11 +288,11 @@ class PageValues:
         self._seen.pop(battery, None)
         self._absent.pop(battery, None)
         self._kept = {key: kept for key, kept in self._kept.items() if key[0] != battery}
-        self._refused = {key for key in self._refused if key[0] != battery}
+        self._miss(frozenset(key for key in self.missing if key[0] != battery))
 
     def forget_refusals(self) -> None:
-        """Allow refused registers to be read again."""
-        self._refused.clear()
+        """Read the registers again that the device did not have, and let settings be changed again that it refused."""
+        self._memory.learned = replace(self._memory.learned, missing=frozenset(), read_only=frozenset())
 
     def expect_reset(self) -> None:
         """Accept lower counters at once, as the history is being cleared."""
@@ -322,7 +323,6 @@ class PageValues:
         return StoredPages(
             saved=clock.stamp(),
             registers=[self._register_to_store(key, kept) for key, kept in self._kept.items()],
-            refused=[StoredRefusal(battery=battery, register=register) for battery, register in self._refused],
             batteries=[self._battery_to_store(number, seen) for number, seen in self._seen.items()],
         )
 
@@ -340,11 +340,10 @@ class PageValues:
             for row in rows
         }
         self._highest = {(row["battery"], row["register"]): row["confirmed"] for row in rows if "confirmed" in row}
-        self._refused = {(row["battery"], row["register"]) for row in stored.get("refused", ())}
         self._seen = {row["number"]: moment_of(row["seen"], saved) for row in batteries}
         self._absent = {row["number"]: now - row["absent"] for row in batteries if "absent" in row}
 
-    def _register_to_store(self, key: Key, kept: _ValueRead) -> StoredRegister:
+    def _register_to_store(self, key: RegisterOf, kept: _ValueRead) -> StoredRegister:
         battery, register = key
         stored = StoredRegister(
             battery=battery,
@@ -379,7 +378,7 @@ class PageValues:
         """Yield the register that the device uses for a name, or every candidate while that is unknown."""
         rows = named(name) if battery is None else named(name)[:1]
         answered = next((row for row in rows if (battery, row.id) in self._kept), None)
-        yield from (row for row in rows if (battery, row.id) not in self._refused and answered in (None, row))
+        yield from (row for row in rows if (battery, row.id) not in self.missing and answered in (None, row))
 
     def _is_due(self, battery: int | None, row: Register, now: float, forced: frozenset[Page]) -> bool:
         kept = self._kept.get((battery, row.id))
@@ -391,17 +390,25 @@ class PageValues:
     def _take(self, battery: int | None, register: int, answer: Answer, now: float) -> None:
         key = (battery, register)
         if isinstance(answer, Reading):
-            self._refused.discard(key)
+            self._miss(self.missing - {key})
             self._keep(key, answer, now)
+            self._note_firmware(key, answer)
         elif isinstance(answer, Refusal) and answer.transient:
             return
         elif key not in self._kept:
-            self._refused.add(key)
+            self._miss(self.missing | {key})
         elif isinstance(answer, Refusal):
             # The device has the register, but its value is unknown now.
             self._keep(key, Reading(register=register, payloads=()), now)
 
-    def _keep(self, key: Key, reading: Reading, at: float) -> None:
+    def _miss(self, missing: frozenset[RegisterOf]) -> None:
+        self._memory.learned = replace(self._memory.learned, missing=missing)
+
+    def _note_firmware(self, key: RegisterOf, reading: Reading) -> None:
+        if key == (None, _FIRMWARE_VERSION.id) and isinstance(reading.value, str):
+            self._memory.note_firmware_version(reading.value)
+
+    def _keep(self, key: RegisterOf, reading: Reading, at: float) -> None:
         if BY_ID[key[1]].only_rises and not self._believes(key, reading.value, at):
             return
         before = self._kept.get(key)
@@ -411,7 +418,7 @@ class PageValues:
         since = before.since if before and is_same else at
         self._kept[key] = _ValueRead(reading=reading, at=at, since=since)
 
-    def _believes(self, key: Key, value: Value, at: float) -> bool:
+    def _believes(self, key: RegisterOf, value: Value, at: float) -> bool:
         """Return whether to accept the value of a counter: a lower one only once a second read confirms it."""
         if not isinstance(value, int | float):
             return True
@@ -530,11 +537,12 @@ def _is_status(register: int) -> bool:
 
 
 class PageWriter:
-    """Writes settings, and takes the values that the device then has."""
+    """Writes settings, and takes the values that the device then has; language is that of error messages."""
 
-    def __init__(self, values: PageValues, reader: PageReader) -> None:
+    def __init__(self, values: PageValues, reader: PageReader, language: Callable[[], str]) -> None:
         self._values = values
         self._reader = reader
+        self._language = language
 
     def check(self, values: Mapping[Name, Value]) -> None:
         """Check values before they are written, as far as possible. Raises ServiceValidationError."""
@@ -542,12 +550,12 @@ class PageWriter:
             for name, value in values.items():
                 self._values.register(name).encode(value, self._values.system_voltage)
         except PayloadError as error:
-            raise invalid_value(error) from error
+            raise invalid_value(error, self._language()) from error
         if values.keys().isdisjoint(THRESHOLDS):
             return
         levels = {name: values.get(name, self._known(name)) for name in THRESHOLDS}
         if found := threshold_conflict(levels):
-            raise warning_not_above_floor(found)
+            raise warning_not_above_floor(found, self._language())
 
     async def async_write(self, client: VeSmartClient, values: Mapping[Name, Value]) -> None:
         """Write all values in a safe order. Raises VeSmartError, or ServiceValidationError before the first write."""

@@ -1,4 +1,4 @@
-"""Which battery, and which of its cells, a code speaks of, as far as connections tell."""
+"""Which battery, and which of its cells, a code is about, as far as connections tell."""
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,14 +14,14 @@ from .protocol.codes import CONFIGURATION_ERRORS, Code, Severity
 from .protocol.quantities import Source
 from .protocol.registers import Name
 
-# Only what was read since a code stands, and not too long ago, tells of it: what was read before may contradict it. So
-# long before, in s, counts too: where the code itself was read, what is read with it has the time of the beginning.
-_JUST_BEFORE: Final = 2.0
+# Only values that were read after a code became active tell where it comes from: older ones may contradict it. Values
+# up to so many seconds older count too, as they were read in the same connection as the code itself.
+_SAME_READ: Final = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Place:
-    """A battery by its number, or several; the cell, and what was measured there, with its unit, where that tells."""
+    """Where a code comes from: the number of a battery, or of several; if known, the cell and its measured value."""
 
     battery: str
     cell: str | None = None
@@ -29,13 +29,13 @@ class Place:
 
     @property
     def known(self) -> Mapping[str, str]:
-        """What is known of it, by name."""
+        """The parts that are known, by name."""
         parts = {"battery": self.battery, "cell": self.cell, "measured": self.measured}
         return {name: part for name, part in parts.items() if part is not None}
 
 
 class _Bank:
-    """The batteries of a bank, as they were read since a moment."""
+    """The batteries of a bank, by what was read of them since a time."""
 
     def __init__(self, hass: HomeAssistant, pages: PagesCoordinator, since: float) -> None:
         self.hass = hass
@@ -44,30 +44,30 @@ class _Bank:
 
     @property
     def numbers(self) -> tuple[int, ...]:
-        """The numbers of the batteries that are there."""
+        """The numbers of the batteries that are present."""
         return tuple(number for number in self._pages.batteries if self._pages.values.present(number))
 
     def were_read(self, name: Name) -> bool:
-        """Return whether something was read of every battery that is there."""
+        """Return whether a value was read of every battery that is present."""
         values = self._pages.values
         ages = (values.age(RegisterKey(name=name, battery=number)) for number in self.numbers)
         return all(clock.now() - age >= self._since for age in ages)
 
     def values(self, name: Name) -> Iterator[tuple[int, object]]:
-        """Yield the batteries and what was read of each, once it was of all: else there may be one that is worse."""
+        """Yield the value of each battery, once all have been read: before that, another one may be worse."""
         for number in self.numbers if self.were_read(name) else ():
             yield number, self._pages.values.value(RegisterKey(name=name, battery=number))
 
     @property
     def missing(self) -> tuple[int, ...]:
-        """The batteries that were there and do not answer."""
+        """The batteries that were present and do not answer any more."""
         if self._pages.values.looked_at < self._since:
             return ()
         return tuple(number for number in self._pages.batteries if not answers(self._pages, number))
 
 
 def answers(pages: PagesCoordinator, battery: int) -> bool:
-    """Return whether a battery is there. One that was lost while the BMS runs is still listed, without a voltage."""
+    """Return whether a battery answers. The BMS still lists one that it has lost, but without a voltage."""
     voltage = RegisterKey(name=Name.VOLTAGE, battery=battery)
     return pages.values.present(battery) and (voltage not in pages.data or pages.data[voltage] is not None)
 
@@ -92,7 +92,7 @@ def _warmest_battery(bank: _Bank) -> Place | None:
         return None
     value, number = max(batteries, key=lambda one: one[0])
     units = bank.hass.config.units
-    measured = f"{units.temperature(value, UnitOfTemperature.CELSIUS):.0f} {units.temperature_unit}"
+    measured = f"{units.temperature(value, UnitOfTemperature.CELSIUS):z.0f} {units.temperature_unit}"
     return Place(battery=str(number), measured=measured)
 
 
@@ -103,14 +103,14 @@ def _missing_battery(bank: _Bank) -> Place | None:
 
 @dataclass(frozen=True, kw_only=True)
 class _Search:
-    """What of each battery tells where to look, and how."""
+    """The value of each battery that shows where a code comes from, and how to find the battery by it."""
 
     name: Name
     find: Callable[[_Bank], Place | None]
 
 
 _MISSING: Final = _Search(name=Name.VOLTAGE, find=_missing_battery)
-# By the number of warnings and alarms. Of the others, none is about one battery.
+# By the number of the warning or alarm. No other code is about a single battery.
 _SEARCHES: Final = {
     1: _Search(name=Name.CELL, find=_lowest_cell),
     5: _MISSING,
@@ -131,12 +131,12 @@ def place_of(hass: HomeAssistant, entry: SmallBmsConfigEntry, code: Code) -> Pla
     if runtime.pages is None or search is None or since is None:
         return None
     oldest = clock.now() - runtime.instant_readout.quantities.good_for[Source.CONNECTION]
-    return search.find(_Bank(hass, runtime.pages, max(since - _JUST_BEFORE, oldest)))
+    return search.find(_Bank(hass, runtime.pages, max(since - _SAME_READ, oldest)))
 
 
 @callback
 def async_watch_places(entry: SmallBmsConfigEntry) -> None:
-    """Have read what tells where an active code comes from, whatever the owner wants to see."""
+    """Have the values read that show where an active code comes from, even if no enabled entity shows them."""
     if pages := entry.runtime_data.pages:
         attention = _Attention(entry, pages)
         entry.async_on_unload(entry.runtime_data.instant_readout.codes.async_add_watcher(attention.async_update))
@@ -146,7 +146,7 @@ def async_watch_places(entry: SmallBmsConfigEntry) -> None:
 
 
 class _Attention:
-    """Listens for what tells of the codes that are active."""
+    """Subscribes to the values that show where the active codes come from."""
 
     def __init__(self, entry: SmallBmsConfigEntry, pages: PagesCoordinator) -> None:
         self._entry = entry
@@ -155,23 +155,23 @@ class _Attention:
 
     @callback
     def async_update(self) -> None:
-        """Listen for what is wanted now, and no more for the rest."""
+        """Subscribe to the values that are needed now, and unsubscribe from the others."""
         codes = self._entry.runtime_data.instant_readout.codes.active or ()
         names = {search.name for code in codes if (search := _search_for(code))}
         wanted = {RegisterKey(name=name, battery=battery) for name in names for battery in self._pages.batteries}
         for want in self._listening.keys() - wanted:
             self._listening.pop(want)()
         for want in wanted - self._listening.keys():
-            self._listening[want] = self._pages.async_add_listener(_nothing, want)
+            self._listening[want] = self._pages.async_add_listener(_ignore, want)
 
     @callback
     def async_end(self) -> None:
-        """Listen no more."""
+        """Unsubscribe from everything."""
         for end in self._listening.values():
             end()
         self._listening.clear()
 
 
 @callback
-def _nothing() -> None:
-    """Do nothing: whoever shows it listens too."""
+def _ignore() -> None:
+    """Do nothing: subscribing is enough to have a value read, and what shows it has listeners of its own."""

@@ -1,4 +1,4 @@
-"""What leads an owner through a repair."""
+"""The flows behind the repairs: what an owner sees and enters there."""
 
 import asyncio
 from collections.abc import Mapping
@@ -41,14 +41,14 @@ _CONF_BASE: Final = "base"
 async def async_create_fix_flow(
     hass: HomeAssistant, issue_id: str, _data: dict[str, str | int | float | None] | None
 ) -> RepairsFlow:
-    """Return what leads a user through a repair."""
+    """Return the flow of a repair."""
     key, _, entry_id = issue_id.partition(".")
     entry: SmallBmsConfigEntry = hass.config_entries.async_get_known_entry(entry_id)
     return _FLOWS.get(key, LookAgain)(entry, key)
 
 
 class _Repair(RepairsFlow):
-    """A repair in one step; key is that of its words."""
+    """A repair in one step; key is the part of the issue id before the entry."""
 
     def __init__(self, entry: SmallBmsConfigEntry, key: str) -> None:
         self._entry = entry
@@ -56,11 +56,11 @@ class _Repair(RepairsFlow):
         self._error = ""
 
     async def async_step_init(self, _user_input: UserInput | None = None) -> RepairsFlowResult:
-        """Begin."""
+        """Show the form."""
         return await self.async_step_confirm()
 
     async def async_step_confirm(self, user_input: UserInput | None = None) -> RepairsFlowResult:
-        """Ask, and repair."""
+        """Show the form, or do the repair once it is submitted."""
         if user_input is None:
             return self._show_form()
         return await self._async_repair(user_input)
@@ -82,25 +82,25 @@ class _Repair(RepairsFlow):
         )
 
     def _schema(self) -> vol.Schema:
-        """Return what to ask for: nothing but to go on."""
+        """Return the fields of the form: none by default."""
         return vol.Schema({})
 
     def _placeholders(self) -> Mapping[str, str]:
-        """Return what the words of this repair name."""
+        """Return the values that the text of this repair names."""
         return {}
 
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
         raise NotImplementedError
 
     async def _async_keep(self, error: HomeAssistantError) -> None:
-        """Keep what went wrong, in the language of Home Assistant, as far as it has words."""
+        """Keep the message of an error for the form, in the language of Home Assistant."""
         words = await async_get_translations(self.hass, self.hass.config.language, "exceptions", [DOMAIN])
         message = words.get(f"component.{DOMAIN}.exceptions.{error.translation_key}.message")
         self._error = message.format(**error.translation_placeholders or {}) if message else str(error)
 
 
 class PairAgain(_Repair):
-    """Has the PIN entered once more, which makes a bond."""
+    """Asks for the PIN again, to pair with it."""
 
     @override
     def _placeholders(self) -> Mapping[str, str]:
@@ -112,12 +112,12 @@ class PairAgain(_Repair):
         flow = await self.hass.config_entries.flow.async_init(
             DOMAIN, context={"source": SOURCE_RECONFIGURE, "entry_id": self._entry.entry_id}
         )
-        # Not an entry: that would end the issue, even if no PIN is entered then.
+        # Finishing with an entry would end the issue, even if the user then enters no PIN.
         return self.async_abort(reason="enter_pin", next_flow=(FlowType.CONFIG_FLOW, flow["flow_id"]))
 
 
 class SwitchInstantReadoutOn(_Repair):
-    """Lets the device advertise its readings."""
+    """Switches Instant Readout on in the device."""
 
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
@@ -132,7 +132,7 @@ class SwitchInstantReadoutOn(_Repair):
 
 
 class EnterCapacity(_Repair):
-    """Has the capacity entered, from which the state of charge is calculated."""
+    """Asks for the capacity, from which the state of charge is calculated."""
 
     @override
     def _schema(self) -> vol.Schema:
@@ -150,7 +150,7 @@ class EnterCapacity(_Repair):
 
 
 class _CodeRepair(_Repair):
-    """Something that can be done about a code. The issue ends with the code, not with the flow."""
+    """A repair for a code. The issue ends with the code, not with the flow."""
 
     @override
     def _show_form(self, error: str | None = None) -> RepairsFlowResult:
@@ -178,14 +178,14 @@ class _CodeRepair(_Repair):
 
 
 class LookAgain(_CodeRepair):
-    """Shows what the battery measures, and looks again."""
+    """Shows what the battery measures, and reads it again when the form is submitted."""
 
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
         return self._finish_or_show(await self._async_look() or "still_there")
 
     async def _async_look(self) -> str | None:
-        """Read the device; return what is wrong if so."""
+        """Read the device; return the key of an error, or None."""
         if self._pages is None:
             return None
         try:
@@ -197,7 +197,7 @@ class LookAgain(_CodeRepair):
 
 
 class LookAtBank(LookAgain):
-    """Looks at the bank, and shows it as the BMS finds it, and which battery is missing."""
+    """Reads the device, and shows the bank as the BMS finds it and which batteries do not answer."""
 
     def __init__(self, entry: SmallBmsConfigEntry, key: str) -> None:
         super().__init__(entry, key)
@@ -206,11 +206,11 @@ class LookAtBank(LookAgain):
 
     @override
     async def async_step_init(self, _user_input: UserInput | None = None) -> RepairsFlowResult:
-        """Look first: what was read before is not what is now."""
+        """Read the device first, so that the form shows the present state."""
         return await (self.async_step_confirm() if self._pages is None else self.async_step_look())
 
     async def async_step_look(self, _user_input: UserInput | None = None) -> RepairsFlowResult:
-        """Show that the device is read, and then what comes of it."""
+        """Show progress while the device is read, then the form."""
         if self._look is None:
             self._look = self.hass.async_create_task(self._async_look_first(), "smallbms_ng bank", eager_start=False)
         if not self._look.done():
@@ -225,11 +225,11 @@ class LookAtBank(LookAgain):
 
     @override
     async def async_step_confirm(self, user_input: UserInput | None = None) -> RepairsFlowResult:
-        """Show what was found, unless the code has ended with that."""
+        """Show the form with what was found, unless the code has ended meanwhile."""
         return self._finish_or_show(self._wrong) if user_input is None else await self._async_repair(user_input)
 
     async def _async_look_first(self) -> str | None:
-        """Read the device, for long enough to be seen."""
+        """Read the device; take long enough for the browser to see the progress step."""
         wrong, _ = await asyncio.gather(self._async_look(), asyncio.sleep(SHORTEST_PROGRESS))
         return wrong
 
@@ -245,19 +245,21 @@ class LookAtBank(LookAgain):
 
 
 class ChangeThresholds(_CodeRepair):
-    """Lets the user change at which state of charge the BMS warns, and switches the loads off."""
+    """Changes the states of charge at which the BMS warns and at which it switches the loads off."""
 
     _entered: UserInput = MappingProxyType({})
     _known: Mapping[Name, float] = MappingProxyType({})
 
     @override
     def _schema(self) -> vol.Schema:
-        self._known = self._levels()
+        self._known = self._thresholds()
         shown = {name: self._entered.get(name, value) for name, value in self._known.items()}
-        return vol.Schema({vol.Required(name, default=value): _level_selector(name) for name, value in shown.items()})
+        return vol.Schema(
+            {vol.Required(name, default=value): _threshold_selector(name) for name, value in shown.items()}
+        )
 
-    def _levels(self) -> dict[Name, float]:
-        """Return the levels that the device has."""
+    def _thresholds(self) -> dict[Name, float]:
+        """Return the thresholds that the device has."""
         if self._pages is None:
             return {}
         values = {name: self._pages.values.value(RegisterKey(name=name)) for name in THRESHOLDS}
@@ -266,8 +268,8 @@ class ChangeThresholds(_CodeRepair):
     @override
     async def _async_repair(self, user_input: UserInput) -> RepairsFlowResult:
         self._entered = user_input
-        # What was not touched is not written, even if the device has something else by now.
-        changed = {name: user_input[name] for name, level in self._known.items() if user_input[name] != level}
+        # A field that the user left alone is not written, even if the device has another value by now.
+        changed = {name: user_input[name] for name, value in self._known.items() if user_input[name] != value}
         if self._pages is None or not changed:
             return self._finish_or_show("still_there")
         try:
@@ -287,7 +289,7 @@ _FLOWS: Final[Mapping[str, type[_Repair]]] = {
 }
 
 
-def _level_selector(name: Name) -> NumberSelector:
+def _threshold_selector(name: Name) -> NumberSelector:
     row = named(name)[0]
     if row.limits is None:
         raise ValueError(f"{name} is never written")
@@ -314,7 +316,7 @@ def _bank(pages: PagesCoordinator | None) -> Mapping[str, str]:
 
 
 def _missing(pages: PagesCoordinator | None) -> str:
-    """Return the numbers, and the serial numbers, of the batteries that were there and do not answer."""
+    """Return the numbers and serial numbers of the batteries that were present and do not answer."""
     if pages is None:
         return NOT_KNOWN
     return ", ".join(_numbered(pages, one) for one in pages.batteries if not answers(pages, one)) or NOT_KNOWN

@@ -50,18 +50,15 @@ from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
 from .pages import RegisterKey
 from .places import place_of
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
-from .protocol.payloads import Value
-from .protocol.quantities import ShownValues
+from .protocol.payloads import Value, rounded
+from .protocol.quantities import CHARGE_SOURCE, COUNTERS, ShownValues, quantities_behind
 from .protocol.registers import BalancerStatus, BmsFlags, Name, NotAllowedReason, OffReason
 from .protocol.system import NAMES, SwitchedOff, switched_off
-from .storage import ENERGY_CHARGED, ENERGY_DISCHARGED
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergySensorDescription(SensorEntityDescription):
-    """One sensor of the meter, in Wh; place is where it stands in what the meter shows."""
-
-    place: int
+    """One sensor of the energy meter. Its key names the counter that it shows."""
 
 
 _energy = partial(
@@ -73,31 +70,36 @@ _energy = partial(
     suggested_display_precision=2,
 )
 
-ENERGY_SENSORS: Final = (_energy(key=ENERGY_CHARGED, place=0), _energy(key=ENERGY_DISCHARGED, place=1))
+ENERGY_SENSORS: Final = tuple(_energy(key=counter.name) for counter in COUNTERS)
 
 
 class SmallBmsEnergySensor(ReadingEntity, SensorEntity):
-    """What was counted of the energy in one direction.
+    """The energy that was counted in one direction.
 
     Unknown until a first sample of this run: less than was shown before would count as a reset of the counter.
     """
 
     entity_description: EnergySensorDescription
 
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: EnergySensorDescription) -> None:
+        super().__init__(coordinator, description, {description.key})
+
     @override
     def _shown(self) -> object:
-        shown = self.coordinator.energy_shown
-        self._attr_native_value = None if shown is None else shown[self.entity_description.place]
+        self._attr_native_value = getattr(self.coordinator.published, self.entity_description.key)
         return self._attr_native_value
 
 
-# A device is heard every second: written each time, that would be all that the database holds.
-WRITTEN_EVERY: Final = timedelta(minutes=1)
+# How often the state is written. These values change with every advertisement, one a second.
+WRITE_INTERVAL: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RadioSensorDescription(SensorEntityDescription):
-    """One sensor of how the device is heard; outlasts_silence: what it says stays true of a silent device."""
+    """One sensor of how the device is heard.
+
+    outlasts_silence: whether its value stays valid while the device is silent.
+    """
 
     outlasts_silence: bool = False
     value_fn: Callable[[InstantReadoutCoordinator], StateType | datetime]
@@ -142,18 +144,18 @@ class SmallBmsRadioSensor(ReadingEntity, SensorEntity):
     @property
     @override
     def available(self) -> bool:
-        """Also while the device is silent, if that is what somebody wants to know."""
+        """Whether the device is heard; always for values that stay valid while it is silent."""
         return super().available or self.entity_description.outlasts_silence
 
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
-        self.async_on_remove(async_track_time_interval(self.hass, self._async_renew, WRITTEN_EVERY))
+        self.async_on_remove(async_track_time_interval(self.hass, self._async_renew, WRITE_INTERVAL))
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
-        """Show the first value as it comes; then the clock decides."""
+        """Write the first value at once; later ones are written at intervals."""
         if self._attr_native_value is None:
             super()._handle_coordinator_update()
 
@@ -194,14 +196,17 @@ def async_remove_reserve(hass: HomeAssistant, coordinator: InstantReadoutCoordin
 
 
 class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
-    """How long the rest lasts at the residual current."""
+    """How long the reserve lasts at the residual current."""
 
     entity_description: ReserveSensorDescription
+
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: ReserveSensorDescription) -> None:
+        super().__init__(coordinator, description, {"capacity", "current"})
 
     @property
     @override
     def available(self) -> bool:
-        """Also while the device is silent after a shutdown: the rest is used up all the same."""
+        """Whether the device is heard, or silent after a shutdown: the residual current is drawn all the same."""
         return super().available or self.coordinator.reserve.drawn is not None
 
     @override
@@ -234,12 +239,16 @@ STATUS: Final = StatusSensorDescription(
     options=[*Severity, *SwitchedOff],
     attributes_fn=lambda shown: {"codes": [str(code) for code in shown.codes]},
 )
-# What an owner has to know before anything else. That a warning announces what is so already is less.
-_WORSE_THAN_OFF: Final = frozenset({Severity.ALARM, Severity.ERROR})
+# While the system is off, the status shows that, unless there is one of these. A warning announces that the system will
+# be switched off, which is no news then.
+_SHOWN_WHILE_OFF: Final = frozenset({Severity.ALARM, Severity.ERROR})
 
 
 class SmallBmsStatus(ReadingEntity, SensorEntity):
-    """The worst of the active codes, or what the system is switched off by; attributes name all codes, and where."""
+    """The worst of the active codes, or what has switched the system off.
+
+    Its attributes list all active codes, and where each comes from.
+    """
 
     entity_description: StatusSensorDescription
 
@@ -249,7 +258,7 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
         description: StatusSensorDescription,
         pages: PagesCoordinator | None,
     ) -> None:
-        super().__init__(coordinator, description)
+        super().__init__(coordinator, description, {*quantities_behind("codes"), "remote_on"})
         self._pages = pages
 
     @override
@@ -260,14 +269,14 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
         if self._pages is None:
             return
         for name in NAMES:
-            # One for each register that is to be read.
+            # The context makes the coordinator read the register.
             listener = self._pages.async_add_listener(self._handle_coordinator_update, RegisterKey(name=name))
             self.async_on_remove(listener)
 
     @override
     def _shown(self) -> object:
         shown = self.coordinator.published
-        off = None if shown.severity in _WORSE_THAN_OFF else self._switched_off(shown.remote_on)
+        off = None if shown.severity in _SHOWN_WHILE_OFF else self._switched_off(shown.remote_on)
         self._attr_native_value = off or shown.severity
         self._attr_extra_state_attributes = {
             **self.entity_description.attributes_fn(shown),
@@ -296,13 +305,15 @@ ATTR_LAST_CONNECTED: Final = "last_connected"
 
 
 class Connection(StrEnum):
-    """How it stands with the connection."""
+    """Whether Home Assistant can connect to the device.
 
-    CONNECTED = "connected"
-    IDLE = "idle"
-    """The last one was good, or there was none yet."""
+    There is no state for being connected: it would come and go with every read, and fill the logbook.
+    """
+
+    READY = "ready"
+    """Nothing is wrong: the last connection was good, is under way, or none was made yet."""
     BACKING_OFF = "backing_off"
-    """The last one failed, and another follows."""
+    """The last connection failed, and another follows."""
     NOT_PAIRED = "not_paired"
     NO_PATH = "no_path"
     """No radio that can connect hears the device."""
@@ -310,7 +321,7 @@ class Connection(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class ConnectionSensorDescription(SensorEntityDescription):
-    """The sensor, and its attributes given when the last good connection was."""
+    """The sensor of the connection; attributes_fn is given the time of the last good connection."""
 
     attributes_fn: Callable[[datetime | None], Mapping[str, object]]
 
@@ -334,17 +345,16 @@ def _backs_off(pages: PagesCoordinator) -> bool:
     return pages.lost and pages.update_interval is not None and not pages.config_entry.pref_disable_polling
 
 
-# The first that holds is shown.
+# The first that applies is shown.
 _STATES: Final[tuple[tuple[Connection, Callable[[PagesCoordinator], bool]], ...]] = (
-    (Connection.CONNECTED, lambda pages: pages.connected),
     (Connection.NOT_PAIRED, _is_not_paired),
-    (Connection.NO_PATH, lambda pages: not pages.has_way),
+    (Connection.NO_PATH, lambda pages: not (pages.connected or pages.has_way)),
     (Connection.BACKING_OFF, _backs_off),
 )
 
 
 class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
-    """How it stands with the connection, and when the last good one was, which outlasts a restart."""
+    """Whether Home Assistant can connect, and when the last good connection was, which outlasts a restart."""
 
     _unrecorded_attributes = frozenset({ATTR_LAST_CONNECTED})
     entity_description: ConnectionSensorDescription
@@ -359,7 +369,7 @@ class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
     @override
     def _shown(self) -> object:
         pages = self.coordinator
-        state = next((state for state, holds in _STATES if holds(pages)), Connection.IDLE)
+        state = next((state for state, applies in _STATES if applies(pages)), Connection.READY)
         self._attr_native_value = state
         attributes = dict(self.entity_description.attributes_fn(pages.last_connected or self._restored))
         self._attr_extra_state_attributes = attributes
@@ -368,15 +378,24 @@ class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
 
 PARALLEL_UPDATES: Final = 0
 
+
+def _without_minus_zero(value: StateType, precision: int | None) -> StateType:
+    """Return 0 instead of a value that would be displayed as "-0", such as -0.4 W."""
+    if isinstance(value, float) and precision is not None and not round(value, precision):
+        return max(0.0, value)
+    return value
+
+
 NO_ERROR: Final = "none"
-# Where the state of charge comes from, which is told but not recorded.
+# The source of the state of charge. Not recorded.
 ATTR_SOURCE: Final = "source"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsSensorDescription(SensorEntityDescription):
-    """One sensor: its value, and its attributes if it has any."""
+    """One sensor: the quantity that it shows, its value, and its attributes if it has any."""
 
+    quantity: str
     value_fn: Callable[[ShownValues], StateType]
     attributes_fn: Callable[[ShownValues], Mapping[str, object]] | None = None
 
@@ -399,26 +418,27 @@ def _measurement(
     device_class: SensorDeviceClass | None,
     unit: str,
     precision: int,
-    value_fn: Callable[[ShownValues], StateType],
+    quantity: str,
 ) -> SmallBmsSensorDescription:
     return SmallBmsSensorDescription(
         key=key,
+        quantity=quantity,
         device_class=device_class,
         state_class=SensorStateClass.MEASUREMENT,
         native_unit_of_measurement=unit,
         suggested_display_precision=precision,
-        value_fn=value_fn,
+        value_fn=attrgetter(quantity),
     )
 
 
 def _power_one_way(key: str, sign: int) -> SmallBmsSensorDescription:
-    """Return a sensor for who wants charging and discharging apart, as the Energy dashboard may."""
+    """Return a sensor for the power in one direction, which the Energy dashboard can take instead of both."""
 
     def value(shown: ShownValues) -> StateType:
         return None if shown.power is None else max(0.0, sign * shown.power)
 
-    power = _measurement(key, SensorDeviceClass.POWER, UnitOfPower.WATT, 0, value)
-    return replace(power, entity_registry_enabled_default=False)
+    power = _measurement(key, SensorDeviceClass.POWER, UnitOfPower.WATT, 0, "power")
+    return replace(power, value_fn=value, entity_registry_enabled_default=False)
 
 
 def _level(name: str) -> SmallBmsSensorDescription:
@@ -427,41 +447,41 @@ def _level(name: str) -> SmallBmsSensorDescription:
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
         options=list(Level),
+        quantity=name,
         value_fn=attrgetter(name),
     )
 
 
 SENSORS: Final = (
     replace(
-        _measurement(
-            "battery_level", SensorDeviceClass.BATTERY, UnitOfRatio.PERCENTAGE, 1, attrgetter("state_of_charge")
-        ),
-        attributes_fn=lambda shown: {ATTR_SOURCE: shown.sources.get("state_of_charge")},
+        _measurement("battery_level", SensorDeviceClass.BATTERY, UnitOfRatio.PERCENTAGE, 1, "state_of_charge"),
+        attributes_fn=lambda shown: {ATTR_SOURCE: shown.charge_source},
     ),
-    _measurement("voltage", SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 2, attrgetter("voltage")),
-    _measurement("current", SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 1, attrgetter("current")),
-    _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, attrgetter("power")),
+    _measurement("voltage", SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 2, "voltage"),
+    _measurement("current", SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 1, "current"),
+    _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, "power"),
     _power_one_way("charge_power", 1),
     _power_one_way("discharge_power", -1),
     # Shown in hours: a hundred are usual, and up to 65534 minutes are possible.
     replace(
-        _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_go")),
+        _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, "time_to_go"),
         suggested_unit_of_measurement=UnitOfTime.HOURS,
     ),
     replace(
-        _measurement("time_to_full", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_full")),
+        _measurement("time_to_full", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, "time_to_full"),
         state_class=None,
         suggested_unit_of_measurement=UnitOfTime.HOURS,
     ),
-    _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),
-    _measurement("consumed_amphours", None, AMPERE_HOURS, 1, attrgetter("consumed_amphours")),
-    _measurement("remaining_amphours", None, AMPERE_HOURS, 1, attrgetter("remaining_amphours")),
+    _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, "temperature"),
+    _measurement("consumed_amphours", None, AMPERE_HOURS, 1, "consumed_amphours"),
+    _measurement("remaining_amphours", None, AMPERE_HOURS, 1, "remaining_amphours"),
     *(_level(condition.name) for condition in CONDITIONS if condition.in_manual),
     SmallBmsSensorDescription(
         key="error",
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
         options=[NO_ERROR, *KNOWN_ERROR_STATES],
+        quantity="error",
         value_fn=_error_state,
     ),
 )
@@ -487,7 +507,7 @@ def _difference(value: Value) -> StateType:
     lowest, highest = _part("minimum")(value), _part("maximum")(value)
     if not isinstance(lowest, int | float) or not isinstance(highest, int | float):
         return None
-    return round(highest - lowest, 3)
+    return rounded(highest - lowest, 3)
 
 
 def _all_cells(value: Value) -> StateType:
@@ -632,6 +652,8 @@ PAGE_SENSORS: Final = (
     _fact(key="battery_cells", source=Name.BANK, value_fn=_all_cells),
     _rare_fact(key="batteries_series", source=Name.BANK, value_fn=_part("series")),
     _rare_fact(key="batteries_parallel", source=Name.BANK, value_fn=_part("parallel")),
+    _fact(key="serial_number", source=Name.SERIAL_NUMBER),
+    _fact(key="firmware_version", source=Name.FIRMWARE_VERSION),
     _amphours(key="capacity", source=Name.CAPACITY, state_class=None, entity_category=EntityCategory.DIAGNOSTIC),
     _amphours(
         key="history_deepest_discharge",
@@ -725,22 +747,23 @@ def _battery_offers(pages: PagesCoordinator, battery: int) -> Offers:
 
 
 class SmallBmsSensor(ReadingEntity, SensorEntity):
-    """One value that is known of the battery."""
+    """One measurement or level of the battery."""
 
     _unrecorded_attributes = frozenset({ATTR_SOURCE})
     entity_description: SmallBmsSensorDescription
 
     def __init__(self, coordinator: InstantReadoutCoordinator, description: SmallBmsSensorDescription) -> None:
-        super().__init__(coordinator, description)
+        quantities = {description.quantity, CHARGE_SOURCE} if description.attributes_fn else {description.quantity}
+        super().__init__(coordinator, description, quantities)
         self._attr_options = description.options
 
     @override
     def _shown(self) -> object:
         description, shown = self.entity_description, self.coordinator.published
-        value = description.value_fn(shown)
+        value = _without_minus_zero(description.value_fn(shown), description.suggested_display_precision)
         self._attr_native_value = value
         if self._attr_options is not None and isinstance(value, str) and value not in self._attr_options:
-            # An error that the manual does not know: shown by its number rather than not at all.
+            # An error that is not in the manual is shown by its number.
             self._attr_options = [*self._attr_options, value]
         if description.attributes_fn:
             self._attr_extra_state_attributes = dict(description.attributes_fn(shown))
@@ -767,7 +790,8 @@ class SmallBmsPageSensor(PageEntity, SensorEntity):
     def _shown(self) -> object:
         description = self.entity_description
         value = self.coordinator.values.value(self._want)
-        self._attr_native_value = description.value_fn(value)
+        number = description.value_fn(value)
+        self._attr_native_value = _without_minus_zero(number, description.suggested_display_precision)
         attributes = dict(description.attributes_fn(value)) if description.attributes_fn else {}
         self._attr_extra_state_attributes = attributes
         return self._attr_native_value, attributes

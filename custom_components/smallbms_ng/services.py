@@ -18,7 +18,7 @@ from .connection.link import Answer, Reading, Refusal
 from .const import DOMAIN
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .protocol.payloads import Value
-from .protocol.registers import BY_ID, SECRETS, Name, named
+from .protocol.registers import BY_ID, NEVER_READ, Name, named
 
 ACTION_READ_REGISTERS: Final = "read_registers"
 ATTR_INSTANCE: Final = "instance"
@@ -29,8 +29,6 @@ _MOST_REGISTERS: Final = 64
 _MOST_INSTANCES: Final = 255
 _NUMBER: Final = re.compile(r"0x[0-9a-f]{1,4}", re.IGNORECASE)
 _LARGEST_NUMBER: Final = 0xFFFF
-# PIN and PUK. Whether a device gives them is not known, and nobody shall find out by this.
-_NEVER_READ: Final = SECRETS | {0xEC10, 0xEC11}
 
 # YAML makes a number of what looks like one.
 _REGISTER_NUMBER: Final = vol.All(int, vol.Range(min=0, max=_LARGEST_NUMBER))
@@ -111,7 +109,7 @@ def _parse(text: str | int) -> tuple[int, ...]:
 
 
 def _check_secrets(registers: Iterable[int]) -> None:
-    if secrets := sorted(_NEVER_READ.intersection(registers)):
+    if secrets := sorted(NEVER_READ.intersection(registers)):
         raise ServiceValidationError(
             translation_domain=DOMAIN,
             translation_key="secret_register",

@@ -8,6 +8,7 @@ from math import inf
 from typing import Final
 
 from bleak.backends.device import BLEDevice
+from habluetooth import HaScannerRegistration, get_manager
 from homeassistant.components.bluetooth import (
     BluetoothServiceInfoBleak,
     async_ble_device_from_address,
@@ -16,17 +17,21 @@ from homeassistant.components.bluetooth import (
 )
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
-from homeassistant.helpers.event import async_call_later
+from homeassistant.helpers.event import async_call_later, async_track_time_interval
 
 from . import clock
 from .connection.adapters import AdapterPreference
 from .connection.client import VeSmartClient
 from .connection.errors import Lost, Refused, VeSmartError
 from .connection.link import Timing
+from .connection.recorder import Recorder
+from .protocol.learned import DeviceMemory
 from .protocol.session import ReceivedValue
 
 # A device that is silent for longer than this is away. A sleeping radio may wake up only every five minutes.
 _LONGEST_PAUSE: Final = timedelta(minutes=6)
+# How often to check whether a radio still hears the device: nothing tells when the last advertisement gets too old.
+_WAY_CHECKED_EVERY: Final = timedelta(seconds=30)
 
 
 @callback
@@ -40,20 +45,40 @@ def async_way_to(hass: HomeAssistant, address: str) -> BLEDevice | None:
 
 
 class Way:
-    """The way to one device, over any radio. Calls on_heard whenever a radio that can connect hears the device."""
+    """The way to one device, over any radio.
 
-    def __init__(self, hass: HomeAssistant, address: str, on_heard: CALLBACK_TYPE) -> None:
+    on_heard: called whenever a radio that can connect hears the device. on_changed: called when the first way opens or
+    the last one closes.
+    """
+
+    def __init__(
+        self, hass: HomeAssistant, address: str, *, on_heard: CALLBACK_TYPE, on_changed: CALLBACK_TYPE
+    ) -> None:
         self._hass = hass
         self._address = address
         self._on_heard = on_heard
+        self._on_changed = on_changed
+        self._was_open = self.device is not None
         self._known_at = clock.now()
         self._heard_at = self._known_at
         self._heard_without_since: float | None = None
 
     @callback
     def async_watch(self) -> CALLBACK_TYPE:
-        """Watch which radios hear the device; return a function that stops watching."""
-        return async_register_advertisement_callback(self._hass, self._async_heard, self._address)
+        """Watch which radios there are and which hear the device; return a function that stops watching."""
+        ends = (
+            async_register_advertisement_callback(self._hass, self._async_heard, self._address),
+            get_manager().async_register_scanner_registration_callback(self._async_check, None),
+            async_track_time_interval(self._hass, self._async_check, _WAY_CHECKED_EVERY),
+        )
+        self._async_check()
+
+        @callback
+        def stop() -> None:
+            for end in ends:
+                end()
+
+        return stop
 
     @property
     def device(self) -> BLEDevice | None:
@@ -79,9 +104,19 @@ class Way:
         self._heard_at = now
         if info.connectable:
             self._known_at, self._heard_without_since = now, None
+            if not self._was_open:
+                self._async_check()
             self._on_heard()
         elif self._heard_without_since is None or was_away:
             self._heard_without_since = now
+
+    @callback
+    def _async_check(self, _reason: HaScannerRegistration | datetime | None = None) -> None:
+        """Call on_changed if there is a way now and was none before, or the other way round."""
+        is_open = self.device is not None
+        if is_open != self._was_open:
+            self._was_open = is_open
+            self._on_changed()
 
 
 # How often the device is checked while the connection is kept open: it does not advertise meanwhile.
@@ -93,6 +128,7 @@ _CLOSED: Final = "the device is not connected to any more"
 class SharedConnection:
     """One connection that all users of a device share, one session at a time.
 
+    memory: what the device has taught.
     keep_open: how long the connection stays open after a session that asks for it.
     on_value: called with each value received, requested or not, and its battery (None: the device), if that is certain.
     on_failure: called with the error of a failed session.
@@ -108,6 +144,8 @@ class SharedConnection:
         *,
         way: Way,
         preference: AdapterPreference,
+        recorder: Recorder,
+        memory: DeviceMemory,
         timing: Timing,
         keep_open: timedelta,
         on_value: Callable[[int | None, ReceivedValue], None],
@@ -120,7 +158,13 @@ class SharedConnection:
         self._hass = hass
         self._entry = entry
         self._client = VeSmartClient(
-            lambda: way.device, name=entry.title, timing=timing, on_value=self._received, preference=preference
+            lambda: way.device,
+            name=entry.title,
+            timing=timing,
+            on_value=self._received,
+            preference=preference,
+            recorder=recorder,
+            memory=memory,
         )
         self._timing = timing
         self._keep_open_for = keep_open

@@ -25,7 +25,17 @@ from .clock import Stamp
 from .const import DOMAIN
 from .protocol.codes import Code
 from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
-from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
+from .protocol.learned import Learned
+from .protocol.quantities import (
+    BY_NAME,
+    ENERGY_CHARGED,
+    ENERGY_DISCHARGED,
+    Candidate,
+    ChargeMark,
+    Known,
+    Source,
+)
+from .protocol.session import ArrayForm
 from .shape import check_shape
 
 _LOGGER = logging.getLogger(__name__)
@@ -166,8 +176,20 @@ class StoredBattery(TypedDict):
     absent: NotRequired[float]
 
 
+class StoredLearned(TypedDict, total=False):
+    """What the device has taught, see Learned, but for the registers that it does not have."""
+
+    firmware_version: str | None
+    array_form: str
+    chunk_sizes: bool
+    acquire_notifications: bool
+    flagged_key_request: bool
+    read_only: list[int]
+    finer: list[str]
+
+
 class StoredPages(TypedDict, total=False):
-    """The stored values of connections, and what is known of the bonds of radios.
+    """The stored values of connections, what the device has taught, and what is known of the bonds of radios.
 
     unpaired, paired, asked: the sources of radios without a bond, with one, and that encrypt the link when asked.
     """
@@ -175,6 +197,7 @@ class StoredPages(TypedDict, total=False):
     saved: Stamp
     registers: list[StoredRegister]
     refused: list[StoredRefusal]
+    learned: StoredLearned
     batteries: list[StoredBattery]
     unpaired: list[str]
     paired: list[str]
@@ -284,6 +307,37 @@ def from_store(stored: StoredReadings) -> KeptState:
     )
 
 
+def learned_to_store(learned: Learned) -> StoredPages:
+    """Return what a device has taught in its stored form."""
+    return StoredPages(
+        refused=[StoredRefusal(battery=battery, register=register) for battery, register in learned.missing],
+        learned=StoredLearned(
+            firmware_version=learned.firmware_version,
+            array_form=learned.array_form,
+            chunk_sizes=learned.chunk_sizes,
+            acquire_notifications=learned.acquire_notifications,
+            flagged_key_request=learned.flagged_key_request,
+            read_only=sorted(learned.read_only),
+            finer=sorted(learned.finer),
+        ),
+    )
+
+
+def learned_from_store(stored: StoredPages) -> Learned:
+    """Return what a device has taught from its stored form. Raises one of several errors if it cannot be read."""
+    rest = stored.get("learned", StoredLearned())
+    return Learned(
+        firmware_version=rest.get("firmware_version"),
+        array_form=ArrayForm(rest.get("array_form", ArrayForm.DEFINITE)),
+        chunk_sizes=rest.get("chunk_sizes", True),
+        acquire_notifications=rest.get("acquire_notifications", False),
+        flagged_key_request=rest.get("flagged_key_request", False),
+        missing=frozenset((row["battery"], row["register"]) for row in stored.get("refused", ())),
+        read_only=frozenset(rest.get("read_only", ())),
+        finer=frozenset(rest.get("finer", ())),
+    )
+
+
 def _mark_to_store(mark: ChargeMark | None) -> StoredMark | None:
     if mark is None:
         return None
@@ -353,8 +407,6 @@ def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Dr
     return Drawn(amphours=float(stored["amphours"]), at=at)
 
 
-ENERGY_CHARGED: Final = "energy_charged"
-ENERGY_DISCHARGED: Final = "energy_discharged"
 _VOLTAGE: Final = "voltage"
 _CONSUMED: Final = "consumed_amphours"
 _KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)

@@ -15,11 +15,12 @@ from emulator.bms.bms import ShownTemperature
 from emulator.bms.codes import CODES
 from emulator.bms.outputs import CURRENT_LIMITS
 from emulator.panel.recorder import PERIOD, Recorder
+from emulator.personality.quirks import Quirks, RadioQuirks
+from emulator.personality.table import PERSONALITIES
 from emulator.reading.state import JsonObject, JsonValue
 from emulator.report import state
 from emulator.rig import Rig, Station
 from emulator.simulation.faults import FAULTS
-from emulator.ve_smart.quirks import Quirks
 
 PAGE: Final = Path(__file__).parent / "panel.html"
 LOOK_PERIOD: Final = 0.5  # s of real time between two looks for something new
@@ -137,8 +138,14 @@ def catalog(rig: Rig) -> JsonObject:
         ],
         "output_limits": {output.value: limit for output, limit in CURRENT_LIMITS.items()},
         "temperatures": list(ShownTemperature),
-        "quirks": {field.name: _kind(getattr(Quirks(), field.name)) for field in fields(Quirks)},
+        "personalities": {name: one.description for name, one in PERSONALITIES.items()},
+        "quirks": _kinds(Quirks()),
+        "radio_quirks": _kinds(RadioQuirks()),
     }
+
+
+def _kinds(switches: Quirks | RadioQuirks) -> JsonObject:
+    return {field.name: _kind(getattr(switches, field.name)) for field in fields(switches)}
 
 
 def _kind(value: object) -> JsonValue:

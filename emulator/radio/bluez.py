@@ -56,7 +56,7 @@ class Bluez:
 
     async def start(self, bus_address: str | None = None) -> None:
         """Appear on the bus at this address, else on the system bus; NameTakenError if there is a BlueZ already."""
-        bus = await Bus(bus_address, BusType.SYSTEM).connect()
+        bus = await Bus(bus_address, BusType.SYSTEM, negotiate_unix_fd=True).connect()
         bus.add_message_handler(self._notice)
         self._bus = bus
         self.adapters = {wanted.name: self._adapter(wanted, bus) for wanted in self._wanted}

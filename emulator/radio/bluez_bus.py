@@ -25,6 +25,7 @@ type Options = dict[str, Variant]
 DBusStrings = Annotated[list[str], DBusSignature("as")]
 DBusObjectPaths = Annotated[list[str], DBusSignature("ao")]
 DBusBytesById = Annotated[dict[int, Variant], DBusSignature("a{qv}")]
+DBusSocket = Annotated[tuple[int, int], DBusSignature("hq")]
 DBusOptions = Annotated[Options, DBusSignature("a{sv}")]
 
 readable = partial(dbus_property, PropertyAccess.READ)

@@ -3,7 +3,9 @@
 import asyncio
 from collections.abc import Awaitable, Callable
 from enum import StrEnum
+from itertools import batched
 from typing import Annotated, Protocol
+from uuid import UUID
 
 from dbus_fast import DBusError, Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -18,7 +20,8 @@ from .bluez_bus import CALLER, NO_RSSI, DBusBytesById, DBusStrings, att_error, b
 from .bluez_gatt import GattCharacteristic, GattObject, gatt_objects
 from .bluez_release import Release, Times
 
-_NAME, _MANUFACTURER_DATA = 0x09, 0xFF
+_SERVICE_UUIDS, _NAME, _MANUFACTURER_DATA = 0x07, 0x09, 0xFF
+_UUID_LENGTH = 16
 # How a connection fails that ended before it was of use, whoever ended it, or that did not come up in time.
 _ABORTED = "le-connection-abort-by-local"
 # Seconds between two looks whether a device is there.
@@ -72,6 +75,7 @@ class Device(ServiceInterface):
         self._host = host
         self._name = device.address.replace(":", "-")
         self._manufacturer_data: dict[int, Variant] = {}
+        self._uuids: list[str] = []
         self._trusted = False
         self._link: Link | None = None
         self._given_up = asyncio.Event()
@@ -90,9 +94,14 @@ class Device(ServiceInterface):
         record = heard.get(_MANUFACTURER_DATA)
         if record is not None:
             self._manufacturer_data = {int.from_bytes(record[:2], "little"): Variant("ay", record[2:])}
+        services = heard.get(_SERVICE_UUIDS, b"")
+        uuids = [str(UUID(bytes=bytes(uuid[::-1]))) for uuid in batched(services, _UUID_LENGTH, strict=True)]
+        # BlueZ keeps those that it heard before.
+        self._uuids += [uuid for uuid in uuids if uuid not in self._uuids]
         self._heard = True
         if self.shown:
-            self._changed("Name", "Alias", "RSSI", *(() if record is None else ("ManufacturerData",)))
+            changed = ("ManufacturerData",) if record is not None else ()
+            self._changed("Name", "Alias", "RSSI", *changed, *(("UUIDs",) if uuids else ()))
         else:
             self.shown = True
             self._host.bus.export(self.path, self)
@@ -237,6 +246,8 @@ class Device(ServiceInterface):
         self._tell_why(reason)
         self._changed("Connected")
         for one in reversed(objects):
+            if isinstance(one, GattCharacteristic):
+                one.release()
             self._host.bus.unexport(one.path)
 
     def _flicker(self, reason: _Reason) -> None:
@@ -256,7 +267,7 @@ class Device(ServiceInterface):
     def _notified(self, handle: int, data: bytes) -> None:
         for one in self._objects:
             if isinstance(one, GattCharacteristic) and one.characteristic.handle == handle:
-                one.show(data)
+                one.notify(data, empty=self.device.quirks.empty_notifications)
 
     def _connected_link(self) -> Link:
         if self._link is None:
@@ -340,6 +351,7 @@ class Device(ServiceInterface):
                 "Name": self._name,
                 "Alias": self._name,
                 "ManufacturerData": self._manufacturer_data,
+                "UUIDs": self._uuids,
                 "RSSI": self._rssi,
                 "Connected": self._link is not None,
                 "ServicesResolved": bool(self._objects),
@@ -389,8 +401,8 @@ class Device(ServiceInterface):
 
     @readable("UUIDs")
     def uuids(self) -> DBusStrings:
-        """Show the services that it advertises: none."""
-        return []
+        """Show the services that it advertised."""
+        return self._uuids
 
     @readable("Connected")
     def connected(self) -> DBusBool:

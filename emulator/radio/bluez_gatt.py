@@ -1,6 +1,8 @@
 """GATT objects of the BlueZ double: a service, a characteristic, a descriptor."""
 
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass
+from socket import AF_UNIX, SOCK_SEQPACKET, socket, socketpair
 from typing import Final, Protocol
 
 from dbus_fast.annotations import DBusBool, DBusBytes, DBusObjectPath, DBusStr, DBusUInt16
@@ -8,7 +10,7 @@ from dbus_fast.service import ServiceInterface, dbus_method
 
 from emulator.gatt import CCCD_UUID, Characteristic, Link, Property, Service
 
-from .bluez_bus import DBusObjectPaths, DBusOptions, DBusStrings, bluez_error, readable
+from .bluez_bus import DBusObjectPaths, DBusOptions, DBusSocket, DBusStrings, bluez_error, readable
 
 _FLAGS: Final = {
     Property.READ: "read",
@@ -62,6 +64,14 @@ class GattService(ServiceInterface):
         return []
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Acquired:
+    """The two ends of a socket that carries notifications."""
+
+    ours: socket
+    theirs: socket
+
+
 class GattCharacteristic(ServiceInterface):
     """org.bluez.GattCharacteristic1. Its path has the handle of the declaration, one below the value's."""
 
@@ -73,6 +83,27 @@ class GattCharacteristic(ServiceInterface):
         self._service = service
         self._value = b""
         self._notifying = False
+        self._acquired: _Acquired | None = None
+
+    def notify(self, value: bytes, *, empty: bool) -> None:
+        """Pass on a notification: to whoever acquired them, else to everybody, and then without its bytes if empty."""
+        if self._acquired is None:
+            self.show(b"" if empty else value)
+            return
+        # The reply that carried it is long sent: nobody notifies before that.
+        self._acquired.theirs.close()
+        try:
+            self._acquired.ours.send(value)
+        except OSError:
+            # Whoever acquired them has let go.
+            self.release()
+
+    def release(self) -> None:
+        """End notifications that were acquired."""
+        if self._acquired is not None:
+            self._acquired.ours.close()
+            self._acquired.theirs.close()
+            self._acquired = None
 
     def show(self, value: bytes) -> None:
         """Tell everybody a value, notified or read: BlueZ makes no difference."""
@@ -98,6 +129,11 @@ class GattCharacteristic(ServiceInterface):
     def notifying(self) -> DBusBool:
         """Show whether somebody listens."""
         return self._notifying
+
+    @readable("NotifyAcquired")
+    def notify_acquired(self) -> DBusBool:
+        """Show whether somebody has acquired the notifications."""
+        return self._acquired is not None
 
     @readable("Flags")
     def flags(self) -> DBusStrings:
@@ -129,6 +165,17 @@ class GattCharacteristic(ServiceInterface):
         if not self.characteristic.cccd:
             raise bluez_error("NotSupported", "Operation is not supported")
         await self._subscribe(on=True)
+
+    @dbus_method(name="AcquireNotify")
+    async def acquire_notify(self, options: DBusOptions) -> DBusSocket:  # noqa: ARG002 - part of the method
+        """Subscribe, and give the end of a socket from which every notification is read."""
+        if self._acquired is not None or self._notifying:
+            raise bluez_error("NotPermitted", "Notify acquired")
+        await self._subscribe(on=True)
+        ours, theirs = socketpair(AF_UNIX, SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self._acquired = _Acquired(ours=ours, theirs=theirs)
+        return theirs.fileno(), self._device.mtu
 
     @dbus_method(name="StopNotify")
     async def stop_notify(self) -> None:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Final, override
 
 from bleak.args import SizedBuffer
+from bleak.args.bluez import BlueZNotifyArgs
 from bleak.assigned_numbers import CharacteristicPropertyName
 from bleak.backends.characteristic import BleakGATTCharacteristic
 from bleak.backends.client import BaseBleakClient, NotifyCallback
@@ -107,6 +108,7 @@ class EmulatedClient(BaseBleakClient):
         super().__init__(address_or_ble_device, timeout=timeout, disconnected_callback=disconnected_callback)
         self._link: Link | None = None
         self._callbacks: dict[int, NotifyCallback] = {}
+        self._emptied: set[int] = set()
 
     @property
     @override
@@ -200,10 +202,18 @@ class EmulatedClient(BaseBleakClient):
 
     @override
     async def start_notify(
-        self, characteristic: BleakGATTCharacteristic, callback: NotifyCallback, **_kwargs: object
+        self,
+        characteristic: BleakGATTCharacteristic,
+        callback: NotifyCallback,
+        *,
+        bluez: BlueZNotifyArgs | None = None,
+        **_kwargs: object,
     ) -> None:
         await self._configure_notifications(characteristic, on=True)
         self._callbacks[characteristic.handle] = callback
+        self._emptied.discard(characteristic.handle)
+        if (bluez or {}).get("use_start_notify", True) and self.scanner.empties_notifications(self.address):
+            self._emptied.add(characteristic.handle)
 
     @override
     async def stop_notify(self, characteristic: BleakGATTCharacteristic) -> None:
@@ -225,7 +235,7 @@ class EmulatedClient(BaseBleakClient):
 
     def _deliver(self, handle: int, data: bytes) -> None:
         if (callback := self._callbacks.get(handle)) is not None:
-            callback(bytearray(data))
+            callback(bytearray(b"" if handle in self._emptied else data))
 
     def _ended(self) -> None:
         """Clean up after the link, whoever ended it."""
@@ -334,6 +344,11 @@ class EmulatedScanner(BaseHaRemoteScanner):
         self._links[address] = link
         self._slots_changed()
         return link
+
+    def empties_notifications(self, address: str) -> bool:
+        """Return whether BlueZ's usual way to be notified by this device loses the bytes."""
+        device = self.devices.get(address)
+        return self.bluez_name is not None and device is not None and device.quirks.empty_notifications
 
     def link_ended(self, address: str) -> None:
         """Free the slot of a link."""

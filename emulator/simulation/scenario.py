@@ -26,10 +26,12 @@ from emulator.bms.bms import HIGHEST_SUPPLY
 from emulator.bms.detection import detect
 from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import LIMITS, SettingKey
+from emulator.personality.table import DEFAULT, PersonalityName
 from emulator.reading.sections import (
     Celsius,
     Items,
     Named,
+    OneOrRange,
     Percent,
     Section,
     Text,
@@ -48,6 +50,9 @@ FOLDER: Final = Path(__file__).parent / "scenarios"
 SUFFIX: Final = ".yaml"
 
 MOST_BATTERIES: Final = 100  # more than a bank may have, so that the BMS can report it
+# % of the nominal capacity.
+LOWEST_CAPACITY: Final = 50.0
+HIGHEST_CAPACITY: Final = 110.0
 DEFAULT_SLOTS: Final = 3
 DEFAULT_RSSI: Final = -60
 
@@ -79,7 +84,7 @@ class BatterySpec(Section):
 
 
 class BankSpec(Section):
-    """A bank. state_of_charge in %; temperature in °C, None = that around it.
+    """A bank. state_of_charge in %; temperature in °C, None = that around it. capacity: in % of the nominal one.
 
     batteries: how some batteries differ from the others, by number from 1.
     """
@@ -87,6 +92,7 @@ class BankSpec(Section):
     state_of_charge: Percent
     state_of_charge_known: YesOrNo = True
     temperature: Celsius | None = None
+    capacity: OneOrRange[Annotated[float, number(LOWEST_CAPACITY, HIGHEST_CAPACITY)]] = 100.0
     batteries: Named[str, BatterySpec] = Field(default_factory=dict)
 
     @property
@@ -204,13 +210,14 @@ def _remote(content: object) -> Remote:
 
 
 class DeviceSpec(Section):
-    """The identity of a device over Bluetooth, and what it advertises; None = the default of the emulator."""
+    """A device over Bluetooth: who it is, and how it behaves. None = the default of the emulator."""
 
     address: Address | None = None
     name: Text | None = None
     key: Key | None = None
     pin: Pin | None = None
     serial_number: SerialNumber | None = None
+    personality: PersonalityName = DEFAULT
     advertises_state_of_charge: YesOrNo = True
 
 

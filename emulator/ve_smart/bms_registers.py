@@ -5,14 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from emulator.bms.bms import SmallBms
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.register_box import NEVER_WRITTEN, Refusal
 from emulator.ve_smart.registers import (
-    ACTIONS,
-    BATTERY,
     FIRST_BATTERY,
-    HISTORY,
-    IDENTITY,
-    ONE_BATTERY,
     SETTINGS,
     STATUS,
     Device,
@@ -20,14 +16,14 @@ from emulator.ve_smart.registers import (
     OneBattery,
     Register,
     batteries,
+    of_battery,
+    of_device,
 )
 
 WHOLE_DEVICE: Final = 0
 # Assumed: the second number of each pair in the device list, whose meaning is not known.
 SECOND_NUMBER: Final = 0
 
-_DEVICE_REGISTERS: Final = {row.id: row for row in (*IDENTITY, *STATUS, *BATTERY, *SETTINGS, *ACTIONS, *HISTORY)}
-_BATTERY_REGISTERS: Final = {row.id: row for row in ONE_BATTERY}
 # Assumed: what is sent unasked when it changes.
 _ANNOUNCED: Final = tuple(row.id for row in (*STATUS, *SETTINGS))
 _ANNOUNCED_BY_BATTERY: Final = (0xED8D, 0xED8C, 0xEDEC)
@@ -42,6 +38,17 @@ class BmsRegisters:
     def __init__(self, bms: SmallBms, identity: Identity) -> None:
         self.device = Device(bms=bms, identity=identity)
         self.forbidden_writes: Counter[int] = Counter()
+        self.quirks = Quirks()
+
+    @property
+    def quirks(self) -> Quirks:
+        """How the device behaves."""
+        return self._quirks
+
+    @quirks.setter
+    def quirks(self, quirks: Quirks) -> None:
+        self._quirks = quirks
+        self._of_device, self._of_battery = of_device(quirks), of_battery(quirks)
 
     def instances(self) -> Sequence[tuple[int, int]]:
         """Return the device as a whole, then every battery that it found."""
@@ -51,8 +58,8 @@ class BmsRegisters:
     def read(self, instance: int, register: int) -> Sequence[bytes] | Refusal:
         """Return the payloads of a register."""
         if instance == WHOLE_DEVICE:
-            return _read(_DEVICE_REGISTERS, self.device, register)
-        return _read(_BATTERY_REGISTERS, self._battery(instance), register)
+            return _read(self._of_device, self.device, register)
+        return _read(self._of_battery, self._battery(instance), register)
 
     def write(self, instance: int, register: int, payload: bytes) -> Refusal | None:
         """Write a register, or say why not."""
@@ -60,8 +67,8 @@ class BmsRegisters:
             self.forbidden_writes[register] += 1
             return Refusal.READ_ONLY
         if instance == WHOLE_DEVICE:
-            return _write(_DEVICE_REGISTERS, self.device, register, payload)
-        return _write(_BATTERY_REGISTERS, self._battery(instance), register, payload)
+            return _write(self._of_device, self.device, register, payload)
+        return _write(self._of_battery, self._battery(instance), register, payload)
 
     def announced(self, instance: int) -> Iterable[int]:
         """Return the registers that are sent unasked."""

@@ -1,8 +1,9 @@
 """VE.Smart records as concatenated CBOR: reads requests, writes answers."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
+from functools import partial
 from itertools import batched
 from typing import Final
 
@@ -22,6 +23,9 @@ class Opcode(IntEnum):
 
 
 PATH_OPCODES: Final = range(0x0A, 0x11)
+# Reads as GET_VALUES does; some Orion chargers give their key to nothing else. It is this very byte on the wire, though
+# that is no unsigned number in CBOR.
+ENCRYPTED_GET_VALUES: Final = 0x25
 
 
 class MalformedRecordError(ValueError):
@@ -49,18 +53,21 @@ class Unsubscribe:
 
 @dataclass(frozen=True, kw_only=True)
 class GetValues:
-    """Read registers of an instance."""
+    """Read registers of an instance, which stand in an array that is definite or not."""
 
     instance: int
     registers: tuple[int, ...]
+    opcode: int = Opcode.GET_VALUES
+    definite: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
 class SetValues:
-    """Write registers of an instance: pairs of register and payload, in order."""
+    """Write registers of an instance: pairs of register and payload, in order, in an array that is definite or not."""
 
     instance: int
     values: tuple[tuple[int, bytes], ...]
+    definite: bool = field(default=True, compare=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,6 +111,15 @@ class Reader:
         """Whether nothing is left."""
         return self._at >= len(self._data)
 
+    @property
+    def at_definite_array(self) -> bool:
+        """Whether what comes next is not an array of indefinite length."""
+        return self._peek() != _ARRAY << 5 | _INDEFINITE
+
+    def opcode(self) -> int:
+        """Take the first item of a request."""
+        return self._take(1)[0] if self._peek() == ENCRYPTED_GET_VALUES else self.unsigned()
+
     def unsigned(self) -> int:
         """Take an unsigned number."""
         return self._argument(_UNSIGNED)
@@ -114,7 +130,7 @@ class Reader:
 
     def array(self) -> tuple[Item, ...]:
         """Take an array, of either length form, of unsigned numbers and byte strings."""
-        if self._peek() == _ARRAY << 5 | _INDEFINITE:
+        if not self.at_definite_array:
             self._take(1)
             return tuple(self._until_break())
         count = self._argument(_ARRAY)
@@ -156,14 +172,16 @@ class Reader:
         return taken
 
 
-def _get_values(reader: Reader) -> GetValues:
-    return GetValues(instance=reader.unsigned(), registers=tuple(map(_as_unsigned, reader.array())))
+def _get_values(reader: Reader, opcode: int = Opcode.GET_VALUES) -> GetValues:
+    instance, definite = reader.unsigned(), reader.at_definite_array
+    registers = tuple(map(_as_unsigned, reader.array()))
+    return GetValues(instance=instance, registers=registers, opcode=opcode, definite=definite)
 
 
 def _set_values(reader: Reader) -> SetValues:
-    instance = reader.unsigned()
+    instance, definite = reader.unsigned(), reader.at_definite_array
     pairs = batched(reader.array(), 2, strict=False)
-    return SetValues(instance=instance, values=tuple(map(_as_value, pairs)))
+    return SetValues(instance=instance, values=tuple(map(_as_value, pairs)), definite=definite)
 
 
 def _as_unsigned(item: Item) -> int:
@@ -185,6 +203,7 @@ _PARSERS: Final[dict[int, Callable[[Reader], Request]]] = {
     Opcode.UNSUBSCRIBE: lambda reader: Unsubscribe(instance=reader.unsigned()),
     Opcode.GET_VALUES: _get_values,
     Opcode.SET_VALUES: _set_values,
+    ENCRYPTED_GET_VALUES: partial(_get_values, opcode=ENCRYPTED_GET_VALUES),
 }
 
 
@@ -195,7 +214,7 @@ def requests(stream: bytes) -> Iterator[Request]:
     """
     reader = Reader(stream)
     while not reader.at_end:
-        opcode = reader.unsigned()
+        opcode = reader.opcode()
         if opcode in PATH_OPCODES:
             yield PathRequest(opcode=opcode, instance=reader.unsigned())
             return
@@ -205,9 +224,12 @@ def requests(stream: bytes) -> Iterator[Request]:
         yield _PARSERS[opcode](reader)
 
 
-def device_list(pairs: Iterable[tuple[int, int]]) -> bytes:
-    """Encode the answer to GetDevices, with an array of indefinite length as devices send it."""
-    items = b"".join(_unsigned(number) for pair in pairs for number in pair)
+def device_list(pairs: Iterable[tuple[int, int]], *, definite: bool = False) -> bytes:
+    """Encode the answer to GetDevices. The devices seen send an array of indefinite length."""
+    numbers = [number for pair in pairs for number in pair]
+    items = _unsigneds(*numbers)
+    if definite:
+        return _unsigned(Opcode.DEVICE_LIST) + _head(_ARRAY, len(numbers)) + items
     return bytes((Opcode.DEVICE_LIST, _ARRAY << 5 | _INDEFINITE)) + items + _BREAK
 
 

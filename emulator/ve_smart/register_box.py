@@ -4,6 +4,8 @@ from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from typing import Final, Protocol
 
+from emulator.personality.quirks import Quirks
+
 # PIN, PUK, Bluetooth off, not connectable, firmware update: a box refuses and counts these, and nobody else decides.
 NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
 
@@ -18,7 +20,12 @@ class Refusal(StrEnum):
 
 
 class RegisterBox(Protocol):
-    """Registers by instance. An instance that is not in the list is never asked for."""
+    """Registers by instance. An instance that is not in the list is never asked for.
+
+    quirks is how the device behaves: it may change how registers are written as bytes.
+    """
+
+    quirks: Quirks
 
     def instances(self) -> Sequence[tuple[int, int]]:
         """Return the pairs of the device list; the first number of each is the instance. The main one comes first."""

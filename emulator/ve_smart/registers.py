@@ -1,7 +1,8 @@
 """The registers of the emulated smallBMS NG: how each is called and written, and what it shows and changes."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final, Protocol
 
 from emulator.battery.bank import Battery
@@ -10,6 +11,7 @@ from emulator.bms.monitor import BalancerStatus
 from emulator.bms.pages import BatteryPage
 from emulator.bms.settings import SettingKey
 from emulator.device import MODEL_NUMBER
+from emulator.personality.quirks import Quirks, RadioQuirks
 from emulator.snapshot import IoField, Level, LevelField
 from emulator.ve_smart.payloads import (
     Fields,
@@ -32,6 +34,9 @@ FIRST_CELL: Final = 1
 # Assumed: charge that was drawn is a negative number, as Victron's battery monitors show it.
 DRAWN: Final = -1.0
 
+# The key of the field that has no name; the advertisement has no room for it.
+TENTH: Final = "tenth"
+
 OLD_DEFAULT_PIN: Final = "000000"
 HAS_PRE_ALARM: Final = 1 << 0
 MODE_ON: Final = 3
@@ -46,6 +51,7 @@ class Identity(Protocol):
     product_id: int
     serial_number: str
     instant_readout_on: bool
+    quirks: RadioQuirks
 
     @property
     def pin(self) -> str:
@@ -58,6 +64,11 @@ class Device:
 
     bms: SmallBms
     identity: Identity
+
+    @property
+    def error(self) -> int:
+        """The number of the error that it reports; 0 = none."""
+        return self.bms.snapshot().error or self.identity.quirks.error
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,16 +123,16 @@ _TEMPERATURE: Final = kelvin(not_available=0xFFFF)
 _HISTORY_TEMPERATURE: Final = kelvin(not_available=0)
 # Assumed: these are not available in the same way as others of their size.
 _CELL_VOLTAGE: Final = unsigned(2, scale=0.01, not_available=0xFFFF)
+_CELL_MILLIVOLTS: Final = replace(_CELL_VOLTAGE, scale=0.001)
 _HISTORY_VOLTAGE: Final = signed(4, scale=0.01, not_available=0x7FFFFFFF)
+_HISTORY_MILLIVOLTS: Final = replace(_HISTORY_VOLTAGE, scale=0.001)
 _WHOLE: Final = signed(4, not_available=0x7FFFFFFF)
 
 _U8: Final = unsigned(1)
 _U16: Final = unsigned(2)
 _U32: Final = unsigned(4)
-_CELL_VOLTAGES: Final = Numbers(parts=(_CELL_VOLTAGE, _CELL_VOLTAGE))
 _TEMPERATURES: Final = Numbers(parts=(_TEMPERATURE, _TEMPERATURE))
 _BANK: Final = Numbers(parts=(_U8, _U8, _U8, _U8))
-_ONE_CELL: Final = Numbers(parts=(_U8, _U8, _CELL_VOLTAGE))
 # Assumed: the last byte, flags.
 _PRODUCT_ID: Final = Numbers(parts=(_U8, _U16, _U8))
 _SERIAL_NUMBER: Final = Text(size=32, padded=True)
@@ -130,11 +141,8 @@ _KEY: Final = Octets(size=16)
 _FIRMWARE: Final = FirmwareVersion()
 # Assumed: as many bytes as the fields need.
 _IO: Final = Fields(size=2, keys=tuple(IoField), states={None: 0, True: 1, False: 2})
-_LEVELS: Final = Fields(
-    size=4,
-    keys=tuple(LevelField),
-    states={Level.NOT_SUPPORTED: 0, Level.OK: 1, Level.WARNING: 2, Level.ALARM: 3},
-)
+_LEVEL_STATES: Final = {Level.NOT_SUPPORTED: 0, Level.OK: 1, Level.WARNING: 2, Level.ALARM: 3}
+_LEVELS: Final = Fields(size=4, keys=(*LevelField, TENTH), states=_LEVEL_STATES)
 _BALANCER_STATUS: Final = {
     BalancerStatus.UNKNOWN: 0,
     BalancerStatus.BALANCED: 1,
@@ -229,9 +237,10 @@ def _set_instant_readout(device: Device, on: float | None) -> None:
     device.identity.instant_readout_on = bool(on)
 
 
-def _cells(battery: OneBattery) -> list[bytes]:
+def _cells(voltage: Number, battery: OneBattery) -> list[bytes]:
+    one_cell = Numbers(parts=(_U8, _U8, voltage))
     cells = enumerate(battery.cell_voltages, FIRST_CELL)
-    return [_ONE_CELL.encode((battery.number, cell, voltage)) for cell, voltage in cells]
+    return [one_cell.encode((battery.number, cell, value)) for cell, value in cells]
 
 
 def batteries(bms: SmallBms) -> list[OneBattery]:
@@ -241,8 +250,45 @@ def batteries(bms: SmallBms) -> list[OneBattery]:
     return [OneBattery(bms=bms, index=index) for index in everything if index not in missing]
 
 
-def _all_cells(device: Device) -> list[bytes]:
-    return [cell for battery in batteries(device.bms) for cell in _cells(battery)]
+def _all_cells(voltage: Number, device: Device) -> list[bytes]:
+    return [cell for battery in batteries(device.bms) for cell in _cells(voltage, battery)]
+
+
+def _cell_registers(voltage: Number) -> tuple[Register[Device], ...]:
+    """Return what the device says of cells, with voltages of this payload."""
+    two = Numbers(parts=(voltage, voltage))
+    return (
+        _of_bms(
+            0x0385,
+            "lowest and highest cell voltage",
+            two,
+            lambda bms: (bms.bank_page().lowest_cell, bms.bank_page().highest_cell),
+        ),
+        _of_bms(
+            0x0384,
+            "lowest and highest cell voltage so far",
+            two,
+            lambda bms: (bms.history.lowest_cell_voltage, bms.history.highest_cell_voltage),
+        ),
+        Register(id=0x0381, name="one cell", read=partial(_all_cells, voltage)),
+    )
+
+
+def _cell_registers_of_battery(voltage: Number) -> tuple[Register[OneBattery], ...]:
+    return (Register(id=0x0381, name="one cell", read=partial(_cells, voltage)),)
+
+
+def _voltage_history(voltage: Number) -> tuple[Register[Device], ...]:
+    """Return the history of the battery voltage, in this payload."""
+    return (
+        _of_bms(0x0306, "lowest battery voltage", voltage, lambda bms: bms.history.lowest_battery_voltage),
+        _of_bms(0x0307, "highest battery voltage", voltage, lambda bms: bms.history.highest_battery_voltage),
+    )
+
+
+def _levels(level: Level) -> tuple[Register[Device], ...]:
+    """Return the warnings and alarms, with this level in the tenth field."""
+    return (_of_bms(0x2107, "warnings and alarms", _LEVELS, lambda bms: {**bms.snapshot().levels, TENTH: level}),)
 
 
 IDENTITY: Final[tuple[Register[Device], ...]] = (
@@ -261,8 +307,8 @@ STATUS: Final[tuple[Register[Device], ...]] = (
     _of_bms(0x0200, "mode", _U8, lambda bms: MODE_ON if bms.mode_on else MODE_OFF, _set_mode),
     _of_bms(0x0201, "state", _U8, state),
     _of_bms(0x2100, "BMS flags", _U32, lambda bms: bits(BMS_FLAGS, bms)),
-    _of_bms(0x2101, "BMS error", _U8, lambda bms: bms.snapshot().error),
-    _of_bms(0x2107, "warnings and alarms", _LEVELS, lambda bms: bms.snapshot().levels),
+    _row(0x2101, "BMS error", _U8, lambda device: device.error),
+    *_levels(Level.NOT_SUPPORTED),
     _of_bms(0x2108, "IO", _IO, lambda bms: bms.snapshot().io),
     _of_bms(0xEC46, "why discharge is not allowed", _U16, lambda bms: not_allowed(bms.discharge_off_reasons, bms)),
     _of_bms(0xEC47, "why charge is not allowed", _U16, lambda bms: not_allowed(bms.charge_off_reasons, bms)),
@@ -292,18 +338,12 @@ BATTERY: Final[tuple[Register[Device], ...]] = (
     _of_bms(0x1000, "capacity", _U16, lambda bms: bms.detected.capacity_ah),
     _of_bms(0xEA15, "balancer status", _U8, lambda bms: _BALANCER_STATUS[bms.monitor.balancer_status]),
     _of_bms(
-        0x0385,
-        "lowest and highest cell voltage",
-        _CELL_VOLTAGES,
-        lambda bms: (bms.bank_page().lowest_cell, bms.bank_page().highest_cell),
-    ),
-    _of_bms(
         0x0386,
         "lowest and highest cell temperature",
         _TEMPERATURES,
         lambda bms: (bms.bank_page().lowest_temperature, bms.bank_page().highest_temperature),
     ),
-    Register(id=0x0381, name="one cell", read=_all_cells),
+    *_cell_registers(_CELL_VOLTAGE),
 )
 
 SETTINGS: Final[tuple[Register[Device], ...]] = (
@@ -331,14 +371,7 @@ HISTORY: Final[tuple[Register[Device], ...]] = (
     _of_bms(0x0309, "synchronizations", _WHOLE, lambda bms: bms.history.synchronizations),
     _of_bms(0x0303, "cycles", _WHOLE, lambda bms: bms.history.cycles),
     _of_bms(0x0308, "seconds since last full charge", _WHOLE, lambda bms: bms.history.seconds_since_full),
-    _of_bms(0x0306, "lowest battery voltage", _HISTORY_VOLTAGE, lambda bms: bms.history.lowest_battery_voltage),
-    _of_bms(0x0307, "highest battery voltage", _HISTORY_VOLTAGE, lambda bms: bms.history.highest_battery_voltage),
-    _of_bms(
-        0x0384,
-        "lowest and highest cell voltage so far",
-        _CELL_VOLTAGES,
-        lambda bms: (bms.history.lowest_cell_voltage, bms.history.highest_cell_voltage),
-    ),
+    *_voltage_history(_HISTORY_VOLTAGE),
     _of_bms(0x0313, "lowest temperature", _HISTORY_TEMPERATURE, lambda bms: bms.history.lowest_temperature),
     _of_bms(0x0312, "highest temperature", _HISTORY_TEMPERATURE, lambda bms: bms.history.highest_temperature),
 )
@@ -351,5 +384,21 @@ ONE_BATTERY: Final[tuple[Register[OneBattery], ...]] = (
     _row(0xED8D, "voltage", _VOLTAGE, lambda one: one.measured(lambda page: page.voltage)),
     _row(0xED8C, "current", _CURRENT, lambda one: one.measured(lambda page: page.current)),
     _row(0xEDEC, "temperature", _TEMPERATURE, lambda one: one.measured(lambda page: page.temperature)),
-    Register(id=0x0381, name="one cell", read=_cells),
+    *_cell_registers_of_battery(_CELL_VOLTAGE),
 )
+
+
+def of_device(quirks: Quirks) -> dict[int, Register[Device]]:
+    """Return the registers of the device as a whole, by number."""
+    rows = [*IDENTITY, *STATUS, *BATTERY, *SETTINGS, *ACTIONS, *HISTORY, *_levels(quirks.tenth_level)]
+    if quirks.cells_in_millivolts:
+        rows += _cell_registers(_CELL_MILLIVOLTS)
+    if quirks.history_in_millivolts:
+        rows += _voltage_history(_HISTORY_MILLIVOLTS)
+    return {row.id: row for row in rows}
+
+
+def of_battery(quirks: Quirks) -> dict[int, Register[OneBattery]]:
+    """Return the registers of each battery's instance, by number."""
+    cells = _cell_registers_of_battery(_CELL_MILLIVOLTS) if quirks.cells_in_millivolts else ()
+    return {row.id: row for row in (*ONE_BATTERY, *cells)}

@@ -1,13 +1,16 @@
 """Answers VE.Smart requests from a box of registers, and finds what changed for its subscriber."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from itertools import count
 from random import Random
 from typing import Final, Protocol
 
+from emulator.personality.quirks import Arrays, Order, Quirks, RefusalCodes
 from emulator.ve_smart.cbor_records import (
+    ENCRYPTED_GET_VALUES,
     GetDevices,
     GetValues,
+    MalformedRecordError,
     Opcode,
     PathRequest,
     Request,
@@ -21,22 +24,31 @@ from emulator.ve_smart.cbor_records import (
     value,
     value_response,
 )
-from emulator.ve_smart.quirks import Order, Quirks
 from emulator.ve_smart.register_box import NEVER_WRITTEN, Refusal, RegisterBox
 
 KEEP_ALIVE: Final = 0x0093
+INSTANT_READOUT_KEY: Final = 0xEC65
 # The keep-alive is the link's, not an instance's: assumed to be taken there even if no instance has this number.
 KEEP_ALIVE_INSTANCE: Final = 0
 
 OK: Final = 0
-# The only code seen is 2, for a refused request. Assumed: it is the same for every reason.
+# The only code that was seen on a BatteryProtect, for a refused request.
 REFUSED: Final = 2
-# The codes of Victron's other protocols, for devices that answer with those.
-WIDE_CODES: Final = {
-    Refusal.UNKNOWN: 0x8000,
-    Refusal.READ_ONLY: 0x8300,
-    Refusal.INVALID: 0x8300,
-    Refusal.BUSY: 0x8200,
+# Assumed: busy is refused like a bad value.
+CODES: Final = {
+    RefusalCodes.ALIKE: dict.fromkeys(Refusal, REFUSED),
+    RefusalCodes.BY_MEANING: {
+        Refusal.UNKNOWN: 1,
+        Refusal.INVALID: REFUSED,
+        Refusal.BUSY: REFUSED,
+        Refusal.READ_ONLY: 3,
+    },
+    RefusalCodes.WIDE: {
+        Refusal.UNKNOWN: 0x8000,
+        Refusal.READ_ONLY: 0x8300,
+        Refusal.INVALID: 0x8300,
+        Refusal.BUSY: 0x8200,
+    },
 }
 
 
@@ -58,12 +70,22 @@ class Responder:
     """Turns requests into records, within one link."""
 
     def __init__(self, box: RegisterBox, keep_alive: LinkRegister, quirks: Quirks) -> None:
-        self.quirks = quirks
         self._box = box
+        self.quirks = quirks
         self._keep_alive = keep_alive
         self._random = Random(quirks.seed)
         self._turn = count()
         self._sent: dict[int, dict[int, Sequence[bytes]]] = {}
+        self._has_read = False
+
+    @property
+    def quirks(self) -> Quirks:
+        """How the device behaves."""
+        return self._box.quirks
+
+    @quirks.setter
+    def quirks(self, quirks: Quirks) -> None:
+        self._box.quirks = quirks
 
     @property
     def has_subscriber(self) -> bool:
@@ -71,10 +93,13 @@ class Responder:
         return bool(self._sent)
 
     def answer(self, request: Request) -> list[bytes]:
-        """Carry out a request and return the records that answer it; raises NotKnownError."""
+        """Carry out a request and return the records that answer it; raises NotKnownError or MalformedRecordError."""
+        if isinstance(request, GetValues | SetValues) and not self._takes_array(definite=request.definite):
+            return []
         match request:
             case GetDevices():
-                return [device_list((self._wire(number), other) for number, other in self._instances())]
+                pairs = [(self._wire(number), other) for number, other in self._instances()]
+                return [device_list(pairs, definite=self.quirks.answers_in_definite_arrays)]
             case Subscribe() | Unsubscribe():
                 return self._subscription(request)
             case GetValues():
@@ -112,17 +137,32 @@ class Responder:
             self._sent[instance] = dict(self._announced(instance))
         return [response(request.instance, opcode, OK)]
 
+    def _takes_array(self, *, definite: bool) -> bool:
+        """Return whether the device takes arrays of this form; MalformedRecordError where it complains of them."""
+        form = Arrays.DEFINITE if definite else Arrays.INDEFINITE
+        taken = self.quirks.arrays in {Arrays.BOTH, form}
+        if not taken and not self.quirks.silent_about_other_arrays:
+            raise MalformedRecordError(f"{form} array")
+        return taken
+
     def _get_values(self, request: GetValues) -> list[bytes]:
+        encrypted = request.opcode == ENCRYPTED_GET_VALUES
+        if encrypted and not self.quirks.gives_key_only_to_0x25:
+            raise NotKnownError
         instance = self._known(request.instance)
         if instance is None:
             return [response(request.instance, Opcode.GET_VALUES, REFUSED)]
         if instance not in self._sent and not self.quirks.answers_before_subscribe:
             return []
-        answers = [record for register in request.registers for record in self._values(instance, register)]
+        swallowed, self._has_read = self.quirks.swallows_first_read and not self._has_read, True
+        if swallowed:
+            return []
+        withheld = () if encrypted or not self.quirks.gives_key_only_to_0x25 else (INSTANT_READOUT_KEY,)
+        answers = [record for register in request.registers for record in self._values(instance, register, withheld)]
         return self._with_unasked(instance, self._in_order(answers))
 
-    def _values(self, instance: int, register: int) -> Iterable[bytes]:
-        payloads = self._read(instance, register)
+    def _values(self, instance: int, register: int, withheld: Container[int]) -> Iterable[bytes]:
+        payloads = Refusal.INVALID if register in withheld else self._read(instance, register)
         if not isinstance(payloads, Refusal):
             return self._records(instance, register, payloads)
         if payloads is Refusal.UNKNOWN and self.quirks.silent_about_missing:
@@ -167,9 +207,12 @@ class Responder:
         codes = [
             (register, self._code(self._write(instance or 0, register, data))) for register, data in request.values
         ]
-        if not self.quirks.acknowledges_writes:
-            return []
-        return self._in_order([value_response(request.instance, register, code) for register, code in codes])
+        reported = [value_response(request.instance, register, code) for register, code in codes if self._reports(code)]
+        return self._in_order(reported)
+
+    def _reports(self, code: int) -> bool:
+        """Return whether the device says what became of a register that was written."""
+        return self.quirks.acknowledges_writes or (code != OK and self.quirks.reports_refused_writes)
 
     def _write(self, instance: int, register: int, payload: bytes) -> Refusal | None:
         if register in NEVER_WRITTEN:
@@ -183,9 +226,7 @@ class Responder:
         return self._box.write(instance, register, payload)
 
     def _code(self, refusal: Refusal | None) -> int:
-        if refusal is None:
-            return OK
-        return WIDE_CODES[refusal] if self.quirks.wide_refusal_codes else REFUSED
+        return OK if refusal is None else CODES[self.quirks.refusal_codes][refusal]
 
     def _not_known(self, request: PathRequest | UnknownRequest) -> list[bytes]:
         if isinstance(request, UnknownRequest) or self.quirks.path_refused_on_control:

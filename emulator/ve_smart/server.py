@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Final
 
+from emulator.personality.quirks import EVERY_REGISTER, Order, Quirks
 from emulator.ve_smart.cbor_records import MalformedRecordError, requests
 from emulator.ve_smart.chunks import (
     ATT_HEADER,
@@ -15,7 +16,6 @@ from emulator.ve_smart.chunks import (
     Outbox,
     StreamTooLongError,
 )
-from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
 from emulator.ve_smart.register_box import Refusal, RegisterBox
 from emulator.ve_smart.responder import NotKnownError, Responder
 
@@ -28,6 +28,7 @@ LARGEST_BACKLOG: Final = 32 * 1024
 
 ONE_CHUNK: Final = b"\xf9\x01"
 GRANT: Final = ONE_CHUNK[0]
+CHUNK_SIZES: Final = 0xFA
 # Seen for a refused path request; assumed for every record that the device does not know.
 ERROR_NOT_KNOWN: Final = b"\xf7\x03\x00"
 # Assumed: of other errors only the shape, one or two bytes after 0xF7, is known.
@@ -88,6 +89,7 @@ class VeSmartServer:
         self._answers: deque[tuple[float, bytes]] = deque()
         self._announce_at = clock()
         self._opened = False
+        self._offended = False
         self._granted = 0
 
     @property
@@ -101,13 +103,13 @@ class VeSmartServer:
 
     @property
     def wants_disconnect(self) -> bool:
-        """Whether the keep-alive has run out: the device drops the link."""
-        return self._clock() >= self._keep_alive.runs_out_at
+        """Whether the device drops the link: the keep-alive has run out, or the central wrote what it cannot stand."""
+        return self._offended or self._clock() >= self._keep_alive.runs_out_at
 
     @property
     def next_deadline(self) -> float:
         """The clock's time at which there is something to do."""
-        deadlines = [self._keep_alive.runs_out_at]
+        deadlines = [self._clock() if self._offended else self._keep_alive.runs_out_at]
         if self._answers:
             deadlines.append(self._answers[0][0])
         if self._responder.has_subscriber:
@@ -153,8 +155,10 @@ class VeSmartServer:
         return min(max(SMALLEST_CHUNK, self.mtu - ATT_HEADER), LARGEST_CHUNK)
 
     def _take_control(self, data: bytes) -> None:
-        # 0xFA (chunk sizes) has no effect: what its two numbers mean is not known, and a chunk that fits the MTU is
+        # Otherwise chunk sizes have no effect: what the two numbers mean is not known, and a chunk that fits the MTU is
         # always right.
+        if self.quirks.drops_link_on_chunk_sizes and data[:1] == bytes((CHUNK_SIZES,)):
+            self._offended = True
         if len(data) != len(ONE_CHUNK) or data[0] != GRANT:
             return
         if not self._opened:

@@ -44,8 +44,9 @@ from custom_components.smallbms_ng.protocol.session import (
     get_devices,
     get_values,
 )
+from emulator.reading.sections import ScenarioError
 from emulator.reading.state import JsonValue, StateError
-from emulator.simulation.scenario import Scenario, ScenarioError, load, parse_scenario
+from emulator.simulation.scenario import Scenario, load, parse_scenario
 from emulator.simulation.simulation import Simulation
 
 type Target = Callable[[bytes], None]

@@ -7,6 +7,7 @@ from pathlib import Path
 import re
 from typing import Final
 
+from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser, Locator, Page, expect
 import pytest
 
@@ -162,6 +163,15 @@ async def test_for_a_screen_reader_everything_has_a_name(browser: Browser, bench
             assert await named.count() == await everything.count()
         await expect(page.get_by_role("img", name="Current over")).to_be_visible()
         await expect(page.get_by_role("switch", name="frozen")).to_be_visible()
+
+
+@pytest.mark.parametrize("dark", [False, True])
+async def test_nothing_that_axe_finds_wrong(browser: Browser, bench: Bench, dark: bool) -> None:
+    """The rules of WCAG that a program can check."""
+    async with panel(browser, bench, dark=dark) as page:
+        await page.locator("#personality summary").click()
+        found = await Axe().run(page)
+        assert found.violations_count == 0, found.generate_report()
 
 
 @pytest.mark.parametrize("dark", [False, True])

@@ -40,7 +40,7 @@ from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.cbor_records import value
 from emulator.ve_smart.chunks import Channel
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
+from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks, RefusalCodes
 from emulator.ve_smart.register_box import Refusal as BoxRefusal
 from emulator.ve_smart.server import KeepAlive, VeSmartServer
 from tests.emulator.banks import FOUR_AS_24V, make_bms
@@ -163,7 +163,7 @@ QUIRKS: Final = {
     "false starts": Quirks(false_starts=True),
     "slow": Quirks(answer_delay=0.02),
     "another instance": Quirks(instance_offset=3),
-    "wide codes": Quirks(wide_refusal_codes=True),
+    "wide codes": Quirks(refusal_codes=RefusalCodes.WIDE),
     "enforces credit": Quirks(enforces_credit=True),
     "small requests": Quirks(largest_request=20, enforces_credit=True),
     "path refusals as records": Quirks(path_refused_on_control=False),
@@ -694,6 +694,8 @@ async def test_answers_that_come_too_late_do_no_harm(bench: Bench) -> None:
         with suppress(VeSmartError):
             await client.read(client.main_instance, [VOLTAGE.id])
         bench.service.quirks = Quirks()
+        with suppress(VeSmartError):
+            await client.read(client.main_instance, [VOLTAGE.id])
         answers = await client.read(client.main_instance, READABLE)
         assert value_of(answers, SOC.id) == pytest.approx(50, abs=1)
 

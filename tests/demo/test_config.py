@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 import socket
+import zipfile
 
 import pytest
 
@@ -27,6 +28,22 @@ def test_it_listens_on_loopback_only(tmp_path: Path) -> None:
 def test_it_has_the_integration(tmp_path: Path) -> None:
     write_config(tmp_path, port=4321)
     assert (tmp_path / "custom_components" / "smallbms_ng" / "manifest.json").exists()
+
+
+def test_it_has_the_integration_of_a_release(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "release.zip", "w") as release:
+        release.writestr("manifest.json", "{}")
+    write_config(tmp_path / "config", port=4321, integration=tmp_path / "release.zip")
+    assert (tmp_path / "config" / "custom_components" / "smallbms_ng" / "manifest.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("content", [None, b"PK"])
+def test_a_zip_that_cannot_be_read(tmp_path: Path, content: bytes | None) -> None:
+    zip_file = tmp_path / "release.zip"
+    if content is not None:
+        zip_file.write_bytes(content)
+    with pytest.raises(DemoError, match=r"release\.zip is not the zip of a release: "):
+        write_config(tmp_path / "config", port=4321, integration=zip_file)
 
 
 def test_it_has_the_blueprints(tmp_path: Path) -> None:

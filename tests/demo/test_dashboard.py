@@ -41,9 +41,9 @@ def test_the_name_is_replaced() -> None:
 def test_what_is_not_there_is_left_out() -> None:
     shown = views({**LEVEL, "error": "sensor.my_boat_bms_error", "code": "event.my_boat_code"})
     by_type = {card["type"]: card for card in cards(shown)}
-    assert headings(shown) == ["Battery", "Protection", "Allowed"]
-    assert set(by_type) == {"heading", "gauge", "history-graph", "entities", "logbook"}
-    assert by_type["entities"]["entities"] == [{"entity": "sensor.my_boat_bms_error", "name": {"type": "entity"}}]
+    assert headings(shown) == ["Battery", "Protection", "Allowed", "Warnings and alarms"]
+    assert set(by_type) == {"heading", "gauge", "history-graph", "tile", "logbook"}
+    assert {card["entity"] for card in cards(shown) if card["type"] == "tile"} == {"sensor.my_boat_bms_error"}
     assert by_type["logbook"]["target"] == {"entity_id": ["event.my_boat_code"]}
 
 

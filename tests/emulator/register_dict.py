@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from emulator.ve_smart.server import Refusal
+from emulator.ve_smart.server import Quirks, Refusal
 
 MODE = 0x0200
 VOLTAGE = 0xED8D
@@ -17,6 +17,7 @@ class Box:
 
     def __init__(self, *instances: tuple[int, int]) -> None:
         self.pairs = instances or ((0, 0),)
+        self.quirks = Quirks()
         self.values: dict[tuple[int, int], tuple[bytes, ...]] = {}
         for instance, _ in self.pairs:
             self.values[instance, MODE] = (b"\x03",)

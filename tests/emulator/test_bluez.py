@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator
 from typing import Final
 
 from bleak import BleakClient, BleakScanner
+from bleak.args.bluez import BlueZNotifyArgs
 from bleak.backends.bluezdbus.version import BlueZFeatures
+from bleak.backends.scanner import AdvertisementData
 from bleak.exc import BleakError, BleakGATTProtocolError
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
@@ -18,10 +20,12 @@ from emulator.device import (
     DEFAULT_PIN,
     MODEL_NUMBER,
     VE_SMART_CHANNELS,
+    VE_SMART_SERVICE,
     EmulatedDevice,
     VeSmartLink,
 )
 from emulator.instant_readout import COMPANY_ID
+from emulator.personality.quirks import RadioQuirks
 from emulator.radio.bluez import DEFAULT_ADAPTER_ADDRESS, Bluez, LocalAdapter, NameTakenError
 from emulator.radio.bluez_release import Release, Times
 from emulator.ve_smart.chunks import Channel
@@ -191,6 +195,44 @@ async def test_notifications_arrive_and_a_value_read_looks_like_one(
         await client.read_gatt_char(MODEL_CHARACTERISTIC)
 
     assert received == [b"echo", b"\x01\x02"]
+
+
+@pytest.mark.usefixtures("use_bleak")
+@pytest.mark.parametrize(("start_notify", "received"), [(True, b""), (False, b"echo")])
+async def test_notifications_can_be_empty_until_they_are_acquired(
+    bluez: Bluez, bms: EmulatedDevice, program: Program, start_notify: bool, received: bytes
+) -> None:
+    bms.quirks = RadioQuirks(empty_notifications=True)
+    await program.register()
+    await program.succeed(DEVICE_PATH, "Pair")
+    await program.succeed(DEVICE_PATH, "Disconnect")
+    client, *_ = await find(bluez)
+    heard: list[bytes] = []
+
+    async with client:
+        bluez_arguments: BlueZNotifyArgs = {"use_start_notify": start_notify}
+        await client.start_notify(CONTROL, lambda _, data: heard.append(bytes(data)), bluez=bluez_arguments)
+        for _ in range(2):
+            await client.write_gatt_char(CONTROL, b"echo", response=False)
+        await until(lambda: heard == [received] * 2)
+        await client.stop_notify(CONTROL)
+        await client.write_gatt_char(CONTROL, b"again", response=False)
+        await client.read_gatt_char(MODEL_CHARACTERISTIC)
+
+    assert heard == [received] * 2
+
+
+@pytest.mark.usefixtures("use_bleak")
+async def test_bleak_hears_of_a_service_with_instant_readout_off(bluez: Bluez, bms: EmulatedDevice) -> None:
+    bms.quirks, bms.instant_readout_on = RadioQuirks(beacon_without_readout=True), False
+
+    found: asyncio.Queue[AdvertisementData] = asyncio.Queue()
+    async with BleakScanner(lambda _, advertised: found.put_nowait(advertised)):
+        bluez.advertise()
+        heard = await found.get()
+
+    assert heard.service_uuids == [VE_SMART_SERVICE]
+    assert heard.manufacturer_data == {COMPANY_ID: bytes.fromhex("1000eca3")}
 
 
 @pytest.mark.usefixtures("use_bleak")

@@ -12,11 +12,13 @@ from emulator.bms.leds import Led
 from emulator.bms.remote import OPEN, SWITCHED_LOOP, WIRE_LOOP, Remote, Wire
 from emulator.bms.settings import SettingKey
 from emulator.control import ROUTES, Control, Route
+from emulator.personality.quirks import EVERY_REGISTER, Arrays, Order, Quirks, RadioQuirks
+from emulator.personality.table import PERSONALITIES
 from emulator.reading.state import JsonObject, JsonValue, as_json
 from emulator.report import HISTORY
 from emulator.rig import CannotStartError, Rig
 from emulator.simulation.faults import FAULTS
-from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
+from emulator.simulation.grid import LONGEST_STEP
 
 from .rigs import Proxies, two
 
@@ -170,6 +172,13 @@ async def test_what_is_no_speed(client: Client, speed: JsonValue) -> None:
 async def test_advance(client: Client) -> None:
     assert await client.post("/advance", {"seconds": 3600}) == {"time": "2026-04-15T10:00:00+02:00", "elapsed": 3600}
     assert client.rig.stations[1].simulation.elapsed == 3600
+
+
+async def test_advance_in_longer_steps(client: Client) -> None:
+    assert (await client.post("/advance", {"seconds": 3600, "coarse": True}))["elapsed"] == 3600
+    assert client.rig.stations[0].simulation.longest_step == LONGEST_STEP
+    assert "coarse" in await client.refused("/advance", {"seconds": 3600, "coarse": "very"})
+    assert client.rig.stations[0].simulation.elapsed == 3600
 
 
 @pytest.mark.parametrize("seconds", [-1, 1e10, 10**400, "1", None, True])
@@ -420,6 +429,9 @@ async def test_quirks(client: Client) -> None:
         "instance_offset": 3,
         "missing": [0x1001, 0x1002],
         "refused_writes": "all",
+        "arrays": "definite",
+        "beacons_between": True,
+        "trailing_bytes": 2,
     }
     answer = await client.post("/radio/quirks", wanted)
     assert isinstance(answer, dict)
@@ -431,7 +443,30 @@ async def test_quirks(client: Client) -> None:
         instance_offset=3,
         missing=frozenset((0x1001, 0x1002)),
         refused_writes=EVERY_REGISTER,
+        arrays=Arrays.DEFINITE,
     )
+    assert client.rig.stations[0].device.quirks == RadioQuirks(beacons_between=True, trailing_bytes=2)
+
+
+async def test_a_mistake_in_one_quirk_changes_none(client: Client) -> None:
+    for body in ({"seed": 5, "trailing_bytes": 4}, {"trailing_bytes": 2, "seed": -1}):
+        await client.refused("/radio/quirks", body)
+    assert client.rig.stations[0].ve_smart.quirks == Quirks()
+    assert client.rig.stations[0].device.quirks == RadioQuirks()
+
+
+async def test_personalities(client: Client) -> None:
+    assert (await client.get("/state/radio"))["personality"] == "battery-protect"
+    answer = await client.post("/radio/personality", {"name": "ip22"})
+    assert isinstance(answer, dict)
+    assert answer["personality"] == "ip22"
+    station = client.rig.stations[0]
+    assert station.ve_smart.quirks == PERSONALITIES["ip22"].connection
+    assert station.device.quirks == PERSONALITIES["ip22"].radio
+    await client.post("/radio/quirks", {"seed": 7})
+    assert (await client.get("/state/radio"))["personality"] is None
+    assert "strict" in await client.refused("/radio/personality", {"name": "mppt2"}, status=404)
+    assert station.ve_smart.quirks.seed == 7
 
 
 @pytest.mark.parametrize(
@@ -455,7 +490,7 @@ async def test_what_is_no_quirk(client: Client, quirk: str, value: JsonValue) ->
 
 
 async def test_every_number_of_the_quirks_has_limits(client: Client) -> None:
-    for name, value in vars(Quirks()).items():
+    for name, value in {**vars(Quirks()), **vars(RadioQuirks())}.items():
         present = sorted(value) if isinstance(value, frozenset) else value
         await client.post("/radio/quirks", {name: present})
 

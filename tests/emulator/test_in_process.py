@@ -16,6 +16,7 @@ import pytest
 
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS, EmulatedDevice, VeSmartLink
 from emulator.instant_readout import COMPANY_ID
+from emulator.personality.quirks import RadioQuirks
 from emulator.radio.in_process import DEFAULT_SOURCE, EmulatedScanner
 from emulator.ve_smart.chunks import Channel
 
@@ -240,6 +241,26 @@ async def test_notifications_until_stopped(radios: AdapterPreference, device: Em
     link.notify(LAST_DATA, b"two")
     await radios.hass.async_block_till_done()
     assert heard.empty()
+    await client.disconnect()
+
+
+@pytest.mark.parametrize(
+    ("bluez_name", "start_notify", "heard"), [("hci0", True, b""), ("hci0", False, b"one"), (None, True, b"one")]
+)
+async def test_notifications_can_be_empty_through_an_adapter(
+    radios: AdapterPreference, device: EmulatedDevice, bluez_name: str | None, start_notify: bool, heard: bytes
+) -> None:
+    device.quirks = RadioQuirks(empty_notifications=True)
+    radios.add(EmulatedScanner(device, pin=DEFAULT_PIN, bluez_name=bluez_name)).advertise()
+    client = await radios.connect(device)
+    received: asyncio.Queue[bytes] = asyncio.Queue()
+    await client.start_notify(
+        LAST_DATA, lambda _, data: received.put_nowait(bytes(data)), bluez={"use_start_notify": start_notify}
+    )
+    link = device.peripheral.link
+    assert link
+    link.notify(LAST_DATA, b"one")
+    assert await asyncio.wait_for(received.get(), 5) == heard
     await client.disconnect()
 
 

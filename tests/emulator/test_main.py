@@ -203,6 +203,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
     assert "solar " in out
     assert "Off-grid" in out
     assert "cell-low[=V@battery/cell" in out
+    assert "owner-2026 " in out
     assert err == ""
 
 
@@ -213,6 +214,7 @@ def test_the_list(capsys: pytest.CaptureFixture[str]) -> None:
         (("--key", "ab" * 15), "32 hexadecimal digits"),
         (("--address", "C0:3A"), "'C0:3A'"),
         (("--pin", "12345"), "six digits"),
+        (("--personality", "mppt2"), "one of battery-protect, mppt, ip22"),
         (("--pin", "٣٣٣٣٣٣"), "six digits"),
         (("--name", "x" * 30), "29 bytes"),
         (("--name", ""), "29 bytes"),

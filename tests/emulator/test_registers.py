@@ -1,7 +1,7 @@
 """The registers against the BMS that they show and change."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from random import Random
 from struct import pack, unpack
 
@@ -15,6 +15,7 @@ from emulator.bms.monitor import BalancerStatus
 from emulator.bms.remote import OPEN
 from emulator.bms.rules import Permission
 from emulator.bms.settings import LIMITS, SettingKey
+from emulator.personality.quirks import RadioQuirks
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.register_box import NEVER_WRITTEN, Refusal
 from emulator.ve_smart.server import EVERY_REGISTER, Channel, Quirks, VeSmartServer
@@ -44,6 +45,7 @@ class Identity:
     serial_number: str = "HQ2642EMU01"
     instant_readout_on: bool = True
     pin: str = "014916"
+    quirks: RadioQuirks = field(default_factory=RadioQuirks)
 
 
 class Box(BmsRegisters):

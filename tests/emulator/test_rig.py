@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 import json
 from math import inf
 from pathlib import Path
@@ -13,8 +14,10 @@ from emulator.bms.leds import Led
 from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_PIN, VE_SMART_CHANNELS
 from emulator.gatt import AttError
+from emulator.personality.table import PERSONALITIES
 from emulator.reading.state import JsonValue
 from emulator.rig import CannotStartError, Rig, cannot_use_port
+from emulator.simulation.scenario import DeviceSpec
 from emulator.simulation.state_file import StateFileError, write_state
 from emulator.ve_smart.chunks import Channel
 
@@ -45,6 +48,25 @@ async def test_ve_smart_is_served_from_the_registers() -> None:
     assert len(await link.read(control)) == 7
     assert station.ve_smart.session is not None
     link.close()
+
+
+@pytest.mark.parametrize("name", PERSONALITIES)
+async def test_a_device_has_the_personality_of_its_scenario(name: str) -> None:
+    plain = bench()
+    (station,) = rig_of(plain.model_copy(update={"devices": (DeviceSpec(personality=name),)})).stations
+    assert station.personality == name
+    assert station.ve_smart.quirks == PERSONALITIES[name].connection
+    station.device.peripheral.connect("phone").close()
+    assert station.registers.quirks == PERSONALITIES[name].connection
+    station.take_on(PERSONALITIES["shy"])
+    assert station.personality == "shy"
+
+
+async def test_a_scenario_can_leave_out_the_state_of_charge_besides() -> None:
+    spec = DeviceSpec(personality="beacon", advertises_state_of_charge=False)
+    (station,) = rig_of(bench().model_copy(update={"devices": (spec,)})).stations
+    assert station.device.quirks == replace(PERSONALITIES["beacon"].radio, without_state_of_charge=True)
+    assert station.personality is None
 
 
 async def test_without_supply_the_link_is_lost() -> None:

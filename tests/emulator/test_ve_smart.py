@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 import pytest
 
+from emulator.personality.quirks import Arrays, RefusalCodes
 from emulator.ve_smart.server import EVERY_REGISTER, Channel, Order, Quirks, VeSmartServer
 
 from .register_dict import CURRENT, MODE, VOLTAGE, Box
@@ -473,9 +474,82 @@ def test_a_register_can_be_missing(silent: bool, answer: list[str]) -> None:
 
 
 def test_refusals_can_have_wide_codes() -> None:
-    central = Central(quirks=Quirks(wide_refusal_codes=True, acknowledges_writes=True)).open()
+    central = Central(quirks=Quirks(refusal_codes=RefusalCodes.WIDE, acknowledges_writes=True)).open()
     assert central.ask("05008104") == ["090004198000"]
     assert central.ask("06008419020040" + "19ed8d40") == ["0900190200198300" + "090019ed8d198300"]
+
+
+def test_refusals_can_have_codes_with_a_meaning() -> None:
+    quirks = Quirks(refusal_codes=RefusalCodes.BY_MEANING, reports_refused_writes=True, refused_writes={0x010C})
+    central = Central(quirks=quirks).open()
+    assert central.ask("05008119ffff") == ["090019ffff01"]
+    written = "19ffff4100" + "19020040" + "19ed8d40" + "19010c4100"
+    assert central.ask("060088" + written) == ["090019ffff01" + "090019020002" + "090019ed8d03" + "090019010c03"]
+    assert central.ask(SET_MODE_OFF) == []
+    assert central.ask(READ_MODE) == [MODE_IS_OFF]
+
+
+@pytest.mark.parametrize(
+    ("arrays", "refused", "taken"),
+    [
+        (Arrays.INDEFINITE, ("050081190200", "0600821902004104"), ("05009f190200ff", "06009f1902004104ff")),
+        (Arrays.DEFINITE, ("05009f190200ff", "06009f1902004104ff"), ("050081190200", "0600821902004104")),
+    ],
+)
+@pytest.mark.parametrize(("silent", "said"), [(False, ["f901", "f701"]), (True, ["f901"])])
+def test_one_form_of_arrays_only(
+    arrays: Arrays, refused: tuple[str, str], taken: tuple[str, str], silent: bool, said: list[str]
+) -> None:
+    central = Central(quirks=Quirks(arrays=arrays, silent_about_other_arrays=silent)).open()
+    central.take_control()
+    for request in refused:
+        assert central.ask(request) == []
+        assert central.take_control() == said
+    assert central.ask(taken[0]) == [MODE_IS_ON]
+    central.ask(taken[1])
+    assert central.ask(taken[0]) == [MODE_IS_OFF]
+
+
+def test_the_device_list_can_be_definite() -> None:
+    quirks = Quirks(answers_in_definite_arrays=True)
+    assert Central(Box((0, 0), (1, 0)), quirks=quirks).open().ask("01") == ["028400000100"]
+    assert Central(Box(*((number, 0) for number in range(12))), quirks=quirks).open().ask("01")[0].startswith("029818")
+
+
+def test_the_key_can_need_another_opcode() -> None:
+    key = "080019ec6550" + bytes(range(16)).hex()
+    plain, other = Central().open(), Central(quirks=Quirks(gives_key_only_to_0x25=True)).open()
+    for central in (plain, other):
+        central.box.values[0, 0xEC65] = (bytes(range(16)),)
+    assert plain.ask("05008119ec65") == [key]
+    plain.take_control()
+    assert plain.ask("25008119ec65") == []
+    assert plain.take_control() == ["f901", "f70300"]
+    assert other.ask("05008219ec65190200") == ["090019ec6502" + MODE_IS_ON]
+    assert other.ask("25009f19ec65190200ff") == [key + MODE_IS_ON]
+
+
+def test_the_link_can_be_dropped_on_chunk_sizes() -> None:
+    central = Central(quirks=Quirks(drops_link_on_chunk_sizes=True))
+    central.control("f980")
+    before = central.server.wants_disconnect
+    central.control("fa80ff")
+    assert [before, central.server.wants_disconnect] == [False, True]
+    assert central.server.next_deadline == central.clock.now
+    assert not Central().open().server.wants_disconnect
+
+
+def test_the_first_read_can_be_swallowed() -> None:
+    central = Central(quirks=Quirks(swallows_first_read=True)).open()
+    assert central.ask(READ_MODE) == []
+    assert central.ask(READ_MODE) == [MODE_IS_ON]
+    assert central.ask(READ_MODE) == [MODE_IS_ON]
+
+
+def test_a_register_can_be_one_that_is_only_read() -> None:
+    central = Central(quirks=Quirks(refused_writes={MODE}, acknowledges_writes=True)).open()
+    assert central.ask(SET_MODE_OFF) == ["090019020002"]
+    assert central.ask(READ_MODE) == [MODE_IS_ON]
 
 
 def test_unasked_values_can_come_between() -> None:
@@ -528,7 +602,12 @@ QUIRKS = st.builds(
     instance_offset=st.integers(0, 3),
     path_refused_on_control=st.booleans(),
     enforces_credit=st.booleans(),
-    wide_refusal_codes=st.booleans(),
+    refusal_codes=st.sampled_from(RefusalCodes),
+    reports_refused_writes=st.booleans(),
+    arrays=st.sampled_from(Arrays),
+    silent_about_other_arrays=st.booleans(),
+    swallows_first_read=st.booleans(),
+    gives_key_only_to_0x25=st.booleans(),
 )
 
 

@@ -24,6 +24,7 @@ from emulator.ve_smart.link import VeSmartService
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import FOUR_AS_24V, make_bms
+from tests.emulator.personalities import take_on
 
 from .conftest import ADDRESS, Radio, entity_id, make_entry, state_of
 
@@ -137,9 +138,11 @@ class Bench:
         """Let Home Assistant finish."""
         await self.run(self.radio.settle())
 
-    async def load(self, quirks: Quirks | None = None) -> None:
+    async def load(self, quirks: Quirks | None = None, *, personality: str | None = None) -> None:
         """Set the entry up, and let it read for the first time."""
         self.service.quirks = quirks or Quirks()
+        if personality is not None:
+            take_on(personality, self.device, self.service)
         self.radio.scanner.advertise()
         assert await self.run(self.hass.config_entries.async_setup(self.entry.entry_id))
         await self.settle()

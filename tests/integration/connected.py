@@ -13,6 +13,7 @@ from emulator.ve_smart.link import VeSmartService
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
 PIN = DEFAULT_PIN
+BMS_ERROR = 0x2101
 INSTANT_READOUT_KEY = 0xEC65
 INSTANT_READOUT_ON = 0xEC7D
 

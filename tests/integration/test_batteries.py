@@ -350,7 +350,7 @@ async def test_wherever_the_device_counts_from(hass: HomeAssistant, radio: Radio
 async def test_a_user_removes_a_battery(
     hass: HomeAssistant, bench: Bench, hass_ws_client: WebSocketGenerator, there: bool, removable: bool
 ) -> None:
-    """One that is there would only come back."""
+    """One that is present would only come back, and the user is told so."""
     assert await async_setup_component(hass, "config", {})
     if not there:
         await unplug(bench, UNPLUGGED)
@@ -359,6 +359,8 @@ async def test_a_user_removes_a_battery(
     assert battery
     response = await bench.run(client.remove_device(battery.id))
     assert response["success"] is removable
+    if not removable:
+        assert response["error"]["message"].startswith("Battery 2 is still connected to the BMS")
     assert present(bench) == ([1, 3, 4] if removable else [1, 2, 3, 4])
 
 
@@ -371,6 +373,7 @@ async def test_the_device_itself_is_not_removed_alone(
     assert device
     response = await bench.run(client.remove_device(device.id))
     assert response["success"] is False
+    assert "delete the entry" in response["error"]["message"]
 
 
 async def test_many_batteries(hass: HomeAssistant, radio: Radio) -> None:

@@ -142,12 +142,32 @@ async def test_what_the_battery_measures_is_told_when_the_repair_is_opened(
 
 
 @pytest.mark.usefixtures("entry")
+async def test_numbers_are_as_the_language_writes_them(hass: HomeAssistant, radio: Radio, repair: Repair) -> None:
+    """And nothing is less than nothing."""
+    hass.config.language = "nl"
+    radio.snapshot = replace(radio.snapshot, voltage=12.04, state_of_charge=20.4, temperature=4, current=-0.1)
+    await send(radio, LOW_CELL_WARNING)
+    await repair.begin("w_b01")
+    now = repair.answer["description_placeholders"]["now"].split(", ")
+    assert (now[0], now[1], now[-1]) == ("20 %", "12,0 V", "4 °C")
+    assert "-0" not in now[2]
+
+
+@pytest.mark.usefixtures("entry")
 async def test_in_the_unit_of_the_user(hass: HomeAssistant, radio: Radio, repair: Repair) -> None:
     hass.config.units = US_CUSTOMARY_SYSTEM
     radio.snapshot = replace(radio.snapshot, temperature=4)
     await send(radio, LOW_CELL_WARNING)
     await repair.begin("w_b01")
     assert repair.answer["description_placeholders"]["now"].endswith(", 39 °F")
+
+
+@pytest.mark.usefixtures("entry")
+async def test_it_never_measures_minus_zero(hass: HomeAssistant, radio: Radio, repair: Repair) -> None:
+    radio.snapshot = replace(radio.snapshot, voltage=12.04, state_of_charge=20.4, temperature=4, current=-0.4)
+    await send(radio, LOW_CELL_WARNING)
+    await repair.begin("w_b01")
+    assert ", 0 A, " in repair.answer["description_placeholders"]["now"]
 
 
 @pytest.mark.usefixtures("entry")

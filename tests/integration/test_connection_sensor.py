@@ -3,6 +3,7 @@
 from collections.abc import AsyncGenerator, Sequence
 from datetime import datetime, timedelta
 
+from habluetooth import DiscoveredDeviceAdvertisementData
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant, State
 from homeassistant.helpers.event import async_track_state_change_event
 from homeassistant.util.dt import utcnow
@@ -19,6 +20,7 @@ from .conftest import Radio, entity_id
 
 INTERVAL = timedelta(minutes=5)
 MINUTE = timedelta(minutes=1)
+OTHER_RADIO = "02:00:00:00:E5:04"
 RESTORED = "2026-11-01T10:00:00+00:00"
 
 
@@ -50,24 +52,25 @@ class Written:
             self.states.append(new.state)
 
 
-async def test_a_connection_is_two_writes(bench: Bench) -> None:
+async def test_a_routine_read_does_not_change_the_state(bench: Bench) -> None:
+    """Each change is a row in the logbook. What changes is when the last good connection was."""
     await bench.load()
-    assert shown(bench) == "idle"
     before, written = last_connected(bench), Written(bench)
-    await bench.wait(INTERVAL)
-    assert written.states == ["connected", "idle"]
+    for _ in range(3):
+        await bench.wait(INTERVAL)
+    assert set(written.states) == {"ready"}
     now = last_connected(bench)
     assert before
     assert now
     assert timedelta() <= utcnow() - now < MINUTE < now - before
 
 
-async def test_connected_while_it_is_held(bench: Bench) -> None:
+async def test_nor_does_what_a_user_writes(bench: Bench) -> None:
     await bench.load()
+    written = Written(bench)
     await bench.set("tail_current", 5)
-    assert shown(bench) == "connected"
     await bench.wait(KEEP_OPEN + timedelta(seconds=1))
-    assert shown(bench) == "idle"
+    assert set(written.states) == {"ready"}
 
 
 async def test_backing_off_until_it_works_again(bench: Bench) -> None:
@@ -81,11 +84,10 @@ async def test_backing_off_until_it_works_again(bench: Bench) -> None:
     assert last_connected(bench) == good
     bench.device.faults.refuse_connections = False
     await bench.press("read_now")
-    assert written.states == ["backing_off", "connected", "idle"]
+    assert written.states == ["backing_off", "ready"]
 
 
 async def test_broken_off_in_the_middle(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It is never said to be idle before it is known to be backing off."""
     await bench.load()
     written, read = Written(bench), bench.box.read
 
@@ -95,7 +97,7 @@ async def test_broken_off_in_the_middle(bench: Bench, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(bench.box, "read", read_and_lose_link)
     await bench.wait(INTERVAL)
-    assert written.states == ["connected", "backing_off"]
+    assert written.states == ["backing_off"]
 
 
 async def test_not_paired(bench: Bench) -> None:
@@ -116,17 +118,52 @@ async def test_nothing_to_connect_with(hass: HomeAssistant, radio: Radio) -> Non
         assert last_connected(bench) is None
 
 
+async def test_the_only_proxy_goes_and_comes_back(bench: Bench) -> None:
+    """Home Assistant remembers what a proxy has heard, also when it is gone."""
+    await bench.load()
+    written = Written(bench)
+    bench.radio.scanner.advertise()
+    bench.radio.undo.pop()()
+    assert shown(bench) == "no_path"
+    bench.radio.scanner = bench.radio.add(EmulatedScanner(bench.device, pin=bench.device.pin))
+    bench.radio.scanner.advertise()
+    await bench.settle()
+    assert written.states == ["no_path", "ready"]
+
+
+async def test_one_of_two_radios_goes(bench: Bench) -> None:
+    await bench.load()
+    written = Written(bench)
+    other = bench.radio.add(EmulatedScanner(bench.device, source=OTHER_RADIO, pin=bench.device.pin))
+    other.advertise()
+    bench.radio.undo.pop(0)()
+    assert shown(bench) == "ready"
+    bench.radio.undo.pop()()
+    await bench.settle()
+    assert written.states == ["no_path"]
+
+
+async def test_the_device_is_silent(bench: Bench) -> None:
+    """The proxy is there, and drops what it has heard after some minutes. Nothing tells of that."""
+    await bench.load()
+    nothing = DiscoveredDeviceAdvertisementData(True, 195, {}, {})
+    bench.radio.scanner.restore_discovered_devices(nothing)
+    assert shown(bench) == "ready"
+    await bench.run(bench.radio.wait(MINUTE))
+    assert shown(bench) == "no_path"
+
+
 async def test_on_demand_only_nothing_is_tried_again(hass: HomeAssistant, radio: Radio) -> None:
     async with a_bench(Bench(hass, radio, options={CONF_PAGES_INTERVAL: 0})) as bench:
         await bench.load()
         bench.device.faults.refuse_connections = True
         with pytest.raises(Exception, match="connect"):
             await bench.press("read_now")
-        assert shown(bench) == "idle"
+        assert shown(bench) == "ready"
 
 
 async def test_the_last_good_one_outlasts_a_restart(hass: HomeAssistant, radio: Radio) -> None:
-    found = State("sensor.smallbms_ng_hq2642emu01_connection", "idle", {"last_connected": RESTORED})
+    found = State("sensor.smallbms_ng_hq2642emu01_connection", "ready", {"last_connected": RESTORED})
     mock_restore_cache(hass, (found,))
     async with a_bench(Bench(hass, radio)) as bench:
         bench.device.faults.refuse_connections = True

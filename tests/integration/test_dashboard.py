@@ -72,6 +72,53 @@ def test_a_system_that_is_off_comes_first() -> None:
     assert condition["state"] == sorted(SwitchedOff)
 
 
+# What a tile is shown in, by its color.
+COLORS = {
+    "ok": "green",
+    "warning": "amber",
+    "alarm": "red",
+    "error": "red",
+    "none": "green",
+    "e_b11": "red",
+    "E-B77": "red",
+}
+
+
+def is_shown(card: JsonObject, state: str) -> bool:
+    """Return whether a card is shown while its entity has a state."""
+    [condition] = as_objects(card["visibility"])
+    wanted = condition.get("state", condition.get("state_not"))
+    return (state in (wanted if isinstance(wanted, list) else [wanted])) == ("state" in condition)
+
+
+@pytest.mark.parametrize(
+    ("key", "states"),
+    [
+        ("status", ["ok", "warning", "alarm", "error", "off", "unknown"]),
+        ("cell_voltage_alarm", ["ok", "warning", "alarm", "unknown"]),
+        ("battery_communication_alarm", ["ok", "warning", "alarm", "unknown"]),
+        ("state_of_charge_alarm", ["ok", "warning", "alarm", "unknown"]),
+        ("bank_voltage_alarm", ["ok", "warning", "alarm", "unknown"]),
+        ("battery_temperature_alarm", ["ok", "warning", "alarm", "unknown"]),
+        ("bms_error", ["none", "e_b11", "E-B77", "unknown"]),
+    ],
+)
+def test_the_color_of_a_tile_is_its_severity(key: str, states: list[str]) -> None:
+    """In every state, exactly one of the tiles is shown."""
+    first, *others = [card for card in cards(0) if card.get("entity") == f"sensor.{NAME}_{key}"]
+    tiles = others if first.get("name") == "System" else [first, *others]
+    for state in states:
+        [shown] = [tile for tile in tiles if is_shown(tile, state)]
+        assert shown["color"] == COLORS.get(state, shown["color"])
+
+
+def test_what_happened_lists_the_status_and_the_switch() -> None:
+    [logbook] = [card for card in cards(0) if card["type"] == "logbook"]
+    listed = as_object(logbook["target"])["entity_id"]
+    assert isinstance(listed, list)
+    assert {f"sensor.{NAME}_status", f"switch.{NAME}_system", f"event.{NAME}_code"} <= {*map(str, listed)}
+
+
 def test_who_switches_the_system_is_asked_which_way() -> None:
     """Home Assistant's own cards ask what stands there: each way has a tile of its own."""
     tiles = [card for card in cards(2) if card.get("entity") == f"switch.{NAME}_system"]

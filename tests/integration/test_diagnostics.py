@@ -13,7 +13,7 @@ from pytest_homeassistant_custom_component.components.diagnostics import get_dia
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.protocol.registers import Name, named
-from emulator.device import DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN
+from emulator.device import DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN, FIRMWARE_REVISION
 from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.server import VeSmartServer
 
@@ -80,7 +80,8 @@ async def test_registers_with_their_ages(
     async with a_bench(Bench(hass, radio)) as bench:
         await bench.load(Quirks(missing={0x0328}))
         await bench.wait(timedelta(seconds=70))
-        pages = (await diagnostics_of(hass, hass_client, bench.entry))["pages"]
+        found = await diagnostics_of(hass, hass_client, bench.entry)
+    pages = found["pages"]
     assert (pages["batteries"], pages["lost"], pages["last_error"]) == ([1, 2, 3, 4], False, None)
     rows = {(row["battery"], row["register"]): row for row in pages["registers"]}
     assert rows[None, "0x1008"] == {
@@ -91,7 +92,8 @@ async def test_registers_with_their_ages(
         "age": 70,
     }
     assert len(rows[1, "0x0381"]["payloads"]) == 4
-    assert {"battery": None, "register": "0x0328"} in pages["refused"]
+    assert {"battery": None, "register": "0x0328"} in found["learned"]["missing"]
+    assert (found["learned"]["array_form"], found["learned"]["firmware_version"]) == ("definite", FIRMWARE_REVISION)
 
 
 async def test_registers_do_not_tell_whose_device_it_is(

@@ -22,7 +22,7 @@ from .conftest import UNTIL_SILENT, Radio, make_entry, state_of
 ALARM = {LevelField.LOW_CELL_VOLTAGE: Level.ALARM}
 WARNING = {LevelField.LOW_CELL_VOLTAGE: Level.WARNING}
 BEGUN = {"event_type": "a_b01", "code": "A-B01"}
-CLEARED = {"event_type": "cleared", "code": "A-B01"}
+CLEARED = {"event_type": "a_b01_cleared", "code": "A-B01"}
 REPEAT_CHECK = timedelta(seconds=CONFIRMED_AFTER)
 ALL_OK = dict.fromkeys(LevelField, Level.OK)
 FINE = dict.fromkeys((condition.name for condition in decoded.CONDITIONS), decoded.Level.OK)
@@ -165,7 +165,7 @@ async def test_cleared(radio: Radio, told: Told) -> None:
 async def test_of_a_warning_that_becomes_an_alarm_the_alarm_is_told_last(radio: Radio, told: Told) -> None:
     await send(radio, WARNING)
     await send(radio, ALARM)
-    assert told.events[1:] == [{"event_type": "cleared", "code": "W-B01"}, BEGUN]
+    assert told.events[1:] == [{"event_type": "w_b01_cleared", "code": "W-B01"}, BEGUN]
 
 
 @pytest.mark.usefixtures("entry")
@@ -185,13 +185,13 @@ async def test_every_code_has_a_type(radio: Radio, told: Told) -> None:
     for error in (1, 5, 9, 11, 0):
         radio.snapshot = replace(radio.snapshot, error=error)
         await send(radio, {})
-    types = [event["event_type"] for event in told.events if event["event_type"] != "cleared"]
-    assert types == [
+    types = [str(event["event_type"]) for event in told.events]
+    assert types[1::2] == [f"{begun}_cleared" for begun in types[::2]]
+    assert types[::2] == [
         *(f"{letter}_b{number:02}" for number in range(1, 10) for letter in "wa"),
         *(f"e_b{number:02}" for number in (1, 5, 9, 11)),
     ]
-    assert {*types, "unknown_error", "cleared"} == set(CODE.event_types or ())
-    assert len(told.events) == 2 * len(types)
+    assert {*types, "unknown_error", "unknown_error_cleared"} == set(CODE.event_types or ())
 
 
 @pytest.mark.usefixtures("entry")
@@ -229,7 +229,7 @@ async def test_what_began_or_ended_meanwhile_is_told(
     await send(radio, {LevelField.LOW_SOC: Level.WARNING})
     await restart(hass, radio, entry)
     await send(radio, ALARM)
-    assert told.events[1:] == [{"event_type": "cleared", "code": "W-B07"}, BEGUN]
+    assert told.events[1:] == [{"event_type": "w_b07_cleared", "code": "W-B07"}, BEGUN]
 
 
 async def test_what_was_told_is_kept_at_once(
@@ -273,4 +273,4 @@ async def test_the_logbook_has_words(hass: HomeAssistant) -> None:
     words = await async_get_translations(hass, "nl", "entity", [DOMAIN])
     types = f"component.{DOMAIN}.entity.event.code.state_attributes.event_type.state"
     assert words[f"{types}.a_b01"] == "A-B01: lage celspanning (alarm)"
-    assert words[f"{types}.cleared"] == "voorbij"
+    assert words[f"{types}.a_b01_cleared"] == "A-B01 voorbij: lage celspanning"

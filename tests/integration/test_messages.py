@@ -6,6 +6,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
+from custom_components.smallbms_ng.messages import localized
+
 from .bench import Bench, a_bench
 from .conftest import ADDRESS, Radio
 
@@ -26,3 +28,28 @@ async def test_the_words_of_bluetooth_are_for_the_log(
     assert ADDRESS not in str(raised.value)
     debug = [record.getMessage() for record in caplog.records if record.levelno == logging.DEBUG]
     assert [text for text in debug if text.startswith(f"{bench.entry.title}: NotReachable") and ADDRESS in text]
+
+
+# Those whose texts are ours; of every other language the texts are English.
+@pytest.mark.parametrize(
+    ("language", "shown"),
+    [
+        ("en", "0.5 %"),
+        ("nl", "0,5 %"),
+        ("de", "0,5 %"),
+        ("fr", "0,5 %"),
+        ("es", "0,5 %"),
+        ("it", "0,5 %"),
+        ("sv", "0.5 %"),
+    ],
+)
+async def test_limits_have_the_decimal_sign_of_the_language(
+    hass: HomeAssistant, radio: Radio, language: str, shown: str
+) -> None:
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        hass.config.language = language
+        with pytest.raises(HomeAssistantError) as raised:
+            await bench.set("tail_current", 0.55)
+    assert (raised.value.translation_placeholders or {})["low"] == shown
+    assert localized("13.25 V", language) == "13.25 V".replace(".", shown[1])

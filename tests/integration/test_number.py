@@ -10,6 +10,7 @@ import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
 from custom_components.smallbms_ng.coordinator import KEEP_OPEN
+from custom_components.smallbms_ng.number import REDRAWN_AFTER
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.battery.layout import BankLayout
 from emulator.bms.settings import SettingKey
@@ -24,6 +25,7 @@ KEEP_ALIVE: Final = 0x0093
 TAIL_CURRENT: Final = 0x1002
 FLOOR: Final = 0x1008
 MINUTE: Final = timedelta(minutes=1)
+REDRAWN: Final = timedelta(seconds=REDRAWN_AFTER)
 
 
 @pytest.fixture
@@ -39,6 +41,12 @@ def written(bench: Bench) -> list[int]:
     return [register for register, _ in bench.box.writes if register != KEEP_ALIVE]
 
 
+async def redrawn(bench: Bench, key: str) -> str:
+    """Return the state of a number once the browser has drawn it anew."""
+    await bench.wait(REDRAWN)
+    return bench.state("number", key).state
+
+
 SETTINGS: Final = (
     ("charged_voltage", SettingKey.CHARGED_VOLTAGE, 28.4),
     ("charged_voltage", SettingKey.CHARGED_VOLTAGE, 24),
@@ -51,6 +59,8 @@ SETTINGS: Final = (
     ("low_soc_warning", SettingKey.LOW_SOC_WARNING, 11),
     ("discharge_floor", SettingKey.DISCHARGE_FLOOR, 14),
     ("discharge_floor", SettingKey.DISCHARGE_FLOOR, 0),
+    ("pre_alarm_cell_voltage", SettingKey.PRE_ALARM_CELL_VOLTAGE, 2.8),
+    ("pre_alarm_cell_voltage", SettingKey.PRE_ALARM_CELL_VOLTAGE, 3.2),
 )
 
 
@@ -65,7 +75,6 @@ async def test_m_v6_a_setting(bench: Bench, key: str, setting: SettingKey, value
 async def test_m_s3_the_state_of_charge(bench: Bench) -> None:
     await bench.set("state_of_charge", 80)
     assert bench.bms.monitor.state_of_charge == 80
-    assert bench.state("number", "state_of_charge").state == "80.0"
     # The reading does not wait for the next advertisement, which comes only after the connection.
     await bench.wait(timedelta(seconds=5))
     assert bench.state("sensor", "battery_level").state == "80.0"
@@ -130,6 +139,7 @@ async def test_limits_of_any_system_while_the_bank_is_not_known(hass: HomeAssist
         ("charged_detection_time", 1, 50, 1),
         ("low_soc_warning", 0, 99, 1),
         ("discharge_floor", 0, 99, 1),
+        ("pre_alarm_cell_voltage", 2.8, 3.2, 0.01),
         ("state_of_charge", 0, 100, 1),
     ],
 )
@@ -190,7 +200,7 @@ async def test_m_s5_the_warning_is_above_the_floor(
     assert raised.value.translation_placeholders == {"warning": warning, "floor": floor}
     assert f"{warning}%" in str(raised.value)
     assert f"{floor}%" in str(raised.value)
-    assert bench.state("number", key) is before
+    assert await redrawn(bench, key) == before.state
     assert not bench.box.reads, "something was sent"
     assert not bench.box.writes, "something was sent"
 
@@ -215,7 +225,38 @@ async def test_m_s5_a_level_that_the_phone_changed_meanwhile(bench: Bench) -> No
     assert written(bench) == []
 
 
+async def test_the_state_of_charge_is_set_and_is_no_setting(bench: Bench) -> None:
+    """Its field is empty, also after it was used: what was entered would look like something that stays."""
+    shown = [bench.state("number", "state_of_charge").state]
+    await bench.set("state_of_charge", 80)
+    shown.append(bench.state("number", "state_of_charge").state)
+    shown.append(await redrawn(bench, "state_of_charge"))
+    assert shown == ["unknown", "80.0", "unknown"]
+
+
 # When the device does not take it
+
+
+@pytest.mark.parametrize(("key", "value"), [("tail_current", 7), ("discharge_floor", 60)])
+async def test_a_browser_draws_a_refused_number_anew(bench: Bench, key: str, value: float) -> None:
+    """It keeps what was entered until the state changes. The second is refused before anything is sent."""
+    bench.service.quirks = Quirks(refused_writes=EVERY_REGISTER, acknowledges_writes=True)
+    shown = [bench.state("number", key).state]
+    with pytest.raises(HomeAssistantError):
+        await bench.set(key, value)
+    shown.append(bench.state("number", key).state)
+    shown.append(await redrawn(bench, key))
+    assert shown == [shown[0], "unknown", shown[0]]
+
+
+async def test_a_number_that_goes_while_it_is_drawn_anew(bench: Bench) -> None:
+    bench.service.quirks = Quirks(refused_writes=EVERY_REGISTER, acknowledges_writes=True)
+    for _ in range(2):
+        with pytest.raises(HomeAssistantError):
+            await bench.set("tail_current", 7)
+    await bench.unload()
+    await bench.wait(REDRAWN)
+    assert bench.state("number", "tail_current").state == "unavailable"
 
 
 async def test_a_refused_write(bench: Bench) -> None:
@@ -224,7 +265,7 @@ async def test_a_refused_write(bench: Bench) -> None:
         await bench.set("tail_current", 7)
     assert raised.value.translation_key == "refused_with_code"
     assert raised.value.translation_placeholders == {"device": bench.entry.title, "code": "2"}
-    assert bench.state("number", "tail_current").state == "4.0"
+    assert await redrawn(bench, "tail_current") == "4.0"
 
 
 async def test_nothing_is_written_if_one_of_several_makes_no_sense(bench: Bench) -> None:
@@ -305,7 +346,7 @@ async def test_an_ignored_and_late_write(hass: HomeAssistant, radio: Radio) -> N
         with pytest.raises(HomeAssistantError) as raised:
             await bench.set("tail_current", 7)
         assert raised.value.translation_key == "refused"
-        assert bench.state("number", "tail_current").state == "4.0"
+        assert await redrawn(bench, "tail_current") == "4.0"
         box.catch_up()
         await bench.wait(KEEP_OPEN + timedelta(seconds=1))
         await bench.wait(MINUTE)
@@ -318,7 +359,7 @@ async def test_not_reachable(bench: Bench) -> None:
         await bench.set("tail_current", 7)
     assert raised.value.translation_key == "not_reachable"
     assert bench.entry.title in str(raised.value)
-    assert bench.state("number", "tail_current").state == "4.0"
+    assert await redrawn(bench, "tail_current") == "4.0"
     assert bench.bms.settings.tail_current == 4
 
 
@@ -338,7 +379,7 @@ async def test_a_wrong_pin_or_a_lost_bond(bench: Bench, pin: str | None, told: s
         await bench.set("tail_current", 7)
     assert raised.value.translation_key == told
     assert bench.idle
-    assert bench.state("number", "tail_current").state == "4.0"
+    assert await redrawn(bench, "tail_current") == "4.0"
     assert bench.bms.settings.tail_current == 4
     bench.radio.scanner.pin = right
     await bench.set("tail_current", 7)
@@ -354,7 +395,7 @@ async def test_while_the_phone_has_it(bench: Bench) -> None:
         with pytest.raises(HomeAssistantError) as raised:
             await bench.set("tail_current", 7)
         assert raised.value.translation_key == "not_reachable"
-        assert bench.state("number", "tail_current").state == "4.0"
+        assert await redrawn(bench, "tail_current") == "4.0"
     phone.close()
     await bench.set("tail_current", 7)
     assert bench.state("number", "tail_current").state == "7.0"

@@ -44,7 +44,7 @@ from emulator.radio.in_process import EmulatedScanner
 
 from .bench import Bench, a_bench
 from .conftest import ADDRESS, KEY, PRODUCT_ID, Radio, flows, make_entry, state_of
-from .connected import INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Served, without_bluez
+from .connected import BMS_ERROR, INSTANT_READOUT_KEY, INSTANT_READOUT_ON, PIN, Mute, Served, without_bluez
 
 pytest_plugins = ("tests.bluez_bus",)
 
@@ -850,6 +850,18 @@ async def test_the_entry_lets_go_of_the_device_for_a_flow(hass: HomeAssistant, r
         result = await enter(flow, {CONF_PIN: PIN})
         assert (result["type"], result["reason"]) == (FlowResultType.ABORT, "already_paired")
         assert not bench.pages.lost
+
+
+async def test_a_flow_reads_the_status_first(hass: HomeAssistant, radio: Radio, enter: Enter) -> None:
+    """A device that is connected advertises nothing, so a code that it has now would be late."""
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load()
+        flow = await bench.entry.start_reconfigure_flow(hass)
+        bench.box.forget()
+        result = await enter(flow, {CONF_PIN: PIN})
+        assert result["type"] is FlowResultType.ABORT
+        registers = [register for _instance, register in bench.box.reads]
+        assert registers.index(BMS_ERROR) < registers.index(INSTANT_READOUT_KEY)
 
 
 async def test_reconfigure_shows_no_secret(hass: HomeAssistant, radio: Radio, served: Served) -> None:

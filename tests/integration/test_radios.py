@@ -300,4 +300,4 @@ def test_a_client_that_does_not_choose() -> None:
     class OneRadio(BleakClient):
         pass
 
-    assert AdapterPreference().steered(OneRadio, BLEDevice(ADDRESS, None, {})) is OneRadio
+    assert AdapterPreference().client_class_for(OneRadio, BLEDevice(ADDRESS, None, {})) is OneRadio

@@ -247,7 +247,7 @@ def test_what_is_only_read(row: Register) -> None:
 
 @pytest.mark.parametrize("name", [Name.SERIAL_NUMBER, Name.LEVELS, Name.BANK, Name.FLAGS, Name.INSTANT_READOUT_KEY])
 def test_what_has_no_way_to_be_written(name: Name) -> None:
-    with pytest.raises(PayloadError, match="only read"):
+    with pytest.raises(PayloadError, match="cannot be written"):
         named(name)[0].payload.encode("")
 
 

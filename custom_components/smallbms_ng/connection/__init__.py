@@ -1,1 +1,1 @@
-"""The connection to a device: bleak and BlueZ, no Home Assistant."""
+"""Connects to a device through bleak and BlueZ. Needs no Home Assistant."""

@@ -1,4 +1,4 @@
-"""BlueZ over D-Bus: the adapters of this machine, what they know of a device, and its errors as our own."""
+"""BlueZ over D-Bus: the local adapters, what they know about a device, and its errors as VeSmartError."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Collection, Iterable, Mapping
@@ -16,20 +16,20 @@ from .errors import NotPaired, NotReachable, VeSmartError
 
 _LOGGER = logging.getLogger(__name__)
 
-# A device that is near is connected to within a second, or a few while somebody scans.
+# Seconds. Connecting to a nearby device takes about one, or a few during a scan.
 PROBE_TIME: Final = 10.0
 
-# How a connection fails that ends before it is of use, or does not come up.
+# BlueZ's text for a connection that was not established, or ended at once.
 _ABORTED: Final = "le-connection-abort-by-local"
 
 _KEY_REFUSED: Final = "org.bluez.Reason.Authentication"
 
-# Where BlueZ does not tell why a connection ended, so often in a row makes it likely that it is for the bond.
+# If BlueZ gives no reason for disconnects, this many in a row are probably caused by the bond.
 _PROBES: Final = 2
 
 
 ANSWER_TIME: Final = 10.0
-# bluetoothd takes two seconds for the end of a connection.
+# Seconds. bluetoothd takes two to end a connection.
 CLEANUP_TIME: Final = 5.0
 
 ADAPTER: Final = "org.bluez.Adapter1"
@@ -37,7 +37,7 @@ DEVICE: Final = "org.bluez.Device1"
 
 FAILED: Final = "org.bluez.Error.Failed"
 
-# What bleak goes by too: in a container without root, the user id on the host.
+# bleak uses this variable too: in a rootless container, it holds the user id on the host.
 _UID_VARIABLE: Final = "BLEAK_DBUS_AUTH_UID"
 
 _BLUEZ: Final = "org.bluez"
@@ -45,7 +45,7 @@ _BUS: Final = "org.freedesktop.DBus"
 _OBJECT_MANAGER: Final = "org.freedesktop.DBus.ObjectManager"
 _CHANGED: Final = "PropertiesChanged"
 _ADDED: Final = "InterfacesAdded"
-# Weaker than any signal: a device that BlueZ knows but does not hear.
+# Weaker than any signal, for a device that BlueZ knows but does not hear.
 _NOT_HEARD: Final = -1000
 
 type Objects = Mapping[str, Mapping[str, Mapping[str, Variant]]]
@@ -53,7 +53,7 @@ type Signal = Callable[[Message], None]
 
 
 class NoLocalAdapter(NotPaired):
-    """No such adapter, or it is off, or BlueZ does not run. adapters names those that there are, on or off."""
+    """No such adapter, or it is off, or BlueZ does not run. adapters: the names of all adapters, on or off."""
 
     def __init__(self, message: str, adapters: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -61,7 +61,7 @@ class NoLocalAdapter(NotPaired):
 
 
 class DeviceNotVisible(NotReachable):
-    """No adapter of this machine hears the device; a proxy may. adapters names those that listened."""
+    """No local adapter hears the device; a proxy may. adapters: the names of those that listened."""
 
     def __init__(self, message: str, adapters: Iterable[str] = ()) -> None:
         super().__init__(message)
@@ -69,15 +69,15 @@ class DeviceNotVisible(NotReachable):
 
 
 class PairingRefused(NotPaired):
-    """The device, BlueZ or somebody else ended the pairing before it was clear whether the PIN is right."""
+    """The device, BlueZ or another program ended the pairing before the PIN was checked."""
 
 
 class PairingTimedOut(NotPaired):
-    """There was no result in time."""
+    """BlueZ did not finish in time."""
 
 
-# What BlueZ and the bus say, and what it means. Anything else: refused.
-_MEANINGS: Final[Mapping[str, type[VeSmartError]]] = {
+# By the name of a D-Bus error. All others become PairingRefused.
+_ERRORS: Final[Mapping[str, type[VeSmartError]]] = {
     "org.bluez.Error.AuthenticationTimeout": PairingTimedOut,
     "org.bluez.Error.ConnectionAttemptFailed": NotReachable,
     "org.bluez.Error.DoesNotExist": DeviceNotVisible,
@@ -92,8 +92,8 @@ _MEANINGS: Final[Mapping[str, type[VeSmartError]]] = {
 
 
 def translated(error: DBusError) -> VeSmartError:
-    """Return what an error of BlueZ or the bus means."""
-    return _MEANINGS.get(error.type, PairingRefused)(f"{error.type}: {error.text}")
+    """Return the VeSmartError for an error of BlueZ or the bus."""
+    return _ERRORS.get(error.type, PairingRefused)(f"{error.type}: {error.text}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,17 +106,17 @@ class Adapter:
 
     @property
     def name(self) -> str:
-        """The kernel's name, such as hci0."""
-        return name_of(self.path)
+        """The name that the kernel gives it, such as hci0."""
+        return adapter_name(self.path)
 
-    def is_called(self, wanted: str | None) -> bool:
-        """Return whether this is its name or its address. None is any adapter."""
+    def matches(self, wanted: str | None) -> bool:
+        """Return whether this is its name or its address; None matches every adapter."""
         return wanted in {None, self.name, self.address}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Device:
-    """A device as one adapter knows it; rssi in dBm."""
+    """A device as one adapter knows it. rssi is in dBm."""
 
     path: str
     address: str
@@ -128,27 +128,27 @@ class Device:
 
     @property
     def in_use(self) -> bool:
-        """Whether there is a connection that somebody can use, and not only an attempt at one."""
+        """Whether there is a usable connection, not only an attempt."""
         return self.connected and self.resolved
 
     @property
     def is_there(self) -> bool:
-        """Whether it was heard lately, or need not be heard first. BlueZ waits for ever for one that is gone."""
+        """Whether it can be connected to: it was heard, or is known. BlueZ waits forever for a device that is gone."""
         return self.bonded or self.connected or self.rssi > _NOT_HEARD
 
 
 class Bluez:
-    """BlueZ at the other end of a bus."""
+    """BlueZ, called over a D-Bus connection."""
 
     def __init__(self, bus: MessageBus) -> None:
         self.bus = bus
-        # Set when an object or a property is new.
-        self.news = asyncio.Event()
+        # Set when an object appears or a property changes.
+        self.changed = asyncio.Event()
         self._listeners: list[Signal] = []
         bus.add_message_handler(self._notice)
 
     async def call(self, path: str, interface: str, member: str, signature: str = "", *body: object) -> Message:
-        """Call a method and return the reply; DBusError if that is an error."""
+        """Call a method and return its reply. Raises DBusError."""
         return await self._call(_BLUEZ, path, interface, member, signature, *body)
 
     async def objects(self) -> Objects:
@@ -157,7 +157,7 @@ class Bluez:
         return objects
 
     async def devices(self, address: str, adapter: str | None = None) -> list[Device]:
-        """Return the device as each adapter knows it, or the adapter of this name or address."""
+        """Return the device as every adapter knows it, or as the one of this name or address does."""
         return devices_in(await self.objects(), address, adapter)
 
     async def owner(self) -> str:
@@ -165,12 +165,12 @@ class Bluez:
         return str((await self._call_bus("GetNameOwner", _BLUEZ)).body[0])
 
     async def follow(self) -> None:
-        """Ask to be told what is new."""
+        """Subscribe to the signals about devices."""
         for rule in (f"interface='{_OBJECT_MANAGER}',member='{_ADDED}'", f"arg0='{DEVICE}'", f"interface='{DEVICE}'"):
             await self._call_bus("AddMatch", f"type='signal',sender='{_BLUEZ}',{rule}")
 
     def listen(self, listener: Signal) -> None:
-        """Pass on each signal that is told of."""
+        """Call a listener with every signal."""
         self._listeners.append(listener)
 
     async def _call_bus(self, member: str, argument: str) -> Message:
@@ -186,7 +186,7 @@ class Bluez:
             member=member,
             signature=signature,
             body=list(body),
-            # Where BlueZ does not run, it is not for us to start it.
+            # If BlueZ does not run, do not start it.
             flags=MessageFlag.NO_AUTOSTART,
         )
         reply = await self.bus.call(message)
@@ -200,18 +200,18 @@ class Bluez:
         for listener in self._listeners:
             listener(message)
         if message.member in {_ADDED, _CHANGED}:
-            self.news.set()
+            self.changed.set()
 
 
 class ConnectionWatch:
-    """What BlueZ tells of the connection to one device, from now on.
+    """Watches the connection to one device.
 
-    flipped is set once there is a connection, or the end of one. reason is why the last one ended; None where BlueZ
-    does not tell: 5.66 never does, 5.87 does.
+    changed: set once a connection begins or ends. reason: why the last one ended; None if BlueZ does not tell (5.66
+    does not, 5.87 does).
     """
 
     def __init__(self, bluez: Bluez, device: Device) -> None:
-        self.flipped = asyncio.Event()
+        self.changed = asyncio.Event()
         self.reason: str | None = None
         self._path = device.path
         bluez.listen(self._notice)
@@ -222,12 +222,12 @@ class ConnectionWatch:
         if message.member == "Disconnected":
             self.reason = str(message.body[0])
         elif message.member == _CHANGED and "Connected" in message.body[1]:
-            self.flipped.set()
+            self.changed.set()
 
 
 @asynccontextmanager
 async def open_bluez(bus_address: str | None) -> AsyncGenerator[Bluez]:
-    """Give BlueZ over a connection of our own; what it and the bus complain of is raised as a VeSmartError."""
+    """Yield BlueZ over a bus connection of its own. Raises VeSmartError for errors of BlueZ and the bus."""
     try:
         bus = await MessageBus(bus_address, BusType.SYSTEM, AuthExternal(_user_id())).connect()
     except (OSError, DBusFastError) as error:
@@ -239,7 +239,7 @@ async def open_bluez(bus_address: str | None) -> AsyncGenerator[Bluez]:
     except (OSError, EOFError) as error:
         raise NoLocalAdapter("The system bus went away") from error
     finally:
-        # With the connection, bluetoothd drops what is left of it: agent, discovery and pairing.
+        # When the connection ends, bluetoothd ends its agent, discovery and pairing.
         if bus.connected:
             bus.disconnect()
         with suppress(OSError, EOFError):
@@ -247,15 +247,15 @@ async def open_bluez(bus_address: str | None) -> AsyncGenerator[Bluez]:
 
 
 @asynccontextmanager
-async def ask_bluez(bus_address: str | None) -> AsyncGenerator[Bluez]:
-    """Give BlueZ for a question that needs no device."""
-    async with open_bluez(bus_address) as bluez, before(from_now(ANSWER_TIME)):
+async def query_bluez(bus_address: str | None) -> AsyncGenerator[Bluez]:
+    """Yield BlueZ for a query that does not involve the device. Raises PairingTimedOut after ANSWER_TIME."""
+    async with open_bluez(bus_address) as bluez, before(deadline_in(ANSWER_TIME)):
         yield bluez
 
 
 @asynccontextmanager
 async def before(deadline: float) -> AsyncGenerator[None]:
-    """Give up at this time of the event loop's clock."""
+    """Raise PairingTimedOut at this time of the event loop's clock."""
     try:
         async with asyncio.timeout_at(deadline):
             yield
@@ -264,33 +264,33 @@ async def before(deadline: float) -> AsyncGenerator[None]:
 
 
 @asynccontextmanager
-async def finally_call(bluez: Bluez, path: str, interface: str, member: str, *body: str) -> AsyncGenerator[None]:
-    """Call a method at the end in all cases, however that ends."""
+async def call_on_exit(bluez: Bluez, path: str, interface: str, member: str, *body: str) -> AsyncGenerator[None]:
+    """Call a method on exit, ignoring its errors."""
     try:
         yield
     finally:
-        await try_to_call(bluez, path, interface, member, *body)
+        await call_ignoring_errors(bluez, path, interface, member, *body)
 
 
-async def try_to_call(bluez: Bluez, path: str, interface: str, member: str, *body: str) -> None:
-    """Call a method, however that ends."""
+async def call_ignoring_errors(bluez: Bluez, path: str, interface: str, member: str, *body: str) -> None:
+    """Call a method, ignoring its errors."""
     with suppress(DBusError, TimeoutError, OSError, EOFError):
         async with asyncio.timeout(CLEANUP_TIME):
             await bluez.call(path, interface, member, "o" * len(body), *body)
 
 
-def from_now(seconds: float) -> float:
-    """Return a time of the event loop's clock."""
+def deadline_in(seconds: float) -> float:
+    """Return the time of the event loop's clock in this many seconds."""
     return asyncio.get_running_loop().time() + seconds
 
 
-def name_of(path: str) -> str:
-    """Return the last part of a path, which is the name of an adapter."""
+def adapter_name(path: str) -> str:
+    """Return the name of the adapter with this object path."""
     return path.rpartition("/")[2]
 
 
 def adapters_in(objects: Objects) -> list[Adapter]:
-    """Return the adapters among the objects."""
+    """Return the adapters among BlueZ's objects."""
     return [
         Adapter(
             path=path,
@@ -303,8 +303,8 @@ def adapters_in(objects: Objects) -> list[Adapter]:
 
 
 def devices_in(objects: Objects, address: str, adapter: str | None = None) -> list[Device]:
-    """Return the device as each adapter knows it, or the adapter of this name or address."""
-    wanted = {one.path for one in adapters_in(objects) if one.is_called(adapter)}
+    """Return the device as every adapter knows it, or as the one of this name or address does."""
+    wanted = {one.path for one in adapters_in(objects) if one.matches(adapter)}
     found = (
         _device(path, interfaces[DEVICE])
         for path, interfaces in objects.items()
@@ -313,8 +313,8 @@ def devices_in(objects: Objects, address: str, adapter: str | None = None) -> li
     return [device for device in found if device.adapter in wanted]
 
 
-def best_of(devices: Iterable[Device], adapters: Collection[str]) -> Device | None:
-    """Return the device as that of these adapters knows it which has a bond, or else hears it best."""
+def best_device(devices: Iterable[Device], adapters: Collection[str]) -> Device | None:
+    """Return the device as one of these adapters knows it: one with a bond, else the one that hears it best."""
     there = [device for device in devices if device.adapter in adapters and device.is_there]
     return max(there, key=lambda device: (device.bonded, device.rssi), default=None)
 
@@ -339,32 +339,23 @@ def _user_id() -> int:
 
 
 async def is_bonded(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> bool:
-    """Return whether an adapter of this machine, or this one, has a bond with the device.
-
-    Raises PairingTimedOut if BlueZ does not answer.
-    """
+    """Return whether any local adapter, or this one, has a bond with the device. Raises PairingTimedOut."""
     with suppress(NoLocalAdapter):
-        async with ask_bluez(bus_address) as bluez:
+        async with query_bluez(bus_address) as bluez:
             return any(device.bonded for device in await bluez.devices(address, adapter))
     return False
 
 
 async def bonded_adapters(address: str, *, bus_address: str | None = None) -> frozenset[str]:
-    """Return the addresses of the adapters of this machine that have a bond with the device.
-
-    Raises PairingTimedOut if BlueZ does not answer.
-    """
+    """Return the addresses of the local adapters that have a bond with the device. Raises PairingTimedOut."""
     bonds = await bonds_of_adapters(address, bus_address=bus_address)
     return frozenset(adapter for adapter, bonded in bonds.items() if bonded)
 
 
 async def bonds_of_adapters(address: str, *, bus_address: str | None = None) -> Mapping[str, bool]:
-    """Return, by the address of each adapter of this machine, whether it has a bond with the device.
-
-    Raises PairingTimedOut if BlueZ does not answer.
-    """
+    """Return whether each local adapter has a bond with the device, by its address. Raises PairingTimedOut."""
     with suppress(NoLocalAdapter):
-        async with ask_bluez(bus_address) as bluez:
+        async with query_bluez(bus_address) as bluez:
             objects = await bluez.objects()
             bonded = {device.adapter for device in devices_in(objects, address) if device.bonded}
             return {adapter.address: adapter.path in bonded for adapter in adapters_in(objects)}
@@ -372,75 +363,75 @@ async def bonds_of_adapters(address: str, *, bus_address: str | None = None) -> 
 
 
 async def has_bond(address: str, adapter: str, *, bus_address: str | None = None) -> bool | None:
-    """Return whether this adapter has a bond with the device; None where BlueZ does not tell."""
+    """Return whether this adapter has a bond with the device; None if BlueZ does not answer."""
     with suppress(NoLocalAdapter, PairingTimedOut):
-        async with ask_bluez(bus_address) as bluez:
+        async with query_bluez(bus_address) as bluez:
             return any(device.bonded for device in await bluez.devices(address, adapter))
     return None
 
 
 async def bond_is_refused(address: str, adapter: str, *, bus_address: str | None = None) -> bool | None:
-    """Return whether the device refuses a connection by the bond of this adapter: it does not know it any more.
+    """Try to connect; return whether the device has lost its bond with this adapter, and so refuses the connection.
 
-    True is sure. None looks like it, but a weak signal may, too: older BlueZ, such as 5.66, does not tell why a
-    connection ended. A device that is not there, a connection that stands, and an adapter without a bond: False.
+    Returns None if that is likely but a weak signal could be the cause too: BlueZ 5.66 does not tell why a connection
+    ended. Returns False if the device is away or in use, or if the adapter has no bond.
     """
     try:
-        async with open_bluez(bus_address) as bluez, before(from_now(ANSWER_TIME + PROBE_TIME)):
+        async with open_bluez(bus_address) as bluez, before(deadline_in(ANSWER_TIME + PROBE_TIME)):
             await bluez.follow()
             for device in await bluez.devices(address, adapter):
-                return device.bonded and not device.in_use and await _is_turned_away(bluez, device)
+                return device.bonded and not device.in_use and await _is_bond_refused(bluez, device)
     except VeSmartError as error:
-        _LOGGER.debug("%s: whether the bond of %s is refused is not known: %s", address, adapter, error)
+        _LOGGER.debug("%s: cannot tell whether the device refuses the bond of %s: %s", address, adapter, error)
     return False
 
 
 async def remove_bond(address: str, *, adapter: str | None = None, bus_address: str | None = None) -> None:
-    """Forget every bond with the device, or that of this adapter; raises NotPaired if it stays."""
-    async with ask_bluez(bus_address) as bluez:
+    """Remove every bond with the device, or that of this adapter. Raises NotPaired if BlueZ cannot."""
+    async with query_bluez(bus_address) as bluez:
         for device in await bluez.devices(address, adapter):
             if device.bonded:
                 await forget_device(bluez, device)
 
 
 async def local_adapters(*, bus_address: str | None = None) -> tuple[str, ...]:
-    """Return the names of the adapters of this machine that are on; PairingTimedOut if BlueZ does not answer."""
+    """Return the names of the local adapters that are on. Raises PairingTimedOut."""
     with suppress(NoLocalAdapter):
-        async with ask_bluez(bus_address) as bluez:
+        async with query_bluez(bus_address) as bluez:
             adapters = adapters_in(await bluez.objects())
             return tuple(sorted(adapter.name for adapter in adapters if adapter.powered))
     return ()
 
 
 async def forget_device(bluez: Bluez, device: Device) -> None:
-    """Have the adapter forget the device, and the bond with it."""
+    """Make the adapter forget the device and its bond. Raises DBusError."""
     await bluez.call(device.adapter, ADAPTER, "RemoveDevice", "o", device.path)
 
 
-async def _is_turned_away(bluez: Bluez, device: Device) -> bool | None:
-    """Return whether the device ends each connection at once, for the bond; None if BlueZ does not tell why."""
-    turned_away = 0
+async def _is_bond_refused(bluez: Bluez, device: Device) -> bool | None:
+    """Return whether the device ends each connection because of the bond; None if BlueZ gives no reason."""
+    refusals = 0
     with suppress(TimeoutError):
         async with asyncio.timeout(PROBE_TIME):
-            # An attempt that nobody waits for any more may still be under way, and would be taken for ours.
-            await try_to_call(bluez, device.path, DEVICE, "Disconnect")
-            while turned_away < _PROBES:
+            # End an abandoned attempt that may still be under way: its outcome would be mistaken for ours.
+            await call_ignoring_errors(bluez, device.path, DEVICE, "Disconnect")
+            while refusals < _PROBES:
                 watch = ConnectionWatch(bluez, device)
-                if await _comes_to_stand(bluez, device):
+                if await _connects(bluez, device):
                     return False
                 if watch.reason is not None:
                     return watch.reason == _KEY_REFUSED
-                turned_away += watch.flipped.is_set()
-    return None if turned_away else False
+                refusals += watch.changed.is_set()
+    return None if refusals else False
 
 
-async def _comes_to_stand(bluez: Bluez, device: Device) -> bool:
-    """Connect; return False if the connection was given up, whoever did so. Raises DBusError for all else."""
-    async with finally_call(bluez, device.path, DEVICE, "Disconnect"):
+async def _connects(bluez: Bluez, device: Device) -> bool:
+    """Connect and disconnect; return False if the connection was aborted. Raises DBusError for other failures."""
+    async with call_on_exit(bluez, device.path, DEVICE, "Disconnect"):
         try:
             await bluez.call(device.path, DEVICE, "Connect")
         except DBusError as error:
-            _LOGGER.debug("%s: a connection by the bond failed: %s", device.path, error.text)
+            _LOGGER.debug("%s: cannot connect with the bond: %s", device.path, error.text)
             if (error.type, error.text) != (FAILED, _ABORTED):
                 raise
             return False

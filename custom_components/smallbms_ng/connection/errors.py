@@ -1,4 +1,4 @@
-"""What can go wrong on a connection, and how bleak tells of it."""
+"""The errors of a connection, and how those of bleak become them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -8,29 +8,29 @@ from typing import Final
 from bleak.exc import BleakError, BleakGATTProtocolError
 from bleak_retry_connector import BleakOutOfConnectionSlotsError
 
-from ..protocol.session import ProtocolError
+from ..protocol.session import ProtocolError, RefusalReason, refusal_reason
 
 
 class VeSmartError(Exception):
-    """Nothing was read or written."""
+    """The base of all errors of a connection."""
 
 
 class NotReachable(VeSmartError):
-    """No radio has a way to the device, or it takes no connection: somebody else may hold it."""
+    """No radio reaches the device, or it accepts no connection: another client may be connected."""
 
 
 class NoSlot(NotReachable):
-    """The radios near the device carry as many connections as they can."""
+    """No radio near the device has a free connection slot."""
 
 
 class NotPaired(VeSmartError):
-    """The device asks for a bond, which the radio in use has not."""
+    """The device requires a bond, and the radio in use has none."""
 
 
 class BondRefused(NotPaired):
-    """The device does not know the bond any more that an adapter of this machine has with it.
+    """The device has lost its bond with a local adapter.
 
-    adapter is the name or the address of that adapter. Only after this error does it make sense to remove the bond.
+    adapter: the name or address of that adapter. Only this error justifies removing the bond.
     """
 
     def __init__(self, message: str, adapter: str) -> None:
@@ -39,7 +39,7 @@ class BondRefused(NotPaired):
 
 
 class NotPairedByProxy(NotPaired):
-    """A proxy was asked to encrypt its link, and could not. proxy is its name."""
+    """A proxy could not encrypt its link when asked. proxy: its name."""
 
     def __init__(self, message: str, proxy: str) -> None:
         super().__init__(message)
@@ -47,39 +47,43 @@ class NotPairedByProxy(NotPaired):
 
 
 class ProxyHasNoPin(NotPairedByProxy):
-    """The proxy cannot pair, or pairs without a PIN, which the device does not take for a bond."""
+    """The proxy cannot pair, or it pairs without a PIN, which the device does not accept."""
 
 
 class ProxyPinRefused(NotPairedByProxy):
-    """The device refuses the PIN that the proxy holds."""
+    """The device refuses the PIN in the configuration of the proxy."""
 
 
 class ProxyPinOutdated(ProxyPinRefused):
-    """The proxy got through once; now the device refuses its bond and its PIN."""
+    """The proxy encrypted its link before; now the device refuses its bond and its PIN."""
 
 
 class WrongPin(NotPaired):
-    """Pairing was tried and refused."""
+    """The device refused the PIN."""
 
 
 class NoAnswer(NotPaired):
-    """Connected, but nothing is answered. This is how a missing bond looks where requests are dropped silently."""
+    """The device is connected but does not answer, perhaps because it drops requests without a bond."""
+
+
+class EmptyNotifications(NoAnswer):
+    """The device answers, but its notifications arrive without content."""
 
 
 class Lost(VeSmartError):
-    """The connection ended before the answer came."""
+    """The connection ended before the device answered."""
 
 
 class BadAnswer(VeSmartError):
-    """What the device answers is no VE.Smart."""
+    """The device sent something that is not valid VE.Smart."""
 
 
 class ServicesMoved(BadAnswer):
-    """The services are not where they are looked for: those of an older firmware may have been kept."""
+    """The services have moved: the cached ones may be those of an older firmware."""
 
 
 class Refused(VeSmartError):
-    """The device does not take a value. Without a code it said nothing but kept its own."""
+    """The device refuses a value. code: None if it kept its own value without an answer."""
 
     def __init__(self, register: int, code: int | None) -> None:
         reason = "kept its value" if code is None else f"answered with code {code}"
@@ -87,24 +91,28 @@ class Refused(VeSmartError):
         self.register = register
         self.code = code
 
+    @property
+    def reason(self) -> RefusalReason:
+        """Why the device refuses the value, as far as its code tells."""
+        return RefusalReason.UNKNOWN if self.code is None else refusal_reason(self.code)
 
-# Insufficient authentication, authorization, size of the encryption key, encryption.
+
+# ATT: insufficient authentication, authorization, encryption key size, encryption.
 _WANTS_BOND: Final = frozenset({0x05, 0x08, 0x0C, 0x0F})
-# Invalid handle, attribute not found.
+# ATT: invalid handle, attribute not found.
 _NOTHING_THERE: Final = frozenset({0x01, 0x0A})
 _ATT_ERROR: Final = re.compile(r"\berror=(\d+)\b")
-# How BlueZ tells of the first of these.
+# BlueZ's text for insufficient authentication.
 _NOT_PAIRED: Final = ("Not paired",)
-# What BlueZ, having looked again, has no object for any more.
+# BlueZ's error for a characteristic that it no longer finds on the device.
 _NO_OBJECT: Final = ("org.freedesktop.DBus.Error.UnknownObject",)
 _PAIRING_FAILED: Final = ("AuthenticationFailed", "AuthenticationRejected", "Pairing failed")
 _NO_SLOT: Final = ("connection slot", "available connection")
 
-# How a proxy says that pairing failed, with the number that the ESP32's Bluetooth stack gives it.
+# A proxy's text for a failed pairing, with the error number of the ESP32's Bluetooth stack.
 _PROXY_ERROR: Final = re.compile(r"Pairing failed due to error: (\d+)")
-# Passkey entry failed, confirm value failed, repeated attempts, check of the DH key failed, encryption failed. The last
-# is what a bond gives that the device does not know any more. Read in the stack's header, not seen. Another number
-# means that there is no PIN.
+# Passkey entry failed, confirm value failed, repeated attempts, DH key check failed, encryption failed. The last one
+# means that the device has lost the bond. From the stack's header, not seen. Any other number: the proxy has no PIN.
 _PIN_REFUSED: Final = frozenset({78, 81, 86, 88, 97})
 
 # TimeoutError is an OSError; EOFError and BrokenPipeError come from D-Bus.
@@ -113,7 +121,7 @@ _FAILURES: Final = (BleakError, EOFError, OSError)
 
 @contextmanager
 def asking_proxy(proxy: str, *, worked_before: bool) -> Iterator[None]:
-    """Raise our own error for what goes wrong while a proxy encrypts its link."""
+    """Turn the errors of a proxy that is to encrypt its link into VeSmartErrors."""
     try:
         yield
     except (NotImplementedError, TimeoutError) as error:
@@ -127,7 +135,7 @@ def asking_proxy(proxy: str, *, worked_before: bool) -> Iterator[None]:
 
 @contextmanager
 def connecting(*, pair: bool) -> Iterator[None]:
-    """Raise our own error for what goes wrong while a connection is made."""
+    """Turn the errors of connecting into VeSmartErrors. pair: connecting includes pairing."""
     try:
         yield
     except _FAILURES as error:
@@ -136,7 +144,7 @@ def connecting(*, pair: bool) -> Iterator[None]:
 
 @contextmanager
 def connected() -> Iterator[None]:
-    """Raise our own error for what goes wrong on a connection."""
+    """Turn the errors of an established connection into VeSmartErrors."""
     try:
         yield
     except ProtocolError as error:
@@ -147,7 +155,7 @@ def connected() -> Iterator[None]:
 
 @contextmanager
 def opening() -> Iterator[None]:
-    """Raise our own error for what goes wrong on a connection before anything was asked."""
+    """Raise ServicesMoved if a characteristic is missing while the link is opened."""
     try:
         yield
     except BleakError as error:
@@ -167,7 +175,7 @@ def _while_connecting(error: Exception, *, pair: bool) -> VeSmartError:
 
 
 def _has_no_slot(error: Exception) -> bool:
-    """Return whether an error is about slots. Time that ran out in a wait for one has that in its context."""
+    """Return whether an error, or one in its context such as before a time-out, is about connection slots."""
     return isinstance(error, BleakOutOfConnectionSlotsError) or _mentions(error, _NO_SLOT)
 
 
@@ -196,7 +204,7 @@ def _mentions(error: Exception, texts: tuple[str, ...]) -> bool:
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:
-    """Yield an error and what led to it."""
+    """Yield an error and its causes."""
     one: BaseException | None = error
     while one is not None:
         yield one

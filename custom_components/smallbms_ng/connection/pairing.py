@@ -1,7 +1,6 @@
-"""Bond with a device by its PIN, on a Bluetooth adapter of this machine, through BlueZ.
+"""Pairs a local Bluetooth adapter with a device by its PIN, through BlueZ.
 
-Where an adapter is named, that is by the kernel's name, such as hci0, or by its address. bus_address is that of the
-system bus if it is not the usual one.
+adapter: its name, such as hci0, or its address. bus_address: the address of the system bus; None: the usual one.
 """
 
 import asyncio
@@ -25,17 +24,17 @@ from .bluez import (
     NoLocalAdapter,
     Objects,
     PairingRefused,
+    adapter_name,
     adapters_in,
     before,
-    best_of,
+    best_device,
+    call_ignoring_errors,
+    call_on_exit,
+    deadline_in,
     devices_in,
-    finally_call,
     forget_device,
-    from_now,
-    name_of,
     open_bluez,
     translated,
-    try_to_call,
 )
 from .errors import Lost, NotPaired, NotReachable, VeSmartError, WrongPin
 
@@ -56,25 +55,25 @@ _CANCELED: Final = "org.bluez.Error.AuthenticationCanceled"
 _FAILED_TO_AUTHENTICATE: Final = "org.bluez.Error.AuthenticationFailed"
 _IN_PROGRESS: Final = "org.bluez.Error.InProgress"
 
-# A bond that BlueZ does not keep may have fallen into a change of the default agent.
+# BlueZ may lose a bond that is made while the default agent changes.
 _ATTEMPTS: Final = 2
 
 _PIN: Final = re.compile(r"[0-9]{6}")
 
-# One pairing at a time: BlueZ would refuse the second one, and the end of it would be that of the first one, too.
-_turns: Final = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
+# One pairing at a time, by event loop: BlueZ would refuse the second one, whose end would end the first one too.
+_pairing_locks: Final = WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Lock]()
 
 
 class InvalidPin(NotPaired):
-    """The PIN is not six digits. Nothing was tried."""
+    """The PIN does not have six digits. Nothing was sent."""
 
 
 class PinNotAsked(NotPaired):
-    """There was a pairing without a PIN, which proves nothing. The bond was removed."""
+    """The device paired without asking for the PIN, which proves nothing. The bond was removed."""
 
 
 class _PairedElsewhere(PairingRefused):
-    """Somebody else pairs with the device just now."""
+    """Another program is pairing with the device."""
 
 
 async def pair(
@@ -86,20 +85,20 @@ async def pair(
     time_limit: float = PAIRING_TIME,
     search_time: float = SEARCH_TIME,
 ) -> None:
-    """Bond with the device at this address; raises NotPaired or NotReachable if there is no bond afterwards.
+    """Pair with the device at this address. Raises NotPaired or NotReachable if there is no bond afterwards.
 
-    Without an adapter, the one that hears the device best is taken. Times are in seconds; the search, and the wait for
-    the connection, are part of the limit. A bond that there is already stays, and then the PIN proves nothing:
-    remove_bond comes before a new one. A connection to the device ends.
+    adapter: None uses the one that hears the device best. time_limit: in seconds, including the search (search_time)
+    and the wait for the connection. An existing bond is kept, and the PIN is not checked then: call remove_bond first
+    to check it. Ends any connection to the device.
     """
     passkey = _passkey(pin)
-    deadline = from_now(time_limit)
+    deadline = deadline_in(time_limit)
     async with AsyncExitStack() as stack:
         async with before(deadline):
-            await stack.enter_async_context(_turn())
+            await stack.enter_async_context(_pairing_lock())
             bluez = await stack.enter_async_context(open_bluez(bus_address))
             await bluez.follow()
-            device = await _find(bluez, address, adapter, search_time)
+            device = await _find_device(bluez, address, adapter, search_time)
             agent = _Agent(device=device.path, passkey=passkey, bluez=await bluez.owner())
         if not device.bonded:
             await _bond(bluez, device, agent, deadline, search_time)
@@ -107,7 +106,7 @@ async def pair(
 
 @dataclass(kw_only=True)
 class _Agent:
-    """Enters the passkey for one device, when BlueZ asks for it. Everything else is rejected."""
+    """Gives BlueZ the passkey for one device. Rejects every other request."""
 
     device: str
     passkey: int = field(repr=False)
@@ -115,7 +114,7 @@ class _Agent:
     answered: bool = False
 
     def answer(self, message: Message) -> Message | None:
-        """Return the reply to a call of the agent; None for messages that are not for it."""
+        """Return the reply to a call of the agent; None for other messages."""
         if message.message_type is not MessageType.METHOD_CALL or message.interface != _AGENT:
             return None
         if message.sender != self.bluez:
@@ -125,35 +124,35 @@ class _Agent:
             return Message.new_method_return(message, "u", [self.passkey])
         if message.member in {"Cancel", "Release"}:
             return Message.new_method_return(message)
-        return Message.new_error(message, _REJECTED, "This agent enters one passkey for one device")
+        return Message.new_error(message, _REJECTED, "This agent gives one passkey for one device")
 
 
-def _turn() -> asyncio.Lock:
-    """Return what those who pair take turns at."""
-    return _turns.setdefault(asyncio.get_running_loop(), asyncio.Lock())
+def _pairing_lock() -> asyncio.Lock:
+    """Return the lock of the running event loop."""
+    return _pairing_locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
 
-async def _find(bluez: Bluez, address: str, adapter: str | None, search_time: float) -> Device:
-    """Return the device as the best adapter knows it, after a search if none hears it."""
+async def _find_device(bluez: Bluez, address: str, adapter: str | None, search_time: float) -> Device:
+    """Return the device as the best adapter knows it, searching if none hears it. Raises DeviceNotVisible."""
     objects = await bluez.objects()
     usable = _usable(objects, adapter)
-    if device := best_of(devices_in(objects, address), usable):
+    if device := best_device(devices_in(objects, address), usable):
         return device
     with suppress(TimeoutError):
         async with asyncio.timeout(search_time), _discovery(bluez, usable):
-            return await _appearance(bluez, address, usable)
+            return await _wait_until_heard(bluez, address, usable)
     raise _not_visible(address, usable)
 
 
 def _not_visible(address: str, adapters: Collection[str]) -> DeviceNotVisible:
-    names = [name_of(path) for path in adapters]
+    names = [adapter_name(path) for path in adapters]
     return DeviceNotVisible(f"{address} is not heard by {', '.join(names)}", names)
 
 
 def _usable(objects: Objects, wanted: str | None) -> Collection[str]:
-    """Return the paths of the adapters to look at; NoLocalAdapter if there are none."""
+    """Return the paths of the adapters that are on and wanted. Raises NoLocalAdapter if there are none."""
     adapters = adapters_in(objects)
-    usable = [adapter.path for adapter in adapters if adapter.powered and adapter.is_called(wanted)]
+    usable = [adapter.path for adapter in adapters if adapter.powered and adapter.matches(wanted)]
     if usable:
         return usable
     known = ", ".join(adapter.name if adapter.powered else f"{adapter.name} (off)" for adapter in adapters)
@@ -163,54 +162,54 @@ def _usable(objects: Objects, wanted: str | None) -> Collection[str]:
     )
 
 
-async def _appearance(bluez: Bluez, address: str, adapters: Collection[str]) -> Device:
-    """Wait until one of the adapters hears the device."""
+async def _wait_until_heard(bluez: Bluez, address: str, adapters: Collection[str]) -> Device:
+    """Return the device as soon as one of the adapters hears it."""
     while True:
-        bluez.news.clear()
-        if device := best_of(await bluez.devices(address), adapters):
+        bluez.changed.clear()
+        if device := best_device(await bluez.devices(address), adapters):
             return device
-        await bluez.news.wait()
+        await bluez.changed.wait()
 
 
 @asynccontextmanager
 async def _discovery(bluez: Bluez, adapters: Collection[str]) -> AsyncGenerator[None]:
-    """Let the adapters scan."""
+    """Make the adapters scan."""
     async with AsyncExitStack() as stack:
         for adapter in adapters:
-            await stack.enter_async_context(finally_call(bluez, adapter, ADAPTER, "StopDiscovery"))
+            await stack.enter_async_context(call_on_exit(bluez, adapter, ADAPTER, "StopDiscovery"))
             await bluez.call(adapter, ADAPTER, "SetDiscoveryFilter", "a{sv}", {"Transport": Variant("s", "le")})
             await bluez.call(adapter, ADAPTER, "StartDiscovery")
         yield
 
 
 async def _bond(bluez: Bluez, device: Device, agent: _Agent, deadline: float, connect_time: float) -> None:
-    """Pair with a device that there is no bond with, and end the connection that this leaves.
+    """Pair with a device without a bond, and end the connection that this leaves. Raises VeSmartError.
 
-    BlueZ asks the agent of the connection that Pair comes from, so ours never asks to be the default one. It becomes
-    that for the moment where there is no other; what others want of it is rejected.
+    BlueZ asks the agent of the caller of Pair, so this agent does not request to be the default agent. If there is no
+    other, BlueZ makes it the default for the moment; it rejects the requests of other programs.
     """
     bluez.bus.add_message_handler(agent.answer)
     async with (
-        finally_call(bluez, _MANAGER_PATH, _AGENT_MANAGER, "UnregisterAgent", _AGENT_PATH),
+        call_on_exit(bluez, _MANAGER_PATH, _AGENT_MANAGER, "UnregisterAgent", _AGENT_PATH),
         _finally_disconnect(bluez, device),
         before(deadline),
     ):
         await bluez.call(_MANAGER_PATH, _AGENT_MANAGER, "RegisterAgent", "os", _AGENT_PATH, _KEYBOARD_ONLY)
         for _ in range(_ATTEMPTS):
             await _pair(bluez, device, agent, connect_time)
-            if await _is_kept(bluez, device):
+            if await _has_bond(bluez, device):
                 return
-            await try_to_call(bluez, device.path, DEVICE, "Disconnect")
-    raise PairingRefused("BlueZ does not keep the bond")
+            await call_ignoring_errors(bluez, device.path, DEVICE, "Disconnect")
+    raise PairingRefused("BlueZ did not store the bond")
 
 
 async def _pair(bluez: Bluez, device: Device, agent: _Agent, connect_time: float) -> None:
-    """Pair; a pairing that never asked for the passkey is undone."""
+    """Pair; undo a pairing that did not ask for the passkey. Raises VeSmartError."""
     watch = ConnectionWatch(bluez, device)
     pairing = asyncio.create_task(bluez.call(device.path, DEVICE, "Pair"))
     try:
         if not device.connected:
-            await _connection(watch, pairing, device, connect_time)
+            await _wait_for_connection(watch, pairing, device, connect_time)
         await pairing
     except DBusError as error:
         if error.type != _ALREADY_PAIRED:
@@ -220,30 +219,33 @@ async def _pair(bluez: Bluez, device: Device, agent: _Agent, connect_time: float
         pairing.cancel()
     if not agent.answered:
         await forget_device(bluez, device)
-        raise PinNotAsked("There was a pairing, but nobody asked for the PIN")
+        raise PinNotAsked("The device paired without asking for the PIN")
 
 
-async def _connection(
+async def _wait_for_connection(
     watch: ConnectionWatch, pairing: asyncio.Task[Message], device: Device, connect_time: float
 ) -> None:
-    """Wait until a connection stands, or the pairing has ended. BlueZ waits for ever for a device that is gone."""
-    flip = asyncio.create_task(watch.flipped.wait())
+    """Wait until the device is connected or the pairing has ended. Raises DeviceNotVisible after connect_time.
+
+    BlueZ itself would wait forever for a device that is gone.
+    """
+    change = asyncio.create_task(watch.changed.wait())
     try:
-        done, _ = await asyncio.wait({flip, pairing}, timeout=connect_time, return_when=asyncio.FIRST_COMPLETED)
+        done, _ = await asyncio.wait({change, pairing}, timeout=connect_time, return_when=asyncio.FIRST_COMPLETED)
     finally:
-        flip.cancel()
+        change.cancel()
     if not done:
         raise _not_visible(device.address, [device.adapter])
 
 
-async def _is_kept(bluez: Bluez, device: Device) -> bool:
-    """Return whether the bond will be there when the connection has ended."""
+async def _has_bond(bluez: Bluez, device: Device) -> bool:
+    """Return whether BlueZ has stored a bond, which outlasts the connection."""
     return any(one.bonded for one in await bluez.devices(device.address) if one.path == device.path)
 
 
 @asynccontextmanager
 async def _finally_disconnect(bluez: Bluez, device: Device) -> AsyncGenerator[None]:
-    """End the connection in all cases but one: that it is of somebody else's pairing."""
+    """End the connection on exit, unless another program is pairing over it."""
     ours = True
     try:
         yield
@@ -252,13 +254,13 @@ async def _finally_disconnect(bluez: Bluez, device: Device) -> AsyncGenerator[No
         raise
     finally:
         if ours:
-            await try_to_call(bluez, device.path, DEVICE, "Disconnect")
+            await call_ignoring_errors(bluez, device.path, DEVICE, "Disconnect")
 
 
 def _pairing_error(error: DBusError, agent: _Agent) -> VeSmartError:
-    """Return what it means that Pair failed, which depends on whether the passkey was asked for."""
+    """Return the error for a failed Pair: it depends on whether BlueZ asked for the passkey."""
     if error.type == _IN_PROGRESS:
-        return _PairedElsewhere("Somebody else pairs with the device just now")
+        return _PairedElsewhere("Another program is pairing with the device")
     if error.type == _CANCELED:
         return (Lost if agent.answered else NotReachable)("The connection ended while pairing")
     if error.type == _FAILED_TO_AUTHENTICATE and agent.answered:
@@ -267,7 +269,7 @@ def _pairing_error(error: DBusError, agent: _Agent) -> VeSmartError:
 
 
 def _passkey(pin: str) -> int:
-    """Return the number that BlueZ wants for a PIN: 000000 is 0."""
+    """Return the number that BlueZ expects for a PIN: 0 for 000000. Raises InvalidPin."""
     if not _PIN.fullmatch(pin):
         raise InvalidPin("A PIN has six digits")
     return int(pin)

@@ -1,1 +1,1 @@
-"""What the smallBMS NG sends and understands. Needs neither Home Assistant nor Bluetooth."""
+"""Converts between the bytes of a smallBMS NG and values. Needs neither Home Assistant nor Bluetooth."""

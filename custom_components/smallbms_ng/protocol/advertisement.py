@@ -1,7 +1,7 @@
-"""Instant Readout: the encrypted advertisement of a smallBMS NG, decoded.
+"""Decodes Instant Readout, the encrypted advertisement of a smallBMS NG.
 
-Evidence for every field is in docs/protocol.md. We have no smallBMS NG, but the decoder that Victron publishes takes
-this record from it, and the readings of one owner agree.
+docs/protocol.md lists the evidence for every field. No smallBMS NG was available, but the decoder that Victron
+publishes takes this record from it, and the readings of one owner agree.
 """
 
 from collections.abc import Mapping
@@ -14,35 +14,35 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
 from .codes import IO_FIELDS, LEVEL_FIELDS, Level
 from .payloads import BOUNDS, KEY_LENGTH
-from .quantities import BatteryValues, Flag
+from .quantities import BatteryValues, Flag, power_of
 
 COMPANY_ID: Final = 0x02E1
 PRODUCT_ADVERTISEMENT: Final = 0x10
 RECORD_TYPE: Final = 0x0A
 RECORD_LENGTH: Final = 16
 
-# The Lynx Smart BMS family sends the same record (0xA3E3 … 0xA3E7). Every other product id is taken for ours.
+# The Lynx Smart BMS family, which sends the same record. Every other product id is taken for a smallBMS NG.
 OTHER_PRODUCTS: Final = frozenset(range(0xA3E3, 0xA3E8))
 
-# Public lists call this id "smallBMS"; that the NG has it too is assumed. Used for the name only.
+# Public lists call this id "smallBMS". Assumed: the NG has it too. Used for the name only.
 PRODUCT_NAMES: Final = {0xA3EC: "smallBMS NG"}
 
-# First byte, one that varies between products, product id, record type, nonce, first byte of the key, encrypted record.
+# First byte, a byte that varies, product id, record type, nonce, first byte of the key, encrypted record.
 _ADVERTISEMENT: Final = Struct("<BxHBHB16s")
 _RECORD_TYPE: Final = slice(4, 5)
 _NONCE_PADDING: Final = bytes(14)
 
 
 class InstantReadoutError(Exception):
-    """The manufacturer data holds no reading."""
+    """The base of all errors: the manufacturer data holds no reading."""
 
 
 class NotInstantReadout(InstantReadoutError):
-    """Not Instant Readout at all: the first byte is not that of a product advertisement."""
+    """Not Instant Readout: the first byte is not that of a product advertisement."""
 
 
 class OtherRecord(InstantReadoutError):
-    """Instant Readout of another kind of product."""
+    """Instant Readout of another type of product."""
 
 
 class WrongKey(InstantReadoutError):
@@ -50,16 +50,16 @@ class WrongKey(InstantReadoutError):
 
 
 class MalformedRecord(InstantReadoutError):
-    """Too short, too long, or, once decrypted, with a value that no battery bank has."""
+    """Too short or too long."""
 
 
 class ImplausibleRecord(MalformedRecord):
-    """Decrypted, but with a value that no battery bank has: damaged, forged, or the key is wrong after all."""
+    """Decrypted to a value that no battery bank has: damaged, forged, or encrypted with another key."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Field:
-    """A number in the record: value = raw / per_unit - below_zero. It is plausible within the bounds of its name."""
+    """A number in the record: value = raw / per_unit - below_zero, within the BOUNDS of its name."""
 
     name: str
     start: int
@@ -71,11 +71,11 @@ class _Field:
 
     @property
     def mask(self) -> int:
-        """The bits of the number, shifted down."""
+        """The mask of the raw bits once they are shifted down."""
         return (1 << self.width) - 1
 
     def value(self, raw: int) -> float | None:
-        """Return the value of the raw bits, None when not available; ImplausibleRecord when out of bounds."""
+        """Return the value of the raw bits; None if not available. Raises ImplausibleRecord if it is out of bounds."""
         if raw == self.not_available:
             return None
         signed = raw - (1 << self.width) if self.signed and raw >> self.width - 1 else raw
@@ -99,7 +99,7 @@ _IO_STATES: Final[tuple[Flag, ...]] = (None, True, False, False)
 
 _LEVELS: Final[tuple[Flag, ...]] = (None, Level.OK, Level.WARNING, Level.ALARM)
 
-# Name, place among the 2-bit fields, and what the four states mean. The eighth place has no meaning.
+# Name, place among the 2-bit fields, and the meanings of the four states. Place 7 has no meaning.
 _FLAGS_START: Final = 56
 _FLAGS: Final = (
     *((name, index, _IO_STATES) for index, name in enumerate(IO_FIELDS)),
@@ -107,17 +107,22 @@ _FLAGS: Final = (
 )
 _FLAGS_MASK: Final = (1 << 2 * 17) - 1
 
-# Flags seldom change: what they mean is kept for so many combinations.
+# How many combinations of flags are cached: they seldom change.
 _FLAGS_KEPT: Final = 256
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatteryReading(BatteryValues):
-    """One decoded record. Two are equal when they say the same, whatever their nonce."""
+    """One decoded record. Readings with the same values are equal, whatever their nonce."""
 
     product_id: int
     nonce: int = field(compare=False)
     record: int = field(compare=False, repr=False)
+
+    @property
+    def power(self) -> float | None:
+        """W into the battery; negative = out of it."""
+        return power_of(self.voltage, self.current)
 
     @property
     def record_bytes(self) -> bytes:
@@ -126,7 +131,7 @@ class BatteryReading(BatteryValues):
 
 
 def is_smallbms_ng(manufacturer_data: bytes) -> bool:
-    """Return whether an advertisement is of the record that a smallBMS NG sends, and of no known other product."""
+    """Return whether an advertisement may be from a smallBMS NG: its record, and not another known product."""
     try:
         return product_id(manufacturer_data) not in OTHER_PRODUCTS
     except InstantReadoutError:
@@ -134,22 +139,22 @@ def is_smallbms_ng(manufacturer_data: bytes) -> bool:
 
 
 def product_id(manufacturer_data: bytes) -> int:
-    """Return the product id of an advertisement of our record; an InstantReadoutError where it is none."""
+    """Return the product id. Raises InstantReadoutError if the record is not that of a smallBMS NG."""
     return _parts(manufacturer_data)[0]
 
 
 def _parts(manufacturer_data: bytes) -> tuple[int, int, int, bytes]:
-    """Return product id, nonce, key check and encrypted record; an InstantReadoutError where it is not our record."""
+    """Return product id, nonce, first byte of the key, and encrypted record. Raises InstantReadoutError."""
     if len(manufacturer_data) != _ADVERTISEMENT.size:
-        raise _refusal(manufacturer_data)
+        raise _error_for(manufacturer_data)
     first, product, record_type, nonce, check, encrypted = _ADVERTISEMENT.unpack(manufacturer_data)
     if first != PRODUCT_ADVERTISEMENT or record_type != RECORD_TYPE:
-        raise _refusal(manufacturer_data)
+        raise _error_for(manufacturer_data)
     return product, nonce, check, encrypted
 
 
-def _refusal(manufacturer_data: bytes) -> InstantReadoutError:
-    """Return why manufacturer data is not an advertisement of our record."""
+def _error_for(manufacturer_data: bytes) -> InstantReadoutError:
+    """Return the error for manufacturer data without the record of a smallBMS NG."""
     if manufacturer_data[:1] != bytes((PRODUCT_ADVERTISEMENT,)):
         return NotInstantReadout("no product advertisement")
     record_type = manufacturer_data[_RECORD_TYPE]
@@ -159,9 +164,9 @@ def _refusal(manufacturer_data: bytes) -> InstantReadoutError:
 
 
 def parse_key(text: str) -> bytes:
-    """Return the key that the app shows, however it was copied: with spaces, colons, dashes or capitals.
+    """Return the key from its hexadecimal digits, ignoring spaces, colons, dashes and case.
 
-    ValueError when that does not leave 32 hexadecimal digits.
+    Raises ValueError if there are not 32 digits.
     """
     digits = "".join(character for character in text if not character.isspace() and character not in ":-\u200b\ufeff")
     key = bytes.fromhex(digits)
@@ -171,13 +176,10 @@ def parse_key(text: str) -> bytes:
 
 
 def read_record(record: int, *, product_id: int, nonce: int) -> BatteryReading:
-    """Return the reading in a decrypted record, given as a number with its first byte lowest.
-
-    ImplausibleRecord when a value is out of bounds.
-    """
+    """Return the reading in a decrypted record, given as a little-endian number. Raises ImplausibleRecord."""
     numbers = {row.name: row.value(record >> row.start & row.mask) for row in _RECORD}
     flags = _flags(record >> _FLAGS_START & _FLAGS_MASK)
-    # The tables have exactly the fields of a reading.
+    # The tables have the names and types of the fields.
     return BatteryReading(**numbers, **flags, product_id=product_id, nonce=nonce, record=record)  # type: ignore[arg-type]
 
 
@@ -185,16 +187,16 @@ class InstantReadout:
     """Decodes the advertisements of one device."""
 
     def __init__(self, key: bytes) -> None:
-        """Take the 16 bytes that the app shows as encryption key; ValueError when they are not 16."""
+        """Set the encryption key. Raises ValueError unless it has 16 bytes."""
         if len(key) != KEY_LENGTH:
             raise ValueError(f"the key has {len(key)} bytes instead of {KEY_LENGTH}")
         self._check = key[0]
-        # The record is one block, so counter mode is one ECB encryption of the first counter block; nothing else of
-        # ECB is used, and its encryptor keeps no state between whole blocks.
+        # The record is one block, so counter mode is a single encryption of the first counter block. The ECB encryptor
+        # keeps no state between whole blocks.
         self._encrypt = Cipher(algorithms.AES(key), modes.ECB()).encryptor().update  # noqa: S305
 
     def decode(self, manufacturer_data: bytes) -> BatteryReading:
-        """Return the reading in the manufacturer data of company 0x02E1; an InstantReadoutError where there is none."""
+        """Return the reading in Victron's manufacturer data. Raises InstantReadoutError."""
         product, nonce, check, encrypted = _parts(manufacturer_data)
         if check != self._check:
             raise WrongKey("the first byte of the key differs")
@@ -205,5 +207,21 @@ class InstantReadout:
 
 @lru_cache(maxsize=_FLAGS_KEPT)
 def _flags(raw: int) -> Mapping[str, Flag]:
-    """Return what the 2-bit fields mean, by name."""
+    """Return the meanings of the 2-bit fields, by name."""
     return {name: states[raw >> 2 * index & 3] for name, index, states in _FLAGS}
+
+
+def decrypt(manufacturer_data: bytes, key: bytes) -> bytes | None:
+    """Return manufacturer data of any record, of any length, decrypted and without the key check.
+
+    None where the key is another one, or where nothing is encrypted.
+    """
+    head, check, encrypted = manufacturer_data[:7], manufacturer_data[7:8], manufacturer_data[8:]
+    if head[:1] != bytes((PRODUCT_ADVERTISEMENT,)) or not encrypted or check != key[:1]:
+        return None
+    nonce = int.from_bytes(head[5:], "little")
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305  # a counter block each
+    blocks = range(nonce, nonce + -(-len(encrypted) // RECORD_LENGTH))
+    key_stream = b"".join(encryptor.update(block.to_bytes(RECORD_LENGTH, "little")) for block in blocks)
+    plain = bytes(one ^ other for one, other in zip(encrypted, key_stream, strict=False))
+    return head + b"\x00" + plain

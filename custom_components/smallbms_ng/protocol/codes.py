@@ -1,11 +1,11 @@
-"""The codes in which the smallBMS NG explains itself: W-B01 … E-B11."""
+"""The warning, alarm and error codes of the smallBMS NG: W-B01 … E-B11."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Self
 
-# What the record tells beside the codes: yes, no, or nothing.
+# The IO fields of the record, in their order. Each is yes, no, or not available.
 IO_FIELDS: Final = (
     "contactor_closed",
     "allowed_to_charge",
@@ -18,7 +18,7 @@ IO_FIELDS: Final = (
 
 
 class Level(StrEnum):
-    """How far one of the nine supervised conditions has gone."""
+    """The level of one of the nine supervised conditions."""
 
     OK = "ok"
     WARNING = "warning"
@@ -26,7 +26,7 @@ class Level(StrEnum):
 
 
 class Severity(StrEnum):
-    """The worst of what is active, mildest first. A code is of one of the last three kinds."""
+    """How severe a code is, or the worst active code; mildest first. No code is OK."""
 
     OK = "ok"
     WARNING = "warning"
@@ -35,13 +35,13 @@ class Severity(StrEnum):
 
     @property
     def letter(self) -> str:
-        """The first letter of the codes of this kind."""
+        """The first letter of its codes."""
         return self.value[0].upper()
 
 
 @dataclass(frozen=True, kw_only=True)
 class Code:
-    """One code: a warning announces a shutdown, an alarm gives its reason, an error is a fault."""
+    """One code: a warning precedes a shutdown, an alarm is its reason, an error is a fault."""
 
     severity: Severity
     number: int
@@ -52,34 +52,34 @@ class Code:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the code that the manual prints so; ValueError when it is none."""
+        """Return the code from its text in the manual. Raises ValueError."""
         letter, _, number = text.partition("-B")
         severity = next((one for one in Severity if one.letter == letter), Severity.OK)
         if severity is Severity.OK:
-            raise ValueError(f"{text} is no code")
+            raise ValueError(f"{text} is not a code")
         return cls(severity=severity, number=int(number))
 
     @property
     def slug(self) -> str:
-        """Return the code as keys have it: w_b01."""
+        """The code as it appears in keys: w_b01."""
         return str(self).lower().replace("-", "_")
 
     @property
     def subject(self) -> tuple[bool, int]:
-        """What tells apart what codes speak of: a warning and an alarm of one number speak of the same."""
+        """What the code is about: the same for the warning and the alarm of one number."""
         return self.severity is Severity.ERROR, self.number
 
     @property
-    def rank(self) -> tuple[int, int]:
-        """What to sort codes by, to have the worst first."""
+    def sort_key(self) -> tuple[int, int]:
+        """Sorts the worst code first."""
         return _WORST_FIRST.index(self.severity), self.number
 
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One of the nine 2-bit fields of warnings and alarms.
+    """One of the nine 2-bit fields of warnings and alarms, and the number of its codes.
 
-    That field n speaks with the codes W-B and A-B number n + 1 is deduced: see docs/protocol.md.
+    Deduced: field n has the codes number n + 1, see docs/protocol.md.
     """
 
     name: str
@@ -103,10 +103,10 @@ LEVEL_FIELDS: Final = tuple(condition.name for condition in CONDITIONS)
 
 # The error numbers that the manual explains (M-C9 … M-C12). Others are shown by their number.
 KNOWN_ERRORS: Final = (1, 5, 9, 11)
-# Of these, those that say that the batteries which are found make no bank (M-C9, M-C10).
+# The errors for batteries that do not form a valid bank (M-C9, M-C10).
 CONFIGURATION_ERRORS: Final = (1, 5)
 
-# Every code that has a name, of the conditions and of the known errors.
+# Every code that has a name.
 CODES: Final = (
     *(
         Code(severity=severity, number=condition.number)
@@ -116,7 +116,7 @@ CODES: Final = (
     *(Code(severity=Severity.ERROR, number=number) for number in KNOWN_ERRORS),
 )
 
-# The last resort of the BMS (M-D2), after which little is left.
+# The shutdown for low cell voltage (M-D2), after which little capacity is left.
 LOW_CELL_SHUTDOWN: Final = Code(severity=Severity.ALARM, number=1)
 
 _SEVERITY_OF_LEVEL: Final = {Level.WARNING: Severity.WARNING, Level.ALARM: Severity.ALARM}
@@ -125,30 +125,30 @@ _WORST_FIRST: Final = tuple(reversed(Severity))
 
 @dataclass(frozen=True, kw_only=True)
 class CodeChanges:
-    """Which codes have begun and which have ended, each the worst last."""
+    """The codes that began and those that ended, the worst last in each."""
 
     begun: tuple[Code, ...]
     ended: tuple[Code, ...]
 
 
 def code_changes(before: Iterable[Code], now: Iterable[Code]) -> CodeChanges:
-    """Return what has become of the codes."""
+    """Return the difference between two sets of active codes."""
     old, new = frozenset(before), frozenset(now)
     return CodeChanges(begun=worst_first(new - old)[::-1], ended=worst_first(old - new)[::-1])
 
 
 def worst_first(codes: Iterable[Code]) -> tuple[Code, ...]:
-    """Return codes in order."""
-    return tuple(sorted(codes, key=lambda code: code.rank))
+    """Return codes in order of severity, then number."""
+    return tuple(sorted(codes, key=lambda code: code.sort_key))
 
 
 def error_code(error: int) -> Code | None:
-    """Return the code of an error number; None for 0, no error."""
+    """Return the code of an error number; None for 0 (no error)."""
     return Code(severity=Severity.ERROR, number=error) if error else None
 
 
 def active_codes(error: int, levels: Mapping[str, Level | None]) -> tuple[Code, ...]:
-    """Return the codes behind an error number and the levels by condition, the worst first."""
+    """Return the codes of an error number and of the level of each condition, the worst first."""
     codes = [
         Code(severity=_SEVERITY_OF_LEVEL[level], number=condition.number)
         for condition in CONDITIONS

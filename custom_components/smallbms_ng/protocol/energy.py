@@ -1,4 +1,4 @@
-"""Energy into and out of the battery, and what is left of it after a shutdown for low cell voltage (M-D1)."""
+"""Counts the energy into and out of the battery, and the reserve after a shutdown for low cell voltage (M-D1)."""
 
 from dataclasses import dataclass, replace
 from math import isfinite
@@ -9,15 +9,15 @@ from .quantities import DEAD_BAND
 
 SECONDS_PER_HOUR: Final = 3600
 
-# Over a longer time than this, in s, nobody knows what flowed in between.
+# The longest time between two samples, in s, over which the power is taken to change linearly.
 LONGEST_STEP: Final = 120.0
-# What the largest bank holds, in Ah.
+# In Ah.
 _LARGEST_BANK: Final = BOUNDS["capacity"].high
 
 
 @dataclass(frozen=True, kw_only=True)
 class Sample:
-    """What was measured, in V, A and Ah, and when, in s of any clock; -inf: nobody knows when."""
+    """A measurement in V, A (positive = charging) and Ah; at is in s of any clock, -inf if unknown."""
 
     at: float
     voltage: float
@@ -26,16 +26,17 @@ class Sample:
 
     @property
     def power(self) -> float:
-        """Watts into the battery."""
+        """The power into the battery, in W."""
         return self.voltage * self.current
 
 
 @dataclass(kw_only=True)
 class Energy:
-    """What was counted, in Wh, none of which ever becomes less.
+    """The counted energy, in Wh, and times in s. No value ever decreases.
 
-    Of it, what was not measured but bridged, by the ampere-hours, and for how many s. unknown: s of which nothing is
-    known, so that nothing was counted, and how many gaps there were of which not even the length is known.
+    bridged_charged, bridged_discharged, bridged_time: the part that was calculated from consumed ampere-hours while no
+    samples came, and for how long. unknown_time: for how long nothing could be counted.
+    unknown_gaps: the number of gaps of unknown length.
     """
 
     charged: float = 0.0
@@ -50,22 +51,22 @@ class Energy:
 class EnergyMeter:
     """Counts the energy of one device, sample by sample.
 
-    is_current is whether a sample was taken in this run: what was counted before it lacks all that flowed since.
+    is_current: whether a sample was taken in this run; before that, the energy since the last run is missing.
     """
 
     def __init__(self, energy: Energy | None = None, last: Sample | None = None) -> None:
-        """Go on from what was counted before, and from what was measured last."""
+        """Continue from the energy and the last sample of an earlier run."""
         self.energy = energy or Energy()
         self.last = last
         self.is_current = False
 
     @property
     def shown(self) -> tuple[int, int]:
-        """What was charged and discharged, in whole Wh: what is worth showing."""
+        """The energy charged and discharged, in whole Wh."""
         return int(self.energy.charged), int(self.energy.discharged)
 
     def go_on_from(self, *, charged: float, discharged: float, last: Sample) -> None:
-        """Go on from what was shown last, in Wh, and measured then, if this meter knows less."""
+        """Continue from the energy shown last, in Wh, and its sample, if this meter has counted less."""
         if charged + discharged <= sum(self.shown):
             return
         self.energy.charged = max(self.energy.charged, charged)
@@ -73,7 +74,7 @@ class EnergyMeter:
         self.last = last
 
     def take(self, now: Sample) -> None:
-        """Count up to a sample. One that comes late counts as if it came now."""
+        """Count the energy up to a sample. A sample from before the last one is taken to be of the same time."""
         last = self.last
         if last is not None and now.at < last.at:
             now = replace(now, at=last.at)
@@ -84,13 +85,13 @@ class EnergyMeter:
         count(last, now)
 
     def _measure(self, last: Sample, now: Sample) -> None:
-        """Count the area under a straight line from the power of one sample to that of the next."""
+        """Count the energy of a power that changes linearly between two samples."""
         hours = (now.at - last.at) / SECONDS_PER_HOUR
         self.energy.charged += _area(last.power, now.power) * hours
         self.energy.discharged += _area(-last.power, -now.power) * hours
 
     def _bridge(self, last: Sample, now: Sample) -> None:
-        """Count what the ampere-hours say was moved while nothing was heard."""
+        """Count the energy over a longer gap from the consumed ampere-hours."""
         seconds = now.at - last.at
         moved = _moved(last, now)
         if moved is None:
@@ -111,7 +112,7 @@ class EnergyMeter:
 
 
 def _area(begin: float, end: float) -> float:
-    """Return the area, over a length of 1, of what of a straight line lies above zero."""
+    """Return the area above zero of a straight line between two values, over a length of 1."""
     if begin <= 0 and end <= 0:
         return 0.0
     if begin >= 0 and end >= 0:
@@ -121,46 +122,46 @@ def _area(begin: float, end: float) -> float:
 
 
 def _moved(last: Sample, now: Sample) -> float | None:
-    """Return the Ah that went into the battery between two samples; None if that is not known, or not plausible."""
+    """Return the Ah charged between two samples; None if they are unknown or implausible."""
     if last.consumed_amphours is None or now.consumed_amphours is None:
         return None
     hours = (now.at - last.at) / SECONDS_PER_HOUR
     if last.consumed_amphours == now.consumed_amphours == 0 and isfinite(hours):
-        # Of a full battery they tell nothing: they stay at 0 while it is charged on. The lesser current surely flowed.
+        # The consumed Ah of a full battery stay at 0 while it is charged. At least the lower current has flowed.
         return max(min(last.current, now.current), 0.0) * hours
     moved = now.consumed_amphours - last.consumed_amphours
     highest = HIGHEST_CURRENT * hours
     return moved if abs(moved) <= min(highest, _LARGEST_BANK) else None
 
 
-# What is left is so much of the capacity: about 1 Ah of 100 Ah (M-D1).
+# The part of the capacity that is left after a shutdown: about 1 Ah of 100 Ah (M-D1).
 RESERVE_SHARE: Final = 0.01
 
 
 @dataclass(frozen=True, kw_only=True)
 class Drawn:
-    """How many Ah were drawn since the shutdown, up to a time in s of any clock."""
+    """The Ah drawn since the shutdown, up to a time in s of any clock."""
 
     amphours: float
     at: float
 
 
 class ReserveCountdown:
-    """Counts down after a shutdown: the residual current, in A, is drawn, or what was measured if that is more.
+    """Counts down the reserve after a shutdown, by the residual current (in A) or a higher measured one.
 
-    What is charged is given back. holds_for is for how many s a measured current is taken to flow unless another is
-    measured. drawn is None while there is no shutdown.
+    Charging restores the reserve. holds_for: for how many s a measured current is taken to flow. drawn: None while
+    there is no shutdown.
     """
 
     def __init__(self, residual_current: float, drawn: Drawn | None = None, *, holds_for: float = LONGEST_STEP) -> None:
-        """Go on from what was drawn before."""
+        """Continue from what was drawn in an earlier run."""
         self.residual_current = residual_current
         self.drawn = drawn
         self._holds_for = holds_for
         self._flow = residual_current
 
     def take(self, *, shut_down: bool, current: float | None, at: float) -> None:
-        """Take whether it is shut down, and a current in A (positive = charging), at a time in s."""
+        """Take whether the system is shut down, and the current in A (positive = charging), at a time in s."""
         if not shut_down:
             self.drawn = None
             return
@@ -169,14 +170,14 @@ class ReserveCountdown:
         self._flow = self._out_of_battery(current or 0.0)
 
     def left(self, capacity: float, at: float) -> float | None:
-        """Return the Ah that are left of a capacity in Ah; None while there is no shutdown."""
+        """Return the Ah left of a bank with this capacity in Ah; None while there is no shutdown."""
         if self.drawn is None:
             return None
         reserve = capacity * RESERVE_SHARE
         return min(max(reserve - self._drawn_until(self.drawn, at), 0.0), reserve)
 
     def time_left(self, capacity: float, at: float) -> float | None:
-        """Return for how many hours that lasts; None while there is no shutdown, or no residual current is known."""
+        """Return for how many hours the reserve lasts; None without a shutdown or a residual current."""
         left = self.left(capacity, at)
         if self.drawn is None or left is None or not self.residual_current:
             return None
@@ -184,13 +185,13 @@ class ReserveCountdown:
         return left / max(self.residual_current, self._flow if holds else 0.0)
 
     def _out_of_battery(self, measured: float) -> float:
-        """Return what flows out, in A, when a current is measured."""
+        """Return the discharge current, in A, for a measured current (positive = charging)."""
         if abs(measured) <= DEAD_BAND:
             return self.residual_current
         return -measured if measured > 0 else max(-measured, self.residual_current)
 
     def _drawn_until(self, drawn: Drawn, at: float) -> float:
-        """Return the Ah drawn in all up to a time."""
+        """Return the total Ah drawn up to a time."""
         seconds = max(at - drawn.at, 0.0)
         known = min(seconds, self._holds_for)
         more = self._flow * known + self.residual_current * (seconds - known)

@@ -1,4 +1,4 @@
-"""Payloads of registers, both ways: numbers, texts, choices, bits. All are little-endian."""
+"""Decodes and encodes the payloads of registers: numbers, texts, choices, bits. All are little-endian."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,23 +10,23 @@ from typing import Final, Protocol
 KEY_LENGTH: Final = 16
 
 
-# More than this, in A, flows into or out of no bank for long (assumed: far more than the largest fuse of a bank).
+# In A. Assumed: no bank carries more for long, as it is far above the largest fuse of a bank.
 HIGHEST_CURRENT: Final = 1000.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Bounds:
-    """The values that a bank can have; wider than any that the manual allows."""
+    """The range of values that a bank can have, wider than the manual allows."""
 
     low: float
     high: float
 
     def hold(self, value: float) -> bool:
-        """Return whether a value is possible. One that is no finite number is not."""
+        """Return whether a value is finite and within the bounds."""
         return isfinite(value) and self.low <= value <= self.high
 
 
-# The values that a bank can have, by quantity. 8 to 70 V supply (M-W1), and at most 15 000 Ah (M-B4).
+# By quantity. The supply is 8 to 70 V (M-W1), and the largest bank has 15 000 Ah (M-B4).
 BOUNDS: Final = {
     "error": Bounds(low=0, high=0xFF),
     "time_to_go": Bounds(low=0, high=0xFFFE),
@@ -41,26 +41,31 @@ BOUNDS: Final = {
 type Number = float | None
 """None: not available."""
 type Value = float | str | bytes | Mapping[str, object] | None
-"""What a payload says; whole numbers are int. None: the device does not give it, or gives what has no meaning."""
+"""The value of a payload; whole numbers are int. None: not available, or without a meaning."""
 
 
-# What a text may have besides letters and digits. Anybody may send it, and it is shown where Markdown is understood.
-_PLAIN_MARKS: Final = frozenset(" ._-")
-_LONGEST_PLAIN: Final = 32
+# What a text may contain besides letters and digits. Anybody may send it, and it is shown where Markdown is rendered.
+_SAFE_MARKS: Final = frozenset(" ._-")
+_LONGEST_SAFE_TEXT: Final = 32
 
 
-def plain(text: str) -> str:
-    """Return of a text from a device what can do no harm wherever it is shown."""
-    kept = "".join(character for character in text if character.isalnum() or character in _PLAIN_MARKS)
-    return kept.strip()[:_LONGEST_PLAIN].rstrip()
+def safe_text(text: str) -> str:
+    """Return a text from a device without the characters that could do harm where it is shown."""
+    kept = "".join(character for character in text if character.isalnum() or character in _SAFE_MARKS)
+    return kept.strip()[:_LONGEST_SAFE_TEXT].rstrip()
+
+
+def rounded(value: float, decimals: int | None) -> float:
+    """Return a value with so many decimals, whole without any; never -0, which nobody wants to read."""
+    return round(value, decimals) + 0
 
 
 class PayloadError(ValueError):
-    """The bytes are no such payload, or the value has none."""
+    """The bytes are not a valid payload, or the value cannot be encoded."""
 
 
 class Payload(Protocol):
-    """How a value is written as bytes. Both ways raise PayloadError."""
+    """Converts between the value of a register and its bytes. Both ways raise PayloadError."""
 
     def decode(self, data: bytes) -> Value:
         """Return the value."""
@@ -73,7 +78,7 @@ class Payload(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class NumberPayload:
-    """A number: value = raw / per_unit - below_zero. One that is out of bounds tells nothing."""
+    """A number: value = raw / per_unit - below_zero; None if it is out of bounds."""
 
     size: int
     signed: bool = False
@@ -88,22 +93,22 @@ class NumberPayload:
         raw = int.from_bytes(data, "little", signed=self.signed)
         if raw == self.not_available:
             return None
-        # Rounded for what binary fractions add when 273.15 is taken away.
-        value = raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+        # Rounds the binary fraction that is left when 273.15 is subtracted.
+        value = raw if self._whole else rounded(raw / self.per_unit - self.below_zero, 3)
         return value if self.bounds is None or self.bounds.hold(value) else None
 
     def encode(self, value: Value) -> bytes:
-        """Return the bytes of the nearest raw number, which must not be the one for "not available"."""
+        """Return the bytes of the nearest raw number."""
         # True and false are numbers to Python.
         if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
-            raise PayloadError(f"{value!r} is no number")
+            raise PayloadError(f"{value!r} is not a number")
         raw = round((value + self.below_zero) * self.per_unit)
         if raw == self.not_available:
-            raise PayloadError(f"{value} stands for not available")
+            raise PayloadError(f"{value} means not available")
         try:
             return raw.to_bytes(self.size, "little", signed=self.signed)
         except OverflowError as error:
-            raise PayloadError(f"{value} does not fit {self.size} bytes") from error
+            raise PayloadError(f"{value} does not fit into {self.size} bytes") from error
 
     @property
     def _whole(self) -> bool:
@@ -111,16 +116,16 @@ class NumberPayload:
 
 
 class _ReadOnly:
-    """A payload that nothing is ever written in."""
+    """A payload that is never written."""
 
     def encode(self, value: Value) -> bytes:
-        """Refuse."""
-        raise PayloadError(f"is only read, not written with {value!r}")
+        """Raise PayloadError."""
+        raise PayloadError(f"the register cannot be written (value {value!r})")
 
 
 @dataclass(frozen=True, kw_only=True)
 class NumbersPayload(_ReadOnly):
-    """Several numbers in a row, by name."""
+    """Several numbers in a row, each with a name."""
 
     parts: Mapping[str, NumberPayload]
 
@@ -136,7 +141,7 @@ class NumbersPayload(_ReadOnly):
 
 @dataclass(frozen=True, kw_only=True)
 class TextPayload(_ReadOnly):
-    """A text, up to the first zero byte; what fills it up behind is 0x00 or 0xFF. Of the rest, what is plain."""
+    """A text that ends at a zero byte and may be padded with 0x00 or 0xFF. Harmful characters are removed."""
 
     longest: int
 
@@ -144,12 +149,12 @@ class TextPayload(_ReadOnly):
         """Return the text."""
         if len(data) > self.longest:
             raise PayloadError(f"{len(data)} bytes, more than {self.longest}")
-        return plain(data.partition(b"\0")[0].rstrip(b"\xff").decode(errors="ignore"))
+        return safe_text(data.partition(b"\0")[0].rstrip(b"\xff").decode(errors="ignore"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class BytesPayload(_ReadOnly):
-    """Bytes as they are."""
+    """Bytes without a further meaning."""
 
     size: int
 
@@ -161,7 +166,7 @@ class BytesPayload(_ReadOnly):
 
 @dataclass(frozen=True, kw_only=True)
 class ChoicePayload:
-    """One byte for one of several words or truth values; any other byte has no meaning."""
+    """One byte that stands for a word or a truth value; None for any other byte."""
 
     meanings: Mapping[int, str | bool]
 
@@ -175,27 +180,27 @@ class ChoicePayload:
         for raw, meaning in self.meanings.items():
             if meaning == value:
                 return bytes((raw,))
-        raise PayloadError(f"{value!r} is none of {list(self.meanings.values())}")
+        raise PayloadError(f"{value!r} is not one of {list(self.meanings.values())}")
 
 
 @dataclass(frozen=True, kw_only=True)
 class FlagsPayload(_ReadOnly):
-    """A number of which every bit has a meaning."""
+    """A number whose bits are flags."""
 
     size: int
     flags: type[IntFlag]
 
     def decode(self, data: bytes) -> int:
-        """Return the flags. Bits without a name are kept."""
+        """Return the flags, including bits without a name."""
         _check_size(data, self.size)
         return self.flags(int.from_bytes(data, "little"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class TwoBitPayload(_ReadOnly):
-    """2-bit fields in a row, by name, and what their four states mean.
+    """2-bit fields in a row, each with a name, and the meanings of the four states.
 
-    Assumed: the register is as long as its fields need, or any longer. Fields that it does not reach are not available.
+    Assumed: the register may have any length up to longest. Fields beyond its end are not available.
     """
 
     names: tuple[str, ...]
@@ -203,7 +208,7 @@ class TwoBitPayload(_ReadOnly):
     longest: int = 8
 
     def decode(self, data: bytes) -> Mapping[str, object]:
-        """Return the meanings by name."""
+        """Return the meaning of each field, by name."""
         if not data or len(data) > self.longest:
             raise PayloadError(f"{len(data)} bytes instead of 1 to {self.longest}")
         bits = int.from_bytes(data, "little")
@@ -211,7 +216,7 @@ class TwoBitPayload(_ReadOnly):
 
 
 class VersionPayload(_ReadOnly):
-    """A firmware version, whose digits are the hexadecimal ones of the bytes."""
+    """A firmware version, given by the hexadecimal digits of its bytes."""
 
     _BYTES: Final = Struct("<xBBB")
     _NOT_AVAILABLE: Final = b"\xff\xff\xff"
@@ -229,10 +234,10 @@ class VersionPayload(_ReadOnly):
 
 
 class NoPayload:
-    """Nothing: writing it is all there is to say."""
+    """No bytes: writing the register is the command."""
 
     def decode(self, data: bytes) -> None:
-        """Take no bytes."""
+        """Return None."""
         _check_size(data, 0)
 
     def encode(self, value: Value) -> bytes:

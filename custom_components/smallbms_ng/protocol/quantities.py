@@ -1,4 +1,4 @@
-"""The quantities of a battery: where each value comes from, how old it is, and which one is shown."""
+"""The quantities of a battery: the sources of their values, how old these are, and which one is shown."""
 
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,20 +10,20 @@ from operator import attrgetter
 from typing import Final
 
 from .codes import IO_FIELDS, LEVEL_FIELDS, Code, Level, Severity, active_codes
-from .payloads import BOUNDS, HIGHEST_CURRENT
+from .payloads import BOUNDS, HIGHEST_CURRENT, rounded
 
-# Everything that is no measurement: it is confirmed before anybody hears of it.
+# Everything that is not a measurement. Flags are shown only once they are confirmed.
 FLAG_FIELDS: Final = ("error", *IO_FIELDS, *LEVEL_FIELDS)
 
 type Flag = int | Level | None
-"""An error number, yes or no, or a level; None where the device does not say."""
+"""An error number, a truth value, or a level; None if the device does not give it."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatteryValues:
-    """What is known of the battery. None means that nobody says.
+    """The values of the battery; None: unknown.
 
-    Volts, amperes (positive = charging), percent, minutes, ampere-hours (negative = drawn since full), degrees Celsius.
+    Units are V, A (positive = charging), %, min, Ah (negative = drawn since full) and °C.
     """
 
     error: int | None
@@ -53,50 +53,68 @@ class BatteryValues:
     high_temperature: Level | None
 
     @property
-    def power(self) -> float | None:
-        """Watts into the battery; negative = out of it."""
-        if self.voltage is None or self.current is None:
-            return None
-        return round(self.voltage * self.current, 1)
-
-    @property
     def codes(self) -> tuple[Code, ...]:
         """The active codes, the worst first."""
         return _codes(*_levels_of(self))
 
     @property
     def severity(self) -> Severity | None:
-        """The worst of the active codes; None when there is none, but no condition is supported either."""
+        """The severity of the worst active code; None if the device supports no condition."""
         if codes := self.codes:
             return codes[0].severity
         return Severity.OK if any(getattr(self, name) for name in LEVEL_FIELDS) else None
 
     @property
     def problem(self) -> bool | None:
-        """Whether any code is active."""
+        """Whether any code is active; None if that is unknown."""
         return None if self.severity is None else self.severity is not Severity.OK
 
     @property
     def pre_alarm(self) -> bool | None:
         """Whether the loads are about to be switched off, or are already: low cell voltage or low state of charge."""
-        return _any_raised(self.low_cell_voltage, self.low_soc)
+        return self._is_raised("pre_alarm")
 
     @property
     def battery_low(self) -> bool | None:
-        """Whether the battery says by any of its conditions that it wants charging."""
-        return _any_raised(self.low_cell_voltage, self.low_soc, self.low_bank_voltage)
+        """Whether any condition asks for a charge."""
+        return self._is_raised("battery_low")
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """Everything that is no measurement, in the order of FLAG_FIELDS."""
+        """The flags, in the order of FLAG_FIELDS."""
         return _flags_of(self)
+
+    def _is_raised(self, name: str) -> bool | None:
+        """Return whether a level that this follows from is a warning or an alarm; None if the device supports none."""
+        supported = [level for one in FOLLOWS_FROM[name] if (level := getattr(self, one)) is not None]
+        return any(level is not Level.OK for level in supported) if supported else None
+
+
+# What the properties of BatteryValues follow from.
+FOLLOWS_FROM: Final[Mapping[str, tuple[str, ...]]] = {
+    "codes": ("error", *LEVEL_FIELDS),
+    "severity": ("error", *LEVEL_FIELDS),
+    "problem": ("error", *LEVEL_FIELDS),
+    "pre_alarm": ("low_cell_voltage", "low_soc"),
+    "battery_low": ("low_cell_voltage", "low_soc", "low_bank_voltage"),
+}
+
+
+def quantities_behind(name: str) -> frozenset[str]:
+    """Return the names of the quantities that a property, or a quantity itself, follows from."""
+    return frozenset(FOLLOWS_FROM.get(name, (name,)))
+
+
+def power_of(voltage: float | None, current: float | None) -> float | None:
+    """Return the watts into the battery; negative = out of it. None if either is unknown."""
+    return None if voltage is None or current is None else rounded(voltage * current, 1)
 
 
 _flags_of = attrgetter(*FLAG_FIELDS)
 _levels_of = attrgetter("error", *LEVEL_FIELDS)
 
 
-# The same ones are active for days.
+# The same codes stay active for days.
 @lru_cache(maxsize=64)
 def _codes(error: int | None, *levels: Level | None) -> tuple[Code, ...]:
     return active_codes(error or 0, dict(zip(LEVEL_FIELDS, levels, strict=True)))
@@ -106,28 +124,23 @@ VALUE_FIELDS: Final = tuple(row.name for row in fields(BatteryValues))
 MEASURED_FIELDS: Final = tuple(name for name in VALUE_FIELDS if name not in FLAG_FIELDS)
 
 
-def _any_raised(*levels: Level | None) -> bool | None:
-    """Return whether one of the levels is a warning or an alarm; None when none of them is supported."""
-    supported = [level for level in levels if level is not None]
-    return any(level is not Level.OK for level in supported) if supported else None
-
-
-# A bank delivers 1 C, and for 10 s up to 5 C (M-B2). More power than this share of its energy an hour, in 1/h, is none
-# of its own; a small bank may be short-circuited, so that this much, in W, is believed of any.
+# A bank delivers 1 C, and up to 5 C for 10 s (M-B2). A power above this many times its energy, in 1/h, is implausible,
+# unless it is below this many W, which any short-circuited bank may deliver.
 _HIGHEST_RATE: Final = 6.0
 _ALWAYS_PLAUSIBLE: Final = 5000.0
-# Current, in A, that may be none: the record has steps of 0.1 A. Assumed to be wide enough for the error of the BMS
-# near zero.
+# A current up to this, in A, may be zero: the record has steps of 0.1 A. Assumed: this covers the error of the BMS.
 DEAD_BAND: Final = 0.2
-# Consumed Ah come in steps of 0.1 Ah, so that two of them tell a difference only so well.
+# The error of a difference between two consumed Ah, which have steps of 0.1 Ah.
 _STEP_OF_AMPHOURS: Final = 0.2
 _SECONDS_PER_HOUR: Final = 3600
 _MINUTES_PER_HOUR: Final = 60
 _FULL: Final = 100.0
+# What binary fractions may add to a difference: 13.33 - 13.28 is no more than 0.05.
+_BINARY_FRACTIONS: Final = 1e-9
 
 
 class Source(StrEnum):
-    """Where a value comes from. Of two values of the same moment, that of the source named first is shown."""
+    """Where a value comes from. Of two values of the same time, the source listed first wins."""
 
     ADVERTISED = "advertised"
     CONNECTION = "connection"
@@ -135,23 +148,41 @@ class Source(StrEnum):
     RESTORED = "restored"
 
 
-_PLACE: Final = {source: place for place, source in enumerate(Source)}
+_RANK: Final = {source: place for place, source in enumerate(Source)}
 
 
 type Known = float | Level
-"""A number, yes or no, or a level."""
+"""A number, a truth value, or a level."""
 
 _MEASURED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.RESTORED)
 _ALSO_CALCULATED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.CALCULATED, Source.RESTORED)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Quantity:
-    """Something that is known of a battery.
+class Threshold:
+    """How far a value has to move before it is written: further than a number, and than a share of the value."""
 
-    Of its sources, the latest that is not too old is shown; what is restored, only while there is nothing else.
-    good_for is in s, where it is not that of the source. decimals are those of the record, to which values from
-    elsewhere are rounded.
+    absolute: float = 0.0
+    share: float = 0.0
+
+    def is_passed(self, before: float, now: float) -> bool:
+        """Return whether a value has moved further than this."""
+        return abs(now - before) > max(self.absolute, self.share * abs(before)) + _BINARY_FRACTIONS
+
+    def scaled(self, factor: float) -> Threshold:
+        """Return a threshold that is so many times as wide."""
+        return Threshold(absolute=self.absolute * factor, share=self.share * factor)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Quantity:
+    """One quantity of a battery, and where its values come from.
+
+    The latest value that is not too old is shown; a restored one only if there is no other.
+    good_for: for how many s a source is valid, if it differs from other quantities. decimals: those of the record, to
+    which all values are rounded.
+    threshold: how far it has to move before it is written; without one, every change is written. written_with: the
+    quantity that decides instead. averaged: once a minute, its mean is written.
     """
 
     name: str
@@ -159,41 +190,49 @@ class Quantity:
     decimals: int | None = None
     good_for: Mapping[Source, float] = field(default_factory=dict)
     kind: type[float | int | bool | Level] = float
+    threshold: Threshold | None = None
+    written_with: str | None = None
+    averaged: bool = False
 
     def accept(self, value: object) -> Known | None:
-        """Return a value as it is shown; None when it is no possible value of this quantity."""
+        """Return a value as it is shown; None if this quantity cannot have it."""
         if self.kind in {bool, Level}:
             return value if isinstance(value, bool | Level) and isinstance(value, self.kind) else None
         if not isinstance(value, int | float) or isinstance(value, bool):
             return None
         if (bounds := BOUNDS.get(self.name)) and not bounds.hold(value):
             return None
-        return round(value, self.decimals) if isinstance(value, float) else value
+        return rounded(value, self.decimals) if isinstance(value, float) else value
 
     def parse(self, stored: object) -> Known:
-        """Return a value that was stored. Raises ValueError."""
+        """Return a stored value. Raises ValueError."""
         value = self.accept(Level(str(stored)) if self.kind is Level else stored)
         if value is None:
-            raise ValueError(f"{stored!r} is no {self.name}")
+            raise ValueError(f"{stored!r} is not a value of {self.name}")
         return value
 
 
+ENERGY_CHARGED: Final = "energy_charged"
+ENERGY_DISCHARGED: Final = "energy_discharged"
+
 _NUMBERS: Final = (
     Quantity(name="error", kind=int),
-    Quantity(name="time_to_go", kind=int),
-    Quantity(name="voltage", decimals=2),
-    Quantity(name="current", decimals=1),
-    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, decimals=1),
-    Quantity(name="consumed_amphours", decimals=1),
-    Quantity(name="temperature"),
-    # A bank changes by hand only: what was read last holds until it is read again.
+    Quantity(name="time_to_go", kind=int, threshold=Threshold(share=0.05)),
+    Quantity(name="voltage", decimals=2, threshold=Threshold(absolute=0.05)),
+    Quantity(name="current", decimals=1, threshold=Threshold(absolute=0.5, share=0.02), averaged=True),
+    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, decimals=1, threshold=Threshold(absolute=0.5)),
+    Quantity(name="consumed_amphours", decimals=1, threshold=Threshold(absolute=0.5)),
+    Quantity(name="temperature", threshold=Threshold(absolute=1)),
+    # A bank changes only by hand: the last read value stays valid.
     Quantity(
         name="capacity",
         sources=(Source.CONNECTION, Source.RESTORED),
         good_for={Source.CONNECTION: inf, Source.RESTORED: inf},
     ),
-    Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1),
-    Quantity(name="time_to_full", sources=(Source.CALCULATED,), kind=int),
+    # Half an ampere is another power with each voltage.
+    Quantity(name="power", sources=(Source.CALCULATED,), decimals=1, written_with="current", averaged=True),
+    Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1, threshold=Threshold(absolute=0.5)),
+    Quantity(name="time_to_full", sources=(Source.CALCULATED,), kind=int, threshold=Threshold(share=0.05)),
     Quantity(name="charging", sources=(Source.CALCULATED,), kind=bool),
 )
 QUANTITIES: Final = (
@@ -203,12 +242,21 @@ QUANTITIES: Final = (
 )
 BY_NAME: Final = {row.name: row for row in QUANTITIES}
 
+# Where the state of charge comes from, which is shown beside it.
+CHARGE_SOURCE: Final = "charge_source"
+
+# What the energy meter counts, in Wh.
+COUNTERS: Final = tuple(
+    Quantity(name=name, sources=(), kind=int, threshold=Threshold(absolute=100))
+    for name in (ENERGY_CHARGED, ENERGY_DISCHARGED)
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Candidate:
-    """A value, where it comes from, and when it was so, in s of the monotonic clock; -inf: nobody knows when.
+    """A value that may be shown, and its source.
 
-    origin: where one that is restored came from.
+    at: its time in s of the monotonic clock; -inf if unknown. origin: the first source of a restored value.
     """
 
     value: Known
@@ -219,33 +267,36 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownValues(BatteryValues):
-    """What is shown of the battery, and the source of each value that is known.
+    """The shown values of the battery, and the source of each known one.
 
-    remaining_amphours are the Ah left in the battery; time_to_full are the minutes that charging at the present current
-    takes, None while it does not charge; charging has a dead band.
+    power: W into the battery, negative = out of it. remaining_amphours: the Ah left in the battery. time_to_full: the
+    minutes until it is full at the present current, None while it does not charge. charging: has a dead band.
+    charge_source: where the state of charge comes from. energy_charged, energy_discharged: in Wh.
     """
 
     capacity: float | None
+    power: float | None
     remaining_amphours: float | None
     time_to_full: int | None
     charging: bool | None
-    sources: Mapping[str, Source]
+    charge_source: Source | None
+    energy_charged: int | None = None
+    energy_discharged: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
 class ChargeMark:
-    """A state of charge that the device gave, in %, and its consumed Ah at that moment."""
+    """A state of charge that the device gave, in %, and the consumed Ah at that time."""
 
     state_of_charge: float
     consumed_amphours: float
 
 
 class Quantities:
-    """The candidates for every quantity of one device.
+    """The candidates for every quantity of one device. Times are in s of the monotonic clock.
 
-    good_for is for how many s each source is good, where the table does not say. configured_capacity, in Ah, counts
-    while the device tells none. implausible counts, by name, what was out of bounds. Times are in s of the monotonic
-    clock.
+    good_for: for how many s each source is valid, unless the table says otherwise. configured_capacity: in Ah, used
+    while the device gives none. implausible: how many values were out of bounds, by quantity.
     """
 
     def __init__(self, good_for: Mapping[Source, float], configured_capacity: float | None = None) -> None:
@@ -258,13 +309,14 @@ class Quantities:
         self._charging: bool | None = None
         self._calculations = {
             "state_of_charge": self._state_of_charge,
+            "power": self._power,
             "remaining_amphours": self._remaining_amphours,
             "time_to_full": self._time_to_full,
             "charging": self._is_charging,
         }
 
     def take(self, source: Source, values: Mapping[str, object], at: float) -> None:
-        """Take what a source gives at a time. None is the end of what it gave before; what is missing is not."""
+        """Take the values of a source at a time. None ends its earlier value; a missing name does not."""
         accepted = {name: self._accept(name, value) for name, value in values.items() if name in BY_NAME}
         self._doubt_mark(accepted.get("consumed_amphours"), at)
         for name, value in accepted.items():
@@ -275,56 +327,62 @@ class Quantities:
         self._follow_current(accepted.get("current"))
 
     def restore(self, values: Mapping[str, Candidate]) -> None:
-        """Take what an earlier run knew."""
+        """Take the values of an earlier run."""
         for name, candidate in values.items():
             self._candidates[name][Source.RESTORED] = candidate
         current = values.get("current")
         self._follow_current(current.value if current else None)
 
     def forget(self, source: Source) -> None:
-        """Forget what a source gave, but for what lasts."""
+        """Forget the values of a source, except those that stay valid."""
         for name, candidates in self._candidates.items():
             if BY_NAME[name].good_for.get(source) != inf:
                 candidates.pop(source, None)
 
     def best(self, name: str, now: float) -> Candidate | None:
-        """Return what is shown of a quantity; None when nothing is known, or all of it is too old."""
+        """Return the value of a quantity to show; None if none is known, or all are too old."""
         row = BY_NAME[name]
         stored = self._candidates[name]
         found = [one for source in row.sources if (one := stored.get(source)) and self._is_good(row, one, now)]
         if Source.CALCULATED in row.sources and (calculated := self._calculations[name](now)):
             found.append(calculated)
         of_now = [one for one in found if one.source is not Source.RESTORED] or found
-        return max(of_now, key=lambda one: (one.at, -_PLACE[one.source]), default=None)
+        return max(of_now, key=lambda one: (one.at, -_RANK[one.source]), default=None)
 
     def all(self, now: float) -> Mapping[str, Candidate]:
-        """Return everything that is shown, by name."""
+        """Return the values to show, by quantity."""
         return {row.name: found for row in QUANTITIES if (found := self.best(row.name, now))}
 
-    def shown(self, now: float) -> ShownValues:
-        """Return everything that is shown."""
+    def known(self, now: float) -> dict[str, object]:
+        """Return what ShownValues shows, by name, except the energy."""
         found = self.all(now)
-        values = {row.name: found[row.name].value if row.name in found else None for row in QUANTITIES}
-        return ShownValues(sources={name: one.source for name, one in found.items()}, **values)  # type: ignore[arg-type]  # the table has the names and types of the fields
+        values: dict[str, object] = {
+            row.name: found[row.name].value if row.name in found else None for row in QUANTITIES
+        }
+        return values | {CHARGE_SOURCE: found["state_of_charge"].source if "state_of_charge" in found else None}
+
+    def shown(self, now: float) -> ShownValues:
+        """Return everything that is known, except the energy."""
+        return ShownValues(**self.known(now))  # type: ignore[arg-type]  # the table has the names and types of the fields
 
     def heard(self, now: float) -> bool:
-        """Return whether anything is known of the battery that is not too old."""
+        """Return whether any value of the battery is recent enough to show."""
         return any(self._is_good(BY_NAME[name], one, now) for name in VALUE_FIELDS for one in self._of(name))
 
     def capacity(self, now: float) -> float | None:
-        """Return the Ah of the whole bank."""
+        """Return the capacity of the whole bank in Ah; None if unknown."""
         told = self.best("capacity", now)
         return float(told.value) if told else self.configured_capacity
 
     def is_plausible(self, values: BatteryValues, now: float) -> bool:
         """Return whether a bank of this capacity may have this power. Only what the device itself told counts."""
-        told = self.best("capacity", now)
-        if told is None or values.power is None or values.voltage is None:
+        told, power = self.best("capacity", now), power_of(values.voltage, values.current)
+        if told is None or power is None or values.voltage is None:
             return True
-        return abs(values.power) <= max(_ALWAYS_PLAUSIBLE, _HIGHEST_RATE * float(told.value) * values.voltage)
+        return abs(power) <= max(_ALWAYS_PLAUSIBLE, _HIGHEST_RATE * float(told.value) * values.voltage)
 
     def to_keep(self) -> Iterator[tuple[str, Candidate]]:
-        """Yield what a later run may show, by name: the latest of each quantity, whatever its source."""
+        """Yield the latest value of each quantity, for a later run."""
         for name in self._candidates:
             if kept := max(self._of(name), key=lambda one: one.at, default=None):
                 yield name, kept
@@ -352,22 +410,29 @@ class Quantities:
         return now - candidate.at <= row.good_for.get(source, self.good_for.get(source, inf))
 
     def _state_of_charge(self, now: float) -> Candidate | None:
-        """Return the last that the device gave, moved on by the Ah that have flowed since; else by all since full.
+        """Return the last state of charge that the device gave, plus the Ah since; else 100 % less the consumed Ah.
 
-        A device that says over a connection that it does not know its state of charge is believed.
+        None if the device itself reports over a connection that it does not know.
         """
         consumed, capacity = self.best("consumed_amphours", now), self.capacity(now)
         if consumed is None or capacity is None or self._charge_is_unknown:
             return None
         begin, before = (self.mark.state_of_charge, self.mark.consumed_amphours) if self.mark else (_FULL, 0.0)
         percent = begin + (float(consumed.value) - before) / capacity * _FULL
-        return _calculated(round(min(max(percent, 0.0), _FULL), 1), consumed)
+        return _calculated(rounded(min(max(percent, 0.0), _FULL), 1), consumed)
+
+    def _power(self, now: float) -> Candidate | None:
+        voltage, current = self.best("voltage", now), self.best("current", now)
+        if voltage is None or current is None:
+            return None
+        watts = rounded(float(voltage.value) * float(current.value), 1)
+        return _calculated(watts, min(voltage, current, key=lambda one: one.at))
 
     def _remaining_amphours(self, now: float) -> Candidate | None:
         state_of_charge, capacity = self.best("state_of_charge", now), self.capacity(now)
         if state_of_charge is None or capacity is None:
             return None
-        return _calculated(round(float(state_of_charge.value) * capacity / _FULL, 1), state_of_charge)
+        return _calculated(rounded(float(state_of_charge.value) * capacity / _FULL, 1), state_of_charge)
 
     def _time_to_full(self, now: float) -> Candidate | None:
         current, state_of_charge = self.best("current", now), self.best("state_of_charge", now)
@@ -377,12 +442,17 @@ class Quantities:
         hours = (_FULL - float(state_of_charge.value)) / _FULL * capacity / float(current.value)
         return _calculated(round(hours * _MINUTES_PER_HOUR), min(current, state_of_charge, key=lambda one: one.at))
 
+    @property
+    def is_charging(self) -> bool | None:
+        """Whether the latest current charges the battery; None if none is known."""
+        return self._charging
+
     def _is_charging(self, now: float) -> Candidate | None:
         current = self.best("current", now)
         return None if current is None or self._charging is None else _calculated(self._charging, current)
 
     def _follow_current(self, current: Known | None) -> None:
-        """Begin above the dead band, and end at zero: in between it stays as it was."""
+        """Update whether the battery charges: from above the dead band until the current is zero or negative."""
         if current is None:
             return
         in_band = 0 < float(current) <= DEAD_BAND
@@ -397,7 +467,7 @@ class Quantities:
             self.mark = ChargeMark(state_of_charge=float(state_of_charge), consumed_amphours=float(consumed.value))
 
     def _doubt_mark(self, consumed: Known | None, at: float) -> None:
-        """Forget the mark when the device has set its charge anew: it is full, or no current explains the change."""
+        """Forget the mark if the device has reset its count: it is full, or no current explains the change."""
         last = max(self._of("consumed_amphours"), key=lambda one: one.at, default=None)
         if consumed is None or last is None:
             return
@@ -410,6 +480,6 @@ class Quantities:
 
 
 def _calculated(value: Known, of: Candidate) -> Candidate:
-    """Return a value that is as old as what it was calculated from, and no better than that if that is restored."""
+    """Return a calculated value with the time of its input, and restored if its input is."""
     source = Source.RESTORED if of.source is Source.RESTORED else Source.CALCULATED
     return Candidate(value=value, source=source, at=of.at)

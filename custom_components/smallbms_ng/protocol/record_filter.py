@@ -1,4 +1,4 @@
-"""Which records are believed: their order, their flags, and whether the key still fits."""
+"""Decides which records are believed: by their order, their flags, and whether the key still fits."""
 
 from collections import defaultdict, deque
 from collections.abc import Mapping
@@ -10,21 +10,21 @@ from .advertisement import ImplausibleRecord, InstantReadoutError, WrongKey
 from .codes import LEVEL_FIELDS
 from .quantities import Flag
 
-# A quiet battery repeats its record. Heard again, and so long after the first time, in s, it counts as two records.
+# A quiet battery repeats its record. Heard again this long after the first time, in s, it counts as confirmed.
 CONFIRMED_AFTER: Final = 1.5
-# Heard sooner, in s, a repeated record is the same transmission over another radio.
+# A record repeated sooner than this, in s, is the same transmission, heard by another radio.
 _ANOTHER_TRANSMISSION: Final = 0.5
-# Where a device is heard less often than this, in s, waiting for a second record costs more than it protects.
+# The flags of a device that is heard less often than this, in s, are believed without a second record.
 HEARD_SELDOM: Final = 10.0
-# So many pauses between what was heard tell how often that is.
+# How many pauses between transmissions are looked at.
 _PAUSES: Final = 3
 
 
 class Confirmation:
-    """Holds each flag until a second record agrees.
+    """Believes a changed flag only once it is confirmed. Times are in s of one clock.
 
-    A change is believed when two records in a row have it, when the record that has it is repeated, or when nothing
-    else was heard for a while. What comes over a connection is believed at once. Times are in s of one clock.
+    A flag is confirmed by a second record, by a repetition of its record, or by silence after it. Flags that were read
+    over a connection are believed at once.
     """
 
     def __init__(self) -> None:
@@ -34,20 +34,20 @@ class Confirmation:
         self._repeated = False
         self._heard_at = -inf
         self._pauses: deque[float] = deque(maxlen=_PAUSES)
-        self._unsure_since: float | None = None
+        self._unconfirmed_since: float | None = None
 
     @property
     def believed(self) -> Mapping[str, Flag]:
-        """The flags that are believed, by name; those of which nothing is known are missing."""
+        """The believed flags, by name; without those that are still unknown."""
         return self._believed
 
     @property
     def next_look(self) -> float | None:
-        """When to look again, without another record; None when there is nothing to wait for."""
-        if self._unsure_since is None:
+        """When to call look, if no record comes before; None if every flag is confirmed."""
+        if self._unconfirmed_since is None:
             return None
         waits_for_repeat = self._latest_at + CONFIRMED_AFTER if self._repeated else inf
-        return min(waits_for_repeat, self._unsure_since + HEARD_SELDOM)
+        return min(waits_for_repeat, self._unconfirmed_since + HEARD_SELDOM)
 
     def take_record(self, flags: Mapping[str, Flag], at: float) -> None:
         """Take the flags of a new record."""
@@ -56,57 +56,56 @@ class Confirmation:
         before, self._latest = self._latest, dict(flags)
         self._latest_at, self._repeated = at, False
         self._believe({name: value for name, value in flags.items() if seldom or before.get(name, ...) == value})
-        self._note_doubt(at)
+        self._note_unconfirmed(at)
 
     def take_repeat(self, at: float) -> None:
-        """Take that the latest record was heard again."""
+        """Note that the latest record was heard again."""
         self._note_pause(at)
         self._repeated = self._repeated or at - self._latest_at >= _ANOTHER_TRANSMISSION
         self.look(at)
 
     def take_confirmed(self, flags: Mapping[str, Flag], at: float) -> None:
-        """Take flags that came over a connection."""
+        """Take flags that were read over a connection."""
         self._believe(flags)
         self._latest |= flags
-        self._note_doubt(at)
+        self._note_unconfirmed(at)
 
     def look(self, now: float) -> None:
-        """Believe the latest record if it was repeated, or stood alone, for long enough."""
+        """Believe the latest record if its time has come: it was repeated, or nothing contradicted it."""
         if (next_look := self.next_look) is not None and now >= next_look:
             self._believe(self._latest)
-            self._unsure_since = None
+            self._unconfirmed_since = None
 
     def _believe(self, flags: Mapping[str, Flag]) -> None:
         self._believed |= flags
 
     def _note_pause(self, at: float) -> None:
-        """Note how long nothing was heard; the same transmission over another radio is no second one."""
+        """Note the pause since the last transmission, ignoring the same one heard by another radio."""
         if at - self._heard_at >= _ANOTHER_TRANSMISSION:
             if self._heard_at > -inf:
                 self._pauses.append(at - self._heard_at)
             self._heard_at = at
 
-    def _note_doubt(self, at: float) -> None:
+    def _note_unconfirmed(self, at: float) -> None:
         if self._latest == {name: self._believed.get(name, ...) for name in self._latest}:
-            self._unsure_since = None
-        elif self._unsure_since is None:
-            self._unsure_since = at
+            self._unconfirmed_since = None
+        elif self._unconfirmed_since is None:
+            self._unconfirmed_since = at
 
 
 _MODULUS: Final = 1 << 16
 
-# A device that starts again counts from anywhere. So many records in a row from behind are no latecomers.
+# A restarted device may count from anywhere. This many different records in a row with an older nonce mean a restart.
 RESTARTED_AFTER: Final = 3
-# After so long, in s, without a record in order, nothing that comes is a latecomer: two records begin a new order,
-# also when they are the same.
+# After this long without a new record, in s, no record can be late: two of them, even equal ones, begin a new order.
 ORDER_HOLDS: Final = 90.0
 _RECORDS_AFTER_SILENCE: Final = 2
-# So many of the records from behind are remembered: several radios may deliver each of them.
+# How many late records are remembered: several radios may deliver each of them.
 _REMEMBERED: Final = 16
 
 
 class Order(StrEnum):
-    """How a record stands to those before it."""
+    """The place of a record among those before it."""
 
     NEW = "new"
     REPEATED = "repeated"
@@ -114,7 +113,7 @@ class Order(StrEnum):
 
 
 class NonceOrder:
-    """Tells new records from repeated and late ones. Times are in s of one clock."""
+    """Distinguishes new records from repeated and late ones by their nonces. Times are in s of one clock."""
 
     def __init__(self) -> None:
         self._last: int | None = None
@@ -122,7 +121,7 @@ class NonceOrder:
         self._behind: deque[int] = deque(maxlen=_REMEMBERED)
 
     def place(self, nonce: int, at: float) -> Order:
-        """Take the nonce of a record and return how the record stands to those before it."""
+        """Take the nonce of a record; return its place among those before it."""
         if nonce == self._last:
             self.renew(at)
             return Order.REPEATED
@@ -134,7 +133,7 @@ class NonceOrder:
         return Order.NEW
 
     def renew(self, at: float) -> None:
-        """Note that the latest record was heard, for the first time or again."""
+        """Note that the latest record was heard, perhaps again."""
         self._last_at = max(self._last_at, at)
 
     def _is_behind(self, nonce: int, at: float) -> bool:
@@ -146,16 +145,16 @@ class NonceOrder:
         return len(set(self._behind)) < RESTARTED_AFTER
 
 
-# So many different records in a row, without a good one between, mean that the key is not the device's any more.
-# Nonsense counts less: one wrong key in 256 passes the check and gives it, but damaged records do so too.
+# This many different records in a row without a good one mean that the device has a new key. Implausible records count
+# less: one wrong key in 256 passes the check and gives them, but so do damaged records.
 KEY_LOST_AFTER: Final[dict[type[InstantReadoutError], int]] = {WrongKey: 5, ImplausibleRecord: 20}
 
-# So many good records in a row it takes after nonsense: what a wrong key gives looks plausible once in about 220 times.
+# How many good records in a row are needed after an implausible one: about one in 220 from a wrong key looks good.
 BELIEVED_AFTER: Final = 2
 
 
 class KeyTrust:
-    """Weighs good records against those that the key does not read."""
+    """Judges by the records whether the key is still that of the device."""
 
     def __init__(self) -> None:
         self._doubts: defaultdict[type[InstantReadoutError], set[bytes]] = defaultdict(set)
@@ -163,11 +162,11 @@ class KeyTrust:
 
     @property
     def lost(self) -> bool:
-        """Whether the key is surely not that of the device any more."""
+        """Whether the device certainly has another key now."""
         return any(len(self._doubts[kind]) >= limit for kind, limit in KEY_LOST_AFTER.items())
 
     def doubt(self, error: InstantReadoutError, data: bytes) -> None:
-        """Take a record that could not be read. Only the two errors that may come from a wrong key count."""
+        """Take a record that could not be decoded. Only errors that a wrong key causes count."""
         if type(error) not in KEY_LOST_AFTER:
             return
         self._good_in_a_row = 0
@@ -175,7 +174,7 @@ class KeyTrust:
             self._doubts[type(error)].add(data)
 
     def believe(self) -> bool:
-        """Take a good record; return whether it may be shown. After nonsense that takes a second one."""
+        """Take a good record; return whether to believe it: after an implausible one, only the second in a row."""
         self._good_in_a_row += 1
         if self._doubts[ImplausibleRecord] and self._good_in_a_row < BELIEVED_AFTER:
             return False
@@ -187,11 +186,11 @@ _PERMISSIONS: Final = ("allowed_to_charge", "allowed_to_discharge", "remote_on")
 _WATCHED: Final = frozenset({"error", *LEVEL_FIELDS, *_PERMISSIONS})
 
 
-class Changes:
-    """Compares what is believed now with what was believed before, of what is advertised and of what is read.
+class FlagChanges:
+    """Detects changes of error, warnings, alarms and permissions.
 
-    Each is compared with its own kind: a device may always answer something else than it advertises, and that is no
-    change. What is not known is no change either, nor is what is heard first.
+    Advertised and read flags are compared separately: a constant difference between them is not a change. Neither is an
+    unknown flag, or one that becomes known.
     """
 
     def __init__(self) -> None:
@@ -199,18 +198,18 @@ class Changes:
         self._read: dict[str, Flag] = {}
 
     def take_advertised(self, flags: Mapping[str, Flag]) -> bool:
-        """Take flags that are advertised and believed; return whether any has changed."""
+        """Take believed advertised flags; return whether any has changed."""
         return bool(_update(self._advertised, flags))
 
     def take_read(self, flags: Mapping[str, Flag]) -> bool:
-        """Take flags that were read; return whether any has changed that was not advertised before."""
+        """Take flags that were read; return whether any has changed in a way that was not advertised."""
         changed = _update(self._read, flags)
-        # The same is to be advertised next. If it is not, it has changed again.
+        # The next advertisement is expected to agree. If it does not, the flag has changed again.
         return bool(_update(self._advertised, changed))
 
 
 def _update(known: dict[str, Flag], flags: Mapping[str, Flag]) -> Mapping[str, Flag]:
-    """Take flags over into those that are known; return which of them have changed."""
+    """Update the known flags; return those that have changed."""
     watched = {name: value for name, value in flags.items() if name in _WATCHED and value is not None}
     changed = {name: value for name, value in watched.items() if known.get(name, value) != value}
     known |= watched

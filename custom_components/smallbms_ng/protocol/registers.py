@@ -1,4 +1,4 @@
-"""The settings that go together: at which state of charge the BMS warns, and switches the loads off."""
+"""The table of registers, where each battery is read, and the rules for writing the state-of-charge thresholds."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -29,7 +29,7 @@ from .session import NEVER_WRITTEN
 
 SMALLEST_SYSTEM_VOLTAGE: Final = 12
 
-# The largest bank (M-B4), and the cells of a 48 V battery. A peer that tells of more is none of ours, or broken.
+# The largest bank (M-B4), and the cells of a 48 V battery. More than this is not plausible.
 MOST_BATTERIES: Final = 50
 MOST_CELLS: Final = 16
 
@@ -47,16 +47,16 @@ class Page(StrEnum):
 
 
 class Evidence(StrEnum):
-    """What is known of a register."""
+    """The evidence for a register."""
 
     LIVE = "live"
     """Seen on another Victron device, with its bytes."""
     HEADER = "header"
-    """In Victron's own list of registers, which is older than the NG products."""
+    """In the register list that Victron published before the NG products."""
 
 
 class Name(StrEnum):
-    """What a register says. Two registers with one name are alternatives, the better one first."""
+    """The meaning of a register. Registers with the same name are alternatives; the one listed first is preferred."""
 
     KEEP_ALIVE = "keep_alive"
 
@@ -120,7 +120,7 @@ class Name(StrEnum):
 
 
 class BmsFlags(IntFlag):
-    """What the BMS says of itself in one number."""
+    """The state of the BMS as flags."""
 
     CHARGED = 1 << 0
     ALMOST_CHARGED = 1 << 1
@@ -181,7 +181,7 @@ class Capabilities(IntFlag):
 
 
 class Mode(StrEnum):
-    """What the system was told to be (M-V1)."""
+    """The mode that the system was set to (M-V1)."""
 
     ON = "on"
     OFF = "off"
@@ -189,7 +189,7 @@ class Mode(StrEnum):
 
 
 class BalancerStatus(StrEnum):
-    """How the cells stand to each other (M-V3)."""
+    """Whether the cells are balanced (M-V3)."""
 
     UNKNOWN = "unknown"
     BALANCED = "balanced"
@@ -199,13 +199,13 @@ class BalancerStatus(StrEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What may be written, in the register's unit."""
+    """The values that may be written, in the unit of the register."""
 
     low: float
     high: float
     step: float
     per_12_volts: bool = False
-    """The numbers are those of a 12 V system."""
+    """The limits are those of a 12 V system, and grow with the system voltage."""
 
     def at(self, system_voltage: int) -> Limits:
         """Return the limits in a system of 12, 24 or 48 V."""
@@ -215,16 +215,16 @@ class Limits:
         return Limits(low=self.low * times, high=self.high * times, step=self.step)
 
     def allow(self, value: Value) -> bool:
-        """Return whether a value is within them, and not between two steps."""
+        """Return whether a value is within the limits and on a step."""
         if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
         steps = value / self.step
-        # Binary fractions do not meet a decimal step exactly.
+        # Binary fractions do not hit a decimal step exactly.
         return abs(steps - round(steps)) < _SAME_STEP
 
 
 class OutOfLimits(PayloadError):
-    """A value that is not to be written: beyond the limits, or between two steps."""
+    """A value outside the limits, or between two steps."""
 
     def __init__(self, register: Register, limits: Limits, value: Value) -> None:
         super().__init__(f"{register.name} must be {limits}, not {value!r}")
@@ -236,8 +236,8 @@ class OutOfLimits(PayloadError):
 class Register:
     """One register.
 
-    tolerance is how far a value may have moved, in its unit, when it is read back. Where key_size is not 0, the
-    register stands for several payloads, which differ in so many first bytes.
+    tolerance: how far a value may differ, in its unit, when it is read back. key_size: if not 0, the register has
+    several payloads, distinguished by this many first bytes.
     """
 
     id: int
@@ -250,7 +250,7 @@ class Register:
     tolerance: float = 0
     key_size: int = 0
     only_rises: bool = False
-    """It counts for life: one that is less than before is doubted."""
+    """A lifetime counter: a value lower than before is doubted."""
     evidence: Evidence = Evidence.HEADER
 
     def decode(self, data: bytes) -> Value:
@@ -258,14 +258,17 @@ class Register:
         return self.payload.decode(data)
 
     def encode(self, value: Value, system_voltage: int | None = None) -> bytes:
-        """Return the payload to write, within the limits of a system voltage in V, or of any. Raises PayloadError."""
+        """Return the payload to write. Raises PayloadError if it is outside the limits.
+
+        The limits are those of a system voltage in V; None: of any.
+        """
         if not self.writable or self.id in NEVER_WRITTEN:
             raise PayloadError(f"{self.name} is never written")
         self._check_limits(value, system_voltage)
         return self.payload.encode(value)
 
     def confirms(self, wanted: bytes, found: bytes) -> bool:
-        """Return whether a payload that was read back is what was written."""
+        """Return whether the payload found is the wanted one, within the tolerance."""
         return wanted == found or self._is_near(wanted, found)
 
     def _is_near(self, wanted: bytes, found: bytes) -> bool:
@@ -297,10 +300,10 @@ _TEMPERATURE: Final = NumberPayload(
 )
 _LOW_TEMPERATURE: Final = replace(_TEMPERATURE, not_available=0)
 _PERMILLE: Final = NumberPayload(size=2, per_unit=10)
-# Assumed: not available as in other registers of their size.
+# Assumed: "not available" is that of other registers of this size.
 _CELL_VOLTAGE: Final = NumberPayload(size=2, per_unit=100, not_available=0xFFFF, bounds=Bounds(low=0, high=6))
 _AMPHOURS: Final = NumberPayload(size=4, signed=True, per_unit=10, not_available=0x7FFFFFFF)
-# The register of a bank that was found empty once may say 0.
+# A bank that was once found empty may give 0.
 _EXTREME_VOLTAGE: Final = NumberPayload(
     size=4, signed=True, per_unit=100, not_available=0x7FFFFFFF, bounds=replace(BOUNDS["voltage"], low=0)
 )
@@ -322,7 +325,7 @@ _history = partial(Register, page=Page.HISTORY)
 _lifetime = partial(_history, only_rises=True)
 _action = partial(Register, page=Page.ACTIONS, payload=NoPayload(), writable=True)
 
-# Assumed throughout: the limits. The manual gives none; these are those of Victron's other battery monitors.
+# Assumed: all limits. The manual gives none; these are those of Victron's other battery monitors.
 _LEVEL_LIMITS: Final = Limits(low=0, high=99, step=1)
 
 REGISTERS: Final = (
@@ -382,7 +385,7 @@ REGISTERS: Final = (
         unit="%",
         writable=True,
         limits=Limits(low=0, high=100, step=1),
-        # It goes on moving, and the device may show it more coarsely than it takes it.
+        # It changes by itself, and the device may report it more coarsely than it accepts it.
         tolerance=0.5,
     ),
     _status(id=0x0FFE, name=Name.TIME_TO_GO, payload=NumberPayload(size=2, not_available=0xFFFF), unit="min"),
@@ -427,7 +430,7 @@ REGISTERS: Final = (
         id=0x1003, name=Name.CHARGED_DETECTION_TIME, payload=_U16, unit="min", limits=Limits(low=1, high=50, step=1)
     ),
     _setting(id=0x0328, name=Name.LOW_SOC_WARNING, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
-    # Which of the two the device has is not known.
+    # Which of the two the device has is unknown.
     _setting(id=0x1008, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
     _setting(id=0x210B, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
     _setting(
@@ -435,7 +438,8 @@ REGISTERS: Final = (
         name=Name.PRE_ALARM_CELL_VOLTAGE,
         payload=_CELL_VOLTAGE,
         unit="V",
-        limits=Limits(low=2.8, high=3.45, step=0.01),
+        # Above 3.20 V a cell is not low any more (M-P5), and a pre-alarm above that would never end.
+        limits=Limits(low=2.8, high=3.2, step=0.01),
     ),
     _history(id=0x0300, name=Name.DEEPEST_DISCHARGE, payload=_AMPHOURS, unit="Ah"),
     _lifetime(id=0x0305, name=Name.CUMULATIVE_AMPHOURS, payload=_AMPHOURS, unit="Ah"),
@@ -456,7 +460,11 @@ REGISTERS: Final = (
 
 BY_ID: Final = {register.id: register for register in REGISTERS}
 SECRETS: Final = frozenset(register.id for register in REGISTERS if register.name is Name.INSTANT_READOUT_KEY)
-"""What no dump may show."""
+"""The registers that no download or action may reveal."""
+PIN_REGISTER: Final = 0xEC10
+PUK_REGISTER: Final = 0xEC11
+NEVER_READ: Final = SECRETS | {PIN_REGISTER, PUK_REGISTER}
+"""Not asked for on demand. Whether a device gives its PIN is not known, and nobody shall find out by this."""
 
 _OF_ONE_BATTERY: Final = (
     Name.SERIAL_NUMBER,
@@ -469,7 +477,7 @@ _OF_ONE_BATTERY: Final = (
 )
 
 
-# What is also known from the advertisement, and the capacity, from which more is calculated.
+# What the advertisement contains too, and the capacity, which calculations need.
 OF_BATTERY: Final = (
     Name.VOLTAGE,
     Name.CURRENT,
@@ -485,19 +493,19 @@ OF_BATTERY: Final = (
 
 
 def battery_values(values: Mapping[Name, Value]) -> dict[str, object]:
-    """Return values of these registers under the names of their quantities."""
+    """Return the values of registers by the names of their quantities."""
     found: dict[str, object] = {}
     for name, value in values.items():
         found |= value if isinstance(value, Mapping) else {name.value: value}
     consumed = found.get(Name.CONSUMED_AMPHOURS)
     if isinstance(consumed, int | float):
-        # Whether it is counted below zero, as in the advertisement, is not known.
+        # Unknown: whether the register counts below zero, as the advertisement does.
         found[Name.CONSUMED_AMPHOURS.value] = -abs(consumed) or 0.0
     return found
 
 
 def named(name: Name) -> tuple[Register, ...]:
-    """Return the registers of a name, the better one first."""
+    """Return the registers of a name, the preferred one first."""
     return tuple(register for register in REGISTERS if register.name is name)
 
 
@@ -507,14 +515,14 @@ def on_page(page: Page) -> tuple[Register, ...]:
 
 
 def choose(name: Name, answered: Iterable[int]) -> Register | None:
-    """Return which of the registers of a name to use, given the numbers of those that the device answers."""
+    """Return the preferred register of a name among those that the device answers; None if there is none."""
     known = frozenset(answered)
     return next((register for register in named(name) if register.id in known), None)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BatterySource:
-    """Where one battery of the bank is read; number counts from 1."""
+    """The instance and the registers of one battery of the bank; numbers count from 1."""
 
     number: int
     instance: int
@@ -522,7 +530,7 @@ class BatterySource:
 
 
 def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource, ...]:
-    """Return where each battery is read, given the main instance and all of them. More than the most are left out.
+    """Return where each battery is read, given the main instance and all instances; at most MOST_BATTERIES.
 
     Assumed: every other instance is a battery, in the order of the bank. No register of a battery is public.
     """
@@ -534,19 +542,19 @@ def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource,
     )
 
 
-def part_of(register: int, payload: bytes) -> bytes:
-    """Return what tells a payload from the others of its register; nothing where there is only one."""
+def payload_key(register: int, payload: bytes) -> bytes:
+    """Return the first bytes that distinguish this payload from others of its register; empty if there is only one."""
     row = BY_ID.get(register)
     return payload[: row.key_size] if row else b""
 
 
 def main_instance(instances: Sequence[int]) -> int:
-    """Return the instance of the device as a whole: 0 if it is there, as it is on products with one function."""
+    """Return the instance of the device as a whole: 0 as on products with one function, else the first."""
     return 0 if 0 in instances or not instances else instances[0]
 
 
 def expected_payloads(register: int, bank: Mapping[str, object], *, whole_bank: bool) -> int | None:
-    """Return how many payloads a register has, given what the bank's register says; None when that is not known."""
+    """Return how many payloads a register has, given the value of the bank register; None if unknown."""
     row = BY_ID.get(register)
     if row is None or not row.key_size:
         return 1
@@ -561,14 +569,14 @@ THRESHOLDS: Final = (Name.LOW_SOC_WARNING, Name.DISCHARGE_FLOOR)
 
 @dataclass(frozen=True, kw_only=True)
 class ThresholdConflict:
-    """A warning that would come no sooner than the discharge floor; both in %."""
+    """A warning threshold that is not above the discharge floor; both in %."""
 
     warning: float
     floor: float
 
 
 def threshold_conflict(levels: Mapping[Name, Value]) -> ThresholdConflict | None:
-    """Return which levels do not go together (M-S5); None where one is not known. A floor of 0 is none (M-S6)."""
+    """Return the thresholds if they conflict (M-S5); None if not, or if one is unknown. A floor of 0 is off (M-S6)."""
     warning, floor = levels.get(Name.LOW_SOC_WARNING), levels.get(Name.DISCHARGE_FLOOR)
     if not isinstance(warning, int | float) or not isinstance(floor, int | float):
         return None
@@ -576,7 +584,7 @@ def threshold_conflict(levels: Mapping[Name, Value]) -> ThresholdConflict | None
 
 
 def write_order(values: Mapping[Name, Value], floor: Value) -> list[Name]:
-    """Return what to write when, given the present floor: the warning is to be above the floor in between, too."""
+    """Return the order in which to write, so that the warning never falls below the floor; floor: the present one."""
     new = values.get(Name.DISCHARGE_FLOOR)
     lowered = isinstance(new, int | float) and isinstance(floor, int | float) and new < floor
     return sorted(values, key=lambda name: (name is Name.DISCHARGE_FLOOR) is not lowered)

@@ -1,4 +1,4 @@
-"""VE.Smart without I/O: requests to bytes, notifications to events, and one session over a connection."""
+"""VE.Smart without I/O: encodes requests, decodes notifications, and keeps the state of one session."""
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -11,8 +11,7 @@ from typing import Final, Self
 
 from cbor2 import CBORDecodeError, CBORDecoder, dumps
 
-# PIN, PUK, Bluetooth off, not connectable, and what else could lock somebody out. The encoder of requests refuses
-# them too.
+# PIN, PUK, Bluetooth off, not connectable, and others that could lock an owner out. set_values refuses them.
 NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
 
 
@@ -20,12 +19,45 @@ DEEPEST_NESTING: Final = 16
 OK: Final = 0
 
 
+class RefusalReason(StrEnum):
+    """Why the device refuses a register."""
+
+    MISSING = "missing"
+    """It has no such register."""
+    VALUE = "value"
+    """It does not accept this value."""
+    READ_ONLY = "read_only"
+    TRANSIENT = "transient"
+    """It is busy: the same request may succeed later."""
+    UNKNOWN = "unknown"
+
+
+# Codes 1 to 3 were seen on an IP22 charger and an Orion. The 16-bit codes are those of Victron's other protocols.
+# Assumed: they mean the same here.
+_REASONS: Final[Mapping[int, RefusalReason]] = {
+    1: RefusalReason.MISSING,
+    2: RefusalReason.VALUE,
+    3: RefusalReason.READ_ONLY,
+    0x8000: RefusalReason.MISSING,
+    0x8100: RefusalReason.MISSING,
+    0x8200: RefusalReason.TRANSIENT,
+    0x8300: RefusalReason.VALUE,
+    0x8400: RefusalReason.TRANSIENT,
+    0x8600: RefusalReason.TRANSIENT,
+}
+
+
+def refusal_reason(code: int) -> RefusalReason:
+    """Return the meaning of the code of a refusal."""
+    return _REASONS.get(code, RefusalReason.UNKNOWN)
+
+
 class ProtocolError(Exception):
-    """The bytes are no VE.Smart, or a request is one that is never made."""
+    """The bytes are not valid VE.Smart, or a request is never allowed."""
 
 
 class Opcode(IntEnum):
-    """First item of a record. The path requests, 0x0A to 0x10, are refused by every device seen and never made."""
+    """The first item of a record. Path requests (0x0A to 0x10) are never sent: every device seen refuses them."""
 
     GET_DEVICES = 0x01
     DEVICE_LIST = 0x02
@@ -40,19 +72,19 @@ class Opcode(IntEnum):
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceList:
-    """The instances that there are. What the second number of each pair means is not known."""
+    """The instances of the device, as pairs. The meaning of the second number is unknown."""
 
     pairs: tuple[tuple[int, int], ...]
 
     @property
     def instances(self) -> tuple[int, ...]:
-        """The first number of each pair."""
+        """The instances: the first number of each pair."""
         return tuple(instance for instance, _ in self.pairs)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Response:
-    """What became of a whole request; code 0 is success."""
+    """The result of a whole request; code 0 is success."""
 
     instance: int
     opcode: int
@@ -61,7 +93,7 @@ class Response:
 
 @dataclass(frozen=True, kw_only=True)
 class ReceivedValue:
-    """The payload of a register, asked for or not."""
+    """The payload of a register, requested or not."""
 
     instance: int
     register: int
@@ -70,7 +102,7 @@ class ReceivedValue:
 
 @dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What became of one register of a request; code 0 is success."""
+    """The result for one register of a request; code 0 is success."""
 
     instance: int
     register: int
@@ -79,7 +111,7 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Malformed:
-    """The rest of a stream could not be read."""
+    """The rest of a stream cannot be decoded."""
 
     reason: str
 
@@ -88,33 +120,56 @@ type Record = DeviceList | Response | ReceivedValue | Outcome
 
 
 def get_devices() -> bytes:
-    """Ask which instances there are."""
+    """Return a request for the instances."""
     return _encoded(Opcode.GET_DEVICES)
 
 
 def subscribe(instance: int) -> bytes:
-    """Begin with an instance. Before that, some devices do not answer for it."""
+    """Return a request to subscribe to an instance. Before it, some devices do not answer for the instance."""
     return _encoded(Opcode.SUBSCRIBE, instance)
 
 
-def get_values(instance: int, registers: Iterable[int]) -> bytes:
-    """Ask for the values of registers."""
-    return _encoded(Opcode.GET_VALUES, instance, list(registers))
+class ArrayForm(StrEnum):
+    """How an array of a request is encoded. Each form was seen to be the only one that some product accepts."""
+
+    DEFINITE = "definite"
+    """Begins with its number of items."""
+    INDEFINITE = "indefinite"
+    """Ends with a break byte."""
+
+    @property
+    def other(self) -> ArrayForm:
+        """The other form."""
+        return ArrayForm.INDEFINITE if self is ArrayForm.DEFINITE else ArrayForm.DEFINITE
 
 
-def set_values(instance: int, values: Mapping[int, bytes]) -> bytes:
-    """Write registers. Raises ProtocolError for those that are never written."""
+# An Orion gives its key only to the opcode with this bit.
+_FLAG: Final = 0x20
+
+
+def get_values(
+    instance: int, registers: Iterable[int], form: ArrayForm = ArrayForm.DEFINITE, *, flagged: bool = False
+) -> bytes:
+    """Return a request for the values of registers. flagged: with the opcode 0x25."""
+    opcode = bytes((Opcode.GET_VALUES | (_FLAG if flagged else 0),))
+    return opcode + dumps(instance) + _array(form, list(registers))
+
+
+def set_values(instance: int, values: Mapping[int, bytes], form: ArrayForm = ArrayForm.DEFINITE) -> bytes:
+    """Return a request to write registers. Raises ProtocolError for those in NEVER_WRITTEN."""
     if forbidden := NEVER_WRITTEN.intersection(values):
         raise ProtocolError(f"{', '.join(f'0x{register:04X}' for register in sorted(forbidden))} is never written")
     items: list[int | bytes] = [item for pair in values.items() for item in pair]
-    return _encoded(Opcode.SET_VALUES, instance, items)
+    return _encoded(Opcode.SET_VALUES, instance) + _array(form, items)
 
 
-def batches(instance: int, registers: Iterable[int], size: int) -> Iterator[tuple[int, ...]]:
-    """Yield registers as they fit requests of so many bytes; one that fits none is asked for alone."""
+def batches(
+    instance: int, registers: Iterable[int], size: int, form: ArrayForm = ArrayForm.DEFINITE
+) -> Iterator[tuple[int, ...]]:
+    """Yield the registers in batches whose requests fit into size bytes; one that is too long comes alone."""
     batch: tuple[int, ...] = ()
     for register in registers:
-        if batch and len(get_values(instance, (*batch, register))) > size:
+        if batch and len(get_values(instance, (*batch, register), form)) > size:
             yield batch
             batch = ()
         batch = (*batch, register)
@@ -123,7 +178,7 @@ def batches(instance: int, registers: Iterable[int], size: int) -> Iterator[tupl
 
 
 def records(stream: bytes) -> Iterator[Record | Malformed]:
-    """Yield the records of a stream. Where they cannot be told apart any more, Malformed is the last."""
+    """Yield the records of a stream; a Malformed ends it if the rest cannot be decoded."""
     items = _Items(stream)
     try:
         while not items.at_end:
@@ -132,14 +187,24 @@ def records(stream: bytes) -> Iterator[Record | Malformed]:
         yield Malformed(reason=str(error))
 
 
-def _encoded(*items: int | list[int] | list[int | bytes]) -> bytes:
+def _encoded(*items: int | bytes) -> bytes:
     return b"".join(map(dumps, items))
+
+
+def _array(form: ArrayForm, items: Sequence[int | bytes]) -> bytes:
+    if form is ArrayForm.DEFINITE:
+        return dumps(items)
+    return _BEGIN_ARRAY + _encoded(*items) + _BREAK
+
+
+_BEGIN_ARRAY: Final = b"\x9f"
+_BREAK: Final = b"\xff"
 
 
 def _record(items: _Items) -> Record:
     opcode = items.unsigned()
     if (reader := _READERS.get(opcode)) is None:
-        # How many items it has is not known, and so neither where the next record begins.
+        # Its number of items is unknown, so the next record cannot be found.
         raise ProtocolError(f"record 0x{opcode:02X}")
     return reader(items)
 
@@ -149,39 +214,44 @@ def _refuse_tag(*_args: object) -> object:
 
 
 class _NoTags(dict[int, Callable[..., object]]):
-    """Has a refusal for every tag: some make much of few bytes, such as huge powers."""
+    """Refuses every CBOR tag: some turn a few bytes into huge values."""
 
     def __missing__(self, _tag: int) -> Callable[..., object]:
         return _refuse_tag
 
 
 class _Items:
-    """Reads the items of a stream one after the other; ProtocolError for what VE.Smart has not."""
+    """Reads the items of a stream one by one. Raises ProtocolError."""
 
     def __init__(self, stream: bytes) -> None:
         self._size = len(stream)
         self._bytes = BytesIO(stream)
-        # One byte at a time, so that the position is that of the next item.
+        # Reads no further than the item, so that the position is that of the next one.
         self._decoder = CBORDecoder(self._bytes, read_size=1, max_depth=DEEPEST_NESTING, semantic_decoders=_NoTags())
 
     @property
     def at_end(self) -> bool:
-        """Whether nothing is left."""
+        """Whether the stream is at its end."""
         return self._bytes.tell() >= self._size
 
     def unsigned(self) -> int:
-        """Take a number."""
+        """Read an unsigned number."""
         return _as_unsigned(self._next())
 
+    def opcode(self) -> int:
+        """Read an opcode. With its bit 0x20 set, the byte is a negative number."""
+        item = self._next()
+        return _FLAG | ~item if type(item) is int and item < 0 else _as_unsigned(item)
+
     def payload(self) -> bytes:
-        """Take a byte string."""
+        """Read a byte string."""
         item = self._next()
         if not isinstance(item, bytes):
             raise ProtocolError(f"{type(item).__name__} instead of a byte string")
         return item
 
     def numbers(self) -> Sequence[int]:
-        """Take an array of numbers."""
+        """Read an array of unsigned numbers."""
         item = self._next()
         if not isinstance(item, list):
             raise ProtocolError(f"{type(item).__name__} instead of an array")
@@ -196,7 +266,7 @@ class _Items:
 
 
 def _as_unsigned(item: object) -> int:
-    # Not isinstance: true and false are numbers to Python.
+    # Not isinstance: bool is a subclass of int.
     if type(item) is not int or item < 0:
         raise ProtocolError(f"{type(item).__name__} instead of an unsigned number")
     return item
@@ -211,7 +281,7 @@ def _device_list(items: _Items) -> DeviceList:
 
 _READERS: Final[Mapping[int, Callable[[_Items], Record]]] = {
     Opcode.DEVICE_LIST: _device_list,
-    Opcode.RESPONSE: lambda items: Response(instance=items.unsigned(), opcode=items.unsigned(), code=items.unsigned()),
+    Opcode.RESPONSE: lambda items: Response(instance=items.unsigned(), opcode=items.opcode(), code=items.unsigned()),
     Opcode.VALUE: lambda items: ReceivedValue(
         instance=items.unsigned(), register=items.unsigned(), payload=items.payload()
     ),
@@ -225,7 +295,7 @@ SERVICE: Final = "306b0001-b081-4037-83dc-e59fcc3cdfd0"
 
 
 class Channel(StrEnum):
-    """The characteristics of the service."""
+    """The characteristics of the VE.Smart service."""
 
     CONTROL = "306b0002-b081-4037-83dc-e59fcc3cdfd0"
     LAST_DATA = "306b0003-b081-4037-83dc-e59fcc3cdfd0"
@@ -234,7 +304,7 @@ class Channel(StrEnum):
 
 SMALLEST_CHUNK: Final = 20
 LARGEST_CHUNK: Final = 512  # of an attribute
-# Of the largest ATT MTU, three bytes are not for the value.
+# The largest ATT MTU, without the three bytes of its header.
 _LARGEST_PACKET: Final = 517 - 3
 LONGEST_STREAM: Final = 64 * 1024
 
@@ -243,17 +313,17 @@ _CHUNK_SIZES: Final = b"\xfa"
 _RESET: Final = b"\xf8"
 _ERROR: Final = b"\xf7"
 _GRANTED: Final = 0x80
-# As the app does: what was taken is given back once so many chunks have come.
-_REPORTED: Final = 0x41
-_MOST_REPORTED: Final = 0xFF
-_MOST_CREDIT: Final = 0xFFFF
+# Received chunks are reported, and so granted again, in lots of this size, as the app does.
+_CHUNKS_PER_REPORT: Final = 0x41
+_LARGEST_REPORT: Final = 0xFF
+_LARGEST_CREDIT: Final = 0xFFFF
 
 _CONTROL_INFO: Final = Struct(">BHBB2s")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Write:
-    """Something to write to a characteristic, without response."""
+    """Bytes to write to a characteristic, without response."""
 
     channel: Channel
     data: bytes
@@ -261,42 +331,43 @@ class Write:
 
 @dataclass(frozen=True, kw_only=True)
 class Credit:
-    """So many more chunks may be sent."""
+    """The device allows this many more chunks."""
 
     chunks: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlError:
-    """The device could not take a request. What the bytes mean is not known, but 03 00 is a record it does not know."""
+    """The device reports an error. Only 03 00 is known: it does not know the record."""
 
     data: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
 class Reset:
-    """What was collected so far is void."""
+    """The device withdraws the fragments that it has sent so far."""
 
 
 type Event = DeviceList | Response | ReceivedValue | Outcome | Malformed | Credit | ControlError | Reset
 
-# As in every session seen.
+# The first writes of a session: chunk sizes, then credit. An MPPT charger was reported to drop the link on the first.
 OPENING: Final = (
     Write(channel=Channel.CONTROL, data=_CHUNK_SIZES + b"\x80\xff"),
     Write(channel=Channel.CONTROL, data=_CREDIT + bytes((_GRANTED,))),
 )
+_OPENING_WITHOUT_CHUNK_SIZES: Final = OPENING[1:]
 
 
 @dataclass(frozen=True, kw_only=True)
 class ControlInfo:
-    """What the device says of itself before a session: bytes of the largest request, and of the largest chunk."""
+    """What the device reports before a session: its largest request and its largest chunk, in bytes."""
 
     largest_request: int
     chunk: int
 
     @classmethod
     def read(cls, data: bytes) -> Self:
-        """Return what the value of Control says. Raises ProtocolError."""
+        """Decode the value of Control. Raises ProtocolError."""
         if len(data) < _CONTROL_INFO.size:
             raise ProtocolError(f"Control has {len(data)} bytes, fewer than {_CONTROL_INFO.size}")
         *_, largest_request, chunk = _CONTROL_INFO.unpack_from(data)
@@ -304,9 +375,9 @@ class ControlInfo:
 
 
 def _plausible_chunk(data: bytes) -> int:
-    """Return the chunk size in the way of reading it that makes sense: 4a00 and 1400 were seen, others never.
+    """Return the chunk size, trying both byte orders (4a00 and 1400 were seen), at most LARGEST_CHUNK.
 
-    More than an attribute holds is cut down to that: a device may tell what its packets hold.
+    A device may report the size of its packets, which is more than an attribute holds.
     """
     readings = (int.from_bytes(data, "little"), int.from_bytes(data, "big"))
     size = next((size for size in readings if SMALLEST_CHUNK <= size <= _LARGEST_PACKET), SMALLEST_CHUNK)
@@ -314,71 +385,75 @@ def _plausible_chunk(data: bytes) -> int:
 
 
 class Session:
-    """Everything between the opening and the end of one connection.
+    """The state of one VE.Smart session.
 
-    Whoever drives it passes on every notification from the start, begins once Control was read, and writes what
-    `writes` yields. largest_request is in bytes.
+    The caller passes every notification to receive, calls begin with the value of Control, and after each step writes
+    to the device what writes yields. largest_request: in bytes.
     """
 
     def __init__(self) -> None:
         self.largest_request = SMALLEST_CHUNK
         self._chunk = SMALLEST_CHUNK
         self._inbox = _Inbox()
-        self._taken = 0
+        self._chunks_received = 0
         self._opening: deque[Write] = deque()
         self._waiting: deque[Write] = deque()
         self._credit = 0
-        self._metered = True
+        self._needs_credit = True
 
     @property
-    def blocked(self) -> bool:
-        """Whether chunks wait for the device's credit."""
+    def waits_for_credit(self) -> bool:
+        """Whether chunks wait for credit from the device."""
         return bool(self._waiting) and not self._may_send
 
-    def begin(self, control: bytes, largest_write: int) -> None:
-        """Open with the value of Control, and with the bytes that a write can carry. Raises ProtocolError."""
+    def begin(self, control: bytes, largest_write: int, *, chunk_sizes: bool = True) -> None:
+        """Open the session. Raises ProtocolError.
+
+        control: the value of Control. largest_write: how many bytes one write can carry. chunk_sizes: whether to
+        send them.
+        """
         info = ControlInfo.read(control)
         self.largest_request = info.largest_request
         self._chunk = max(SMALLEST_CHUNK, min(info.chunk, largest_write))
-        self._opening.extend(OPENING)
+        self._opening.extend(OPENING if chunk_sizes else _OPENING_WITHOUT_CHUNK_SIZES)
 
     def receive(self, channel: Channel, data: bytes) -> tuple[Event, ...]:
-        """Take a notification, whatever it is, and return what it says."""
+        """Return the events in a notification."""
         if channel is Channel.CONTROL:
             return self._control(data)
-        self._taken += 1
+        self._chunks_received += 1
         return tuple(self._inbox.take(channel, data))
 
     def queue(self, request: bytes) -> None:
-        """Put a request in line."""
+        """Queue a request."""
         *earlier, last = (bytes(chunk) for chunk in batched(request, self._chunk, strict=False))
         self._waiting.extend(Write(channel=Channel.DATA, data=chunk) for chunk in earlier)
         self._waiting.append(Write(channel=Channel.LAST_DATA, data=last))
 
     def writes(self) -> Iterator[Write]:
-        """Yield what can be written now."""
+        """Yield what may be written now."""
         while self._opening:
             yield self._opening.popleft()
-        while self._taken >= _REPORTED:
-            reported = min(self._taken, _MOST_REPORTED)
-            self._taken -= reported
+        while self._chunks_received >= _CHUNKS_PER_REPORT:
+            reported = min(self._chunks_received, _LARGEST_REPORT)
+            self._chunks_received -= reported
             yield Write(channel=Channel.CONTROL, data=_CREDIT + bytes((reported,)))
         while self._waiting and self._may_send:
-            self._credit -= self._metered
+            self._credit -= self._needs_credit
             yield self._waiting.popleft()
 
     def assume_credit(self) -> None:
-        """Send without credit from now on: the device grants none."""
-        self._metered = False
+        """Send without credit from now on, as the device grants none."""
+        self._needs_credit = False
 
     @property
     def _may_send(self) -> bool:
-        return self._credit > 0 or not self._metered
+        return self._credit > 0 or not self._needs_credit
 
     def _control(self, data: bytes) -> tuple[Event, ...]:
         opcode, rest = data[:1], data[1:]
         if opcode == _CREDIT and rest:
-            self._credit = min(self._credit + rest[0], _MOST_CREDIT)
+            self._credit = min(self._credit + rest[0], _LARGEST_CREDIT)
             return (Credit(chunks=rest[0]),)
         if opcode == _RESET:
             self._inbox.clear()
@@ -387,19 +462,19 @@ class Session:
 
 
 class _Inbox:
-    """Joins the chunks of a stream."""
+    """Joins chunks to streams, and decodes them."""
 
     def __init__(self) -> None:
         self._held = bytearray()
         self._skipping = False
 
     def clear(self) -> None:
-        """Throw away what was collected so far."""
+        """Drop the chunks collected so far."""
         self._held.clear()
         self._skipping = False
 
     def take(self, channel: Channel, chunk: bytes) -> Iterator[Event]:
-        """Take a chunk, and yield what its stream says if it was the last."""
+        """Take a chunk; if it is the last one of its stream, yield the events of the stream."""
         if len(self._held) + len(chunk) > LONGEST_STREAM and not self._skipping:
             self._held.clear()
             self._skipping = True

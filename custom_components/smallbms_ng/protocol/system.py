@@ -1,4 +1,4 @@
-"""Whether the system is switched off, and by what: its loads and chargers are then disconnected (M-O4)."""
+"""Finds out whether the system is switched off, with loads and chargers disconnected (M-O4), and by what."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -11,26 +11,29 @@ from .registers import Evidence, Mode, Name, NotAllowedReason, OffReason
 
 
 class SwitchedOff(StrEnum):
-    """What the system is switched off by."""
+    """What has switched the system off."""
 
     HOME_ASSISTANT = "off_by_home_assistant"
     APP = "off_by_app"
     REMOTE = "off_by_remote"
     UNKNOWN = "off"
-    """It is off, and nothing tells why."""
+    """It is off for an unknown reason."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class Sign:
-    """A register that tells whether the system is switched off in one way; says returns None where it does not."""
+class Indicator:
+    """A register that indicates whether the system is switched off in one way.
+
+    is_off: returns this for a value of the register; None if it does not tell.
+    """
 
     name: Name
     by: SwitchedOff
-    says: Callable[[Value], bool | None]
+    is_off: Callable[[Value], bool | None]
     evidence: Evidence
 
 
-# Assumed: numbered as Victron's GX devices number the states of a battery.
+# Assumed: the number that Victron's GX devices use for this state of a battery.
 _STANDBY: Final = 14
 
 
@@ -46,41 +49,43 @@ def _has(flag: IntFlag, value: Value) -> bool | None:
     return bool(int(value) & flag) if isinstance(value, int | float) else None
 
 
-_header = partial(Sign, evidence=Evidence.HEADER)
-# Of each way the better sign first. None was seen on a smallBMS NG. What the terminals say is advertised as well, which
-# is better than any register. Those without a way count only while the others leave it open whether the system is on:
-# what they mean is known of other products.
-SIGNS: Final = (
-    Sign(name=Name.MODE, by=SwitchedOff.APP, says=_is_off, evidence=Evidence.LIVE),
-    _header(name=Name.OFF_REASON, by=SwitchedOff.APP, says=partial(_has, OffReason.SOFT_POWER_SWITCH)),
-    _header(name=Name.DISCHARGE_OFF_REASON, by=SwitchedOff.APP, says=partial(_has, NotAllowedReason.SOFT_POWER_SWITCH)),
-    _header(name=Name.CHARGE_OFF_REASON, by=SwitchedOff.APP, says=partial(_has, NotAllowedReason.SOFT_POWER_SWITCH)),
-    _header(name=Name.OFF_REASON, by=SwitchedOff.REMOTE, says=partial(_has, OffReason.REMOTE_INPUT)),
-    _header(name=Name.DISCHARGE_OFF_REASON, by=SwitchedOff.REMOTE, says=partial(_has, NotAllowedReason.REMOTE_INPUT)),
-    _header(name=Name.CHARGE_OFF_REASON, by=SwitchedOff.REMOTE, says=partial(_has, NotAllowedReason.REMOTE_INPUT)),
-    _header(name=Name.OFF_REASON, by=SwitchedOff.UNKNOWN, says=partial(_has, OffReason.POWER_SWITCH)),
-    _header(name=Name.STATE, by=SwitchedOff.UNKNOWN, says=_is_standby),
+_header = partial(Indicator, evidence=Evidence.HEADER)
+# The most reliable indicator of each way comes first. None was seen on a smallBMS NG. The advertised state of the
+# terminals outweighs any register. Indicators of an unknown way count only while the others do not tell whether the
+# system is on: their meaning is known from other products.
+INDICATORS: Final = (
+    Indicator(name=Name.MODE, by=SwitchedOff.APP, is_off=_is_off, evidence=Evidence.LIVE),
+    _header(name=Name.OFF_REASON, by=SwitchedOff.APP, is_off=partial(_has, OffReason.SOFT_POWER_SWITCH)),
+    _header(
+        name=Name.DISCHARGE_OFF_REASON, by=SwitchedOff.APP, is_off=partial(_has, NotAllowedReason.SOFT_POWER_SWITCH)
+    ),
+    _header(name=Name.CHARGE_OFF_REASON, by=SwitchedOff.APP, is_off=partial(_has, NotAllowedReason.SOFT_POWER_SWITCH)),
+    _header(name=Name.OFF_REASON, by=SwitchedOff.REMOTE, is_off=partial(_has, OffReason.REMOTE_INPUT)),
+    _header(name=Name.DISCHARGE_OFF_REASON, by=SwitchedOff.REMOTE, is_off=partial(_has, NotAllowedReason.REMOTE_INPUT)),
+    _header(name=Name.CHARGE_OFF_REASON, by=SwitchedOff.REMOTE, is_off=partial(_has, NotAllowedReason.REMOTE_INPUT)),
+    _header(name=Name.OFF_REASON, by=SwitchedOff.UNKNOWN, is_off=partial(_has, OffReason.POWER_SWITCH)),
+    _header(name=Name.STATE, by=SwitchedOff.UNKNOWN, is_off=_is_standby),
 )
-NAMES: Final = tuple(dict.fromkeys(sign.name for sign in SIGNS))
+NAMES: Final = tuple(dict.fromkeys(one.name for one in INDICATORS))
 
 
 def switched_off(remote_on: bool | None, value: Callable[[Name], Value]) -> SwitchedOff | None:
-    """Return what the system is switched off by; None when it is on, or nobody knows.
+    """Return what has switched the system off; None if it is on, or if that is unknown.
 
-    remote_on is what the terminals say, as advertised or read; value returns what a register says.
+    remote_on: the state of the remote terminals, advertised or read. value: returns the value of a register.
     """
     app = _first(SwitchedOff.APP, value)
     remote = _first(SwitchedOff.REMOTE, value) if remote_on is None else not remote_on
     if app or remote:
         return SwitchedOff.APP if app else SwitchedOff.REMOTE
-    is_open = app is None or remote is None
-    return SwitchedOff.UNKNOWN if is_open and any(_said(SwitchedOff.UNKNOWN, value)) else None
+    is_unknown = app is None or remote is None
+    return SwitchedOff.UNKNOWN if is_unknown and any(_states(SwitchedOff.UNKNOWN, value)) else None
 
 
 def _first(by: SwitchedOff, value: Callable[[Name], Value]) -> bool | None:
-    """Return what the best sign says that says anything."""
-    return next((one for one in _said(by, value) if one is not None), None)
+    """Return the state by the most reliable indicator that tells it; None if none does."""
+    return next((one for one in _states(by, value) if one is not None), None)
 
 
-def _said(by: SwitchedOff, value: Callable[[Name], Value]) -> Iterator[bool | None]:
-    return (sign.says(value(sign.name)) for sign in SIGNS if sign.by is by)
+def _states(by: SwitchedOff, value: Callable[[Name], Value]) -> Iterator[bool | None]:
+    return (one.is_off(value(one.name)) for one in INDICATORS if one.by is by)
