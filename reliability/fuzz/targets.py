@@ -44,8 +44,8 @@ from custom_components.smallbms_ng.protocol.session import (
     get_devices,
     get_values,
 )
-from emulator.reading.sections import ScenarioError
 from emulator.reading.state import JsonValue, StateError
+from emulator.reading.yaml_reader import ScenarioError
 from emulator.simulation.scenario import Scenario, load, parse_scenario
 from emulator.simulation.simulation import Simulation
 
