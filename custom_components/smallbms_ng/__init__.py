@@ -15,10 +15,17 @@ from homeassistant.helpers.typing import ConfigType
 
 from .button import BUTTONS
 from .const import DOMAIN, can_connect
-from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .coordinator import (
+    InstantReadoutCoordinator,
+    PagesCoordinator,
+    SmallBmsConfigEntry,
+    SmallBmsRuntime,
+    present_battery,
+)
 from .devices import battery_of, bluetooth_is_up
 from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
+from .outlook import OutlookCoordinator
 from .places import async_watch_places
 from .recording import async_forget_recording
 from .sensor import CONNECTION, PAGE_SENSORS
@@ -97,7 +104,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
         entry.async_on_unload(coordinator.async_add_change_listener(pages.async_read_change))
     else:
         await async_remove_leftovers(hass, entry)
-    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
+    outlook = OutlookCoordinator(
+        hass, entry, battery=lambda: present_battery(coordinator, pages), capacity=lambda: coordinator.capacity
+    )
+    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages, outlook=outlook)
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
     try:
@@ -114,6 +124,8 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     entry.async_on_unload(runtime.instant_readout.async_start())
     if runtime.pages:
         runtime.pages.async_start()
+    runtime.outlook.async_start()
+    entry.async_on_unload(runtime.instant_readout.async_add_listener(runtime.outlook.async_look_at_battery))
     async_watch(hass, entry)
     async_watch_places(entry)
     async_manage_code_issues(hass, entry)

@@ -2,9 +2,11 @@
 
 from abc import abstractmethod
 from collections.abc import Callable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import override
 
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothCoordinatorEntity
+from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import callback
 from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo, format_mac
 from homeassistant.helpers.entity import Entity, EntityDescription
@@ -13,6 +15,7 @@ from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .devices import battery_device_info, device_info
+from .outlook import OutlookCoordinator
 from .pages import RegisterKey
 
 
@@ -25,7 +28,7 @@ class SmallBmsEntity(Entity):
     def _describe(
         self, description: EntityDescription, address: str, key: str, device: DeviceInfo | ChildDeviceInfo
     ) -> None:
-        """Take over what the tables and the devices say."""
+        """Set its description, unique id and device."""
         self.entity_description = description
         self._attr_translation_key = description.key
         self._attr_unique_id = f"{format_mac(address)}_{key}"
@@ -33,7 +36,7 @@ class SmallBmsEntity(Entity):
 
     @abstractmethod
     def _shown(self) -> object:
-        """Take over what there is now; return all that is shown of it."""
+        """Set the attributes of the entity from the present values; return everything that its state shows."""
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -47,24 +50,33 @@ class SmallBmsEntity(Entity):
 
     @callback
     def _async_take(self) -> bool:
-        """Take over what the coordinator has; return whether that shows anything new."""
+        """Set the attributes of the entity from the coordinator; return whether its state has changed."""
         shown = (self.available, self._shown())
         changed, self._written = shown != self._written, shown
         return changed
 
 
 class ReadingEntity(SmallBmsEntity, PassiveBluetoothCoordinatorEntity[InstantReadoutCoordinator]):
-    """An entity that shows something of what is published."""
+    """An entity that shows something of what is published.
 
-    def __init__(self, coordinator: InstantReadoutCoordinator, description: EntityDescription) -> None:
-        super().__init__(coordinator)
+    quantities: the names of the values that it follows; None for all.
+    """
+
+    def __init__(
+        self,
+        coordinator: InstantReadoutCoordinator,
+        description: EntityDescription,
+        quantities: AbstractSet[str] | None = None,
+    ) -> None:
+        super().__init__(coordinator, quantities)
         self._describe(description, coordinator.address, description.key, device_info(coordinator.entry))
 
 
 class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
-    """An entity that shows, or does, something over a connection.
+    """An entity that shows the value of a register, or does something, over a connection.
 
-    want is what it shows, which is read only while it is enabled. part tells apart entities of one description.
+    want: the register, which is read only while the entity is enabled; None if it shows none.
+    part: the key in its unique id, where several entities share one description, such as the cells of a battery.
     """
 
     def __init__(
@@ -88,12 +100,21 @@ class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
     @property
     @override
     def available(self) -> bool:
-        """Whether its value is known and not too old; what shows nothing can always be tried."""
+        """Whether its value is known and recent enough; always for what shows no value, such as a button."""
         return self.register_key is None or self.coordinator.shown(self.register_key)
 
     @override
     def _shown(self) -> object:
         return None
+
+
+class OutlookEntity(SmallBmsEntity, CoordinatorEntity[OutlookCoordinator]):
+    """An entity that shows something of what is to be expected."""
+
+    def __init__(self, coordinator: OutlookCoordinator, description: EntityDescription) -> None:
+        super().__init__(coordinator)
+        entry = coordinator.config_entry
+        self._describe(description, entry.data[CONF_ADDRESS], description.key, device_info(entry))
 
 
 type Offers = Mapping[str, Callable[[], PageEntity]]
@@ -105,7 +126,7 @@ def async_add_offered(
     async_add_entities: AddConfigEntryEntitiesCallback,
     offers: Callable[[PagesCoordinator], Offers],
 ) -> None:
-    """Add the entities that the device offers, by some name, and those that it comes to offer."""
+    """Add the entities that the device offers, and later those that it did not offer before. Offers have any name."""
     if (pages := entry.runtime_data.pages) is None:
         return
     added: set[str] = set()

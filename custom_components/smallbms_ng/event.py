@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util.dt import parse_datetime
 
-from .coordinator import SmallBmsConfigEntry
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
 from .entity import ReadingEntity
 from .places import place_of
 from .protocol.codes import CODES, Code
@@ -47,6 +47,9 @@ class SmallBmsCodeEvent(ReadingEntity, EventEntity):
     """The last code that began or ended."""
 
     entity_description: CodeEventDescription
+
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: CodeEventDescription) -> None:
+        super().__init__(coordinator, description, frozenset())
 
     @property
     @override

@@ -1,7 +1,7 @@
 """Reads and writes the pages of a device: the latest value of each register, its age, and which registers are due."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, count
@@ -92,14 +92,12 @@ class _ValueRead:
     since: float
     """When this value was first read."""
 
-    @property
-    def value(self) -> Value:
-        """The decoded value; for the cells of a battery, the voltage in V by cell number."""
-        row = BY_ID[self.reading.register]
-        if row.name is not Name.CELL:
-            return self.reading.value
-        cells = (cell for cell in self.reading.values if isinstance(cell, Mapping))
-        return {str(cell["cell"]): cell["voltage"] for cell in cells}
+    def value(self, *, finer: bool) -> Value:
+        """Return the decoded value; for the cells of a battery, the voltage in V by cell number."""
+        values = self.reading.decoded(finer=finer)
+        if BY_ID[self.reading.register].name is not Name.CELL:
+            return next(iter(values), None)
+        return {str(cell["cell"]): cell["voltage"] for cell in values if isinstance(cell, Mapping)}
 
 
 def page_ages(interval: timedelta) -> Mapping[Page, float]:
@@ -188,7 +186,11 @@ class PageValues:
     def value(self, want: RegisterKey) -> Value:
         """Return a value; None if it is unknown."""
         kept = self._best(want)
-        return None if kept is None else kept.value
+        return None if kept is None else kept.value(finer=self.is_finer(BY_ID[kept.reading.register]))
+
+    def is_finer(self, register: Register) -> bool:
+        """Return whether the voltages of a register are in mV."""
+        return register.scale in self._memory.learned.finer
 
     def age(self, want: RegisterKey) -> float:
         """Return how many s ago a value was read; inf if never, or if that is unknown."""
@@ -411,12 +413,20 @@ class PageValues:
     def _keep(self, key: RegisterOf, reading: Reading, at: float) -> None:
         if BY_ID[key[1]].only_rises and not self._believes(key, reading.value, at):
             return
+        self._learn_scale(reading)
         before = self._kept.get(key)
         is_same = (
             before and before.reading.payloads == reading.payloads and at - before.at < _LONGEST_GAP.total_seconds()
         )
         since = before.since if before and is_same else at
         self._kept[key] = _ValueRead(reading=reading, at=at, since=since)
+
+    def _learn_scale(self, reading: Reading) -> None:
+        """Remember if voltages make sense only in mV: those of all registers of this scale are in mV then."""
+        row, learned = BY_ID[reading.register], self._memory.learned
+        with suppress(PayloadError):
+            if row.scale and any(map(row.is_finer, reading.payloads)):
+                self._memory.learned = replace(learned, finer=learned.finer | {row.scale})
 
     def _believes(self, key: RegisterOf, value: Value, at: float) -> bool:
         """Return whether to accept the value of a counter: a lower one only once a second read confirms it."""
@@ -559,17 +569,21 @@ class PageWriter:
 
     async def async_write(self, client: VeSmartClient, values: Mapping[Name, Value]) -> None:
         """Write all values in a safe order. Raises VeSmartError, or ServiceValidationError before the first write."""
-        if not values.keys().isdisjoint(THRESHOLDS):
-            # The known thresholds may be outdated.
-            await self._reader.async_read_names(client, THRESHOLDS)
+        if outdated := self._to_read_first(values):
+            await self._reader.async_read_names(client, outdated)
             self.check(values)
         for name in write_order(values, self._known(Name.DISCHARGE_FLOOR)):
             await self._write(client, name, values[name])
 
+    def _to_read_first(self, values: Mapping[Name, Value]) -> tuple[Name, ...]:
+        """Return what must be up to date for these values: both thresholds, and what tells the unit of a register."""
+        thresholds = () if values.keys().isdisjoint(THRESHOLDS) else THRESHOLDS
+        return (*thresholds, *(name for name in values if self._values.register(name).scale))
+
     async def _write(self, client: VeSmartClient, name: Name, value: Value) -> None:
         register = self._values.register(name)
-        voltage = self._values.system_voltage
-        reading = await client.write(client.main_instance, register, value, system_voltage=voltage)
+        voltage, finer = self._values.system_voltage, self._values.is_finer(register)
+        reading = await client.write(client.main_instance, register, value, system_voltage=voltage, finer=finer)
         self._values.take(None, {register.id: reading}, clock.now())
 
     def _known(self, name: Name) -> Value:

@@ -26,7 +26,15 @@ from .const import DOMAIN
 from .protocol.codes import Code
 from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
 from .protocol.learned import Learned
-from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
+from .protocol.quantities import (
+    BY_NAME,
+    ENERGY_CHARGED,
+    ENERGY_DISCHARGED,
+    Candidate,
+    ChargeMark,
+    Known,
+    Source,
+)
 from .protocol.session import ArrayForm
 from .shape import check_shape
 
@@ -399,8 +407,6 @@ def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Dr
     return Drawn(amphours=float(stored["amphours"]), at=at)
 
 
-ENERGY_CHARGED: Final = "energy_charged"
-ENERGY_DISCHARGED: Final = "energy_discharged"
 _VOLTAGE: Final = "voltage"
 _CONSUMED: Final = "consumed_amphours"
 _KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)
@@ -423,7 +429,7 @@ async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | N
     """Return the latest recorded energy of a device; None if the recorder has none."""
     if RECORDER not in hass.config.components:
         return None
-    entity_ids = _entity_ids(hass, address)
+    entity_ids = sensor_ids(hass, address, _KEYS)
     try:
         states = await get_instance(hass).async_add_executor_job(_last_states, hass, entity_ids)
     except SQLAlchemyError as error:
@@ -432,12 +438,11 @@ async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | N
     return _recorded(states)
 
 
-def _entity_ids(hass: HomeAssistant, address: str) -> dict[str, str]:
-    """Return the entity ids of the sensors that exist, by key."""
+@callback
+def sensor_ids(hass: HomeAssistant, address: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the entity ids of those sensors of a device that exist, by key."""
     registry = er.async_get(hass)
-    found = {
-        key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in _KEYS
-    }
+    found = {key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in keys}
     return {key: entity_id for key, entity_id in found.items() if entity_id}
 
 

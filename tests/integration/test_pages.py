@@ -23,6 +23,7 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.smallbms_ng import clock
 from custom_components.smallbms_ng.connection.link import Link as PageLink
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.coordinator import BACK_OFF, KEEP_OPEN
@@ -119,9 +120,9 @@ async def test_the_page_of_a_battery_does_not_show_who_the_bms_is(hass: HomeAssi
     assert device
     dr.async_get(hass).async_update_device(device.id, serial_number=DEFAULT_SERIAL_NUMBER, sw_version="v1.00")
     await bench.reload()
-    device = dr.async_get(hass).async_get(device.id)
-    assert device
-    assert (device.serial_number, device.sw_version) == (None, None)
+    reloaded = dr.async_get(hass).async_get(device.id)
+    assert isinstance(reloaded, dr.DeviceEntry)
+    assert (reloaded.serial_number, reloaded.sw_version) == (None, None)
 
 
 async def test_each_page_has_its_age(loaded: Bench) -> None:
@@ -277,12 +278,12 @@ async def test_a_reading_over_a_connection_is_the_one_that_is_sent(bench: Bench)
     coordinator = bench.entry.runtime_data.instant_readout
     bench.radio.tick(timedelta(seconds=1))
     bench.radio.scanner.advertise()
-    advertised = coordinator.present
-    assert {advertised.sources[name] for name in ("voltage", "error", "low_soc")} == {"advertised"}
+    advertised = coordinator.quantities.all(clock.now())
+    assert {advertised[name].source for name in ("voltage", "error", "low_soc")} == {"advertised"}
     await bench.press("read_now")
-    read = coordinator.present
-    assert {read.sources[name] for name in ("voltage", "error", "low_soc")} == {"connection"}
-    assert replace(read, sources={}) == replace(advertised, sources={})
+    read = coordinator.quantities.all(clock.now())
+    assert {read[name].source for name in ("voltage", "error", "low_soc")} == {"connection"}
+    assert {name: one.value for name, one in read.items()} == {name: one.value for name, one in advertised.items()}
 
 
 async def test_readings_stay_while_the_line_is_held(loaded: Bench) -> None:

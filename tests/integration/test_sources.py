@@ -73,7 +73,8 @@ async def test_with_a_pin_it_is_read_and_moved_on(owner: Bench) -> None:
     assert float(level.state) == pytest.approx(owner.bms.monitor.state_of_charge, abs=0.3)
     assert float(level.state) < 45
     steps = [later - earlier for earlier, later in pairwise(shown)]
-    assert -0.5 < min(steps) <= max(steps) < 0.15, "it never jumps"
+    # A third of a percent is drawn between two records, and a move of more than half a percent is written.
+    assert -0.7 < min(steps) <= max(steps) < 0.15, "it never jumps"
     assert float(owner.state("sensor", "remaining_amphours").state) == pytest.approx(2 * float(level.state), abs=0.2)
 
 
@@ -90,7 +91,7 @@ async def test_while_the_phone_has_it_nothing_is_lost(owner: Bench) -> None:
     await live(owner, 90, current=-40)
     assert is_lost(owner)
     state, source = charge(owner.hass)
-    assert float(state) == pytest.approx(owner.bms.monitor.state_of_charge, abs=0.3)
+    assert float(state) == pytest.approx(owner.bms.monitor.state_of_charge, abs=0.6)
     assert source == "calculated"
 
 
