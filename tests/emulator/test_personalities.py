@@ -1,6 +1,8 @@
 """The table of personalities, and what each of the devices in it sends and answers."""
 
 from collections.abc import Iterable
+from pathlib import Path
+import re
 from typing import Final
 
 from bluetooth_data_tools import parse_advertisement_data_bytes
@@ -62,6 +64,12 @@ def test_these_are_there() -> None:
     assert set(PERSONALITIES) >= NAMED
     assert PERSONALITIES[DEFAULT].connection == Quirks()
     assert PERSONALITIES[DEFAULT].radio == RadioQuirks()
+
+
+def test_the_page_about_the_emulator_lists_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
+    listed = page.partition("## Personalities\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(.+?)` \|", listed, re.MULTILINE) == [*PERSONALITIES]
 
 
 def test_each_is_told_apart_by_its_switches() -> None:
