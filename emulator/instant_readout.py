@@ -22,7 +22,7 @@ RECORD_TYPE: Final = 0x0A
 NONCE_MASK: Final = 0xFFFF
 
 _RECORD_LENGTH: Final = 16
-# The one bit that means nothing is set in the only published record.
+# The only bit without a meaning, which is set in the only published record.
 _UNUSED_BITS: Final = 1 << 127
 
 
@@ -100,7 +100,7 @@ def encrypt_record(record: bytes, *, key: bytes, nonce: int, product_id: int = D
 
 
 class InstantReadout:
-    """The device's stream of records: a new nonce for every change, and for the same content once a period.
+    """The records of the device in turn: a change gets a new nonce at once, unchanged content once a period.
 
     period is in seconds of the clock that calls of next() bring along.
     """
@@ -113,7 +113,7 @@ class InstantReadout:
         self._data = b""
 
     def renew(self) -> None:
-        """Give the next record a nonce of its own, though nothing has changed."""
+        """Give the next record a new nonce even if nothing has changed."""
         self._changed_at = -inf
 
     def next(self, snapshot: Snapshot, *, key: bytes, product_id: int, now: float, trailing: bytes = b"") -> bytes:
