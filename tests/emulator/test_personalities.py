@@ -6,9 +6,9 @@ import re
 from typing import Final
 
 from bluetooth_data_tools import parse_advertisement_data_bytes
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 import pytest
 
+from custom_components.smallbms_ng.protocol.advertisement import decrypt
 from emulator.device import DEFAULT_KEY, VE_SMART_SERVICE, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID, encode_record
 from emulator.personality.quirks import EVERY_REGISTER, Arrays, Quirks, RadioQuirks
@@ -124,10 +124,11 @@ def test_evidence_is_needed() -> None:
 
 
 def record(data: bytes | None) -> bytes:
-    """Decrypt manufacturer data the way the device encrypts it."""
+    """Decrypt manufacturer data, whatever its length."""
     assert data
-    counter = modes.CTR(data[5:7].ljust(16, b"\0"))
-    return Cipher(algorithms.AES(DEFAULT_KEY), counter).decryptor().update(data[8:])
+    plain = decrypt(data, DEFAULT_KEY)
+    assert plain
+    return plain[8:]
 
 
 def test_the_record_without_a_state_of_charge() -> None:
