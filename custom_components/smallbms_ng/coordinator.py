@@ -68,6 +68,7 @@ from .protocol.learned import DeviceMemory
 from .protocol.outlook import Battery
 from .protocol.payloads import Value
 from .protocol.quantities import (
+    ADVERTISED_FLAG_FIELDS,
     ENERGY_CHARGED,
     ENERGY_DISCHARGED,
     FLAG_FIELDS,
@@ -1312,4 +1313,4 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
 
 def _flags(reading: BatteryReading) -> dict[str, Flag]:
-    return dict(zip(FLAG_FIELDS, reading.flags, strict=True))
+    return dict(zip(ADVERTISED_FLAG_FIELDS, reading.flags, strict=True))
