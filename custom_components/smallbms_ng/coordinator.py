@@ -86,7 +86,7 @@ from .protocol.significance import SignificantChanges
 from .recording import Outcome, async_recording_of
 from .shared_connection import SharedConnection, Way
 from .storage import (
-    DelayedStore,
+    EntryStore,
     KeptState,
     LastEvent,
     StoredPages,
@@ -95,8 +95,6 @@ from .storage import (
     from_store,
     learned_from_store,
     learned_to_store,
-    pages_store,
-    reading_store,
     to_store,
 )
 from .survey import Survey
@@ -269,7 +267,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     _status_read_in = 0
     _waits_for_way = False
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
+    def __init__(
+        self, hass: HomeAssistant, entry: ConfigEntry, store: EntryStore, feed: Callable[[Mapping[Name, Value]], None]
+    ) -> None:
         minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
         self._interval = timedelta(minutes=minutes) or None
         self._soon: Debouncer[Coroutine[object, object, None]] = Debouncer(
@@ -321,7 +321,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
-        self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
+        self._store = store
+        store.pages = self._to_store
+        self._stored_bonds = self._bonds
 
     @property
     def batteries(self) -> tuple[int, ...]:
@@ -374,9 +376,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Return whether a value is known and recent enough to show."""
         return self.values.shown(want, clock.now())
 
-    async def async_restore(self) -> None:
+    @callback
+    def async_restore(self) -> None:
         """Show the values that were read before a restart."""
-        await self._store.async_load(StoredPages, self._restore)
+        self._store.parse_pages(self._restore)
+        self._stored_bonds = self._bonds
         self.data = self.values.all()
 
     def _restore(self, stored: StoredPages) -> None:
@@ -394,6 +398,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             paired=sorted(self._preference.paired),
             asked=sorted(self._preference.asked),
         )
+
+    @property
+    def _bonds(self) -> tuple[frozenset[str], ...]:
+        """What is known of the bonds of radios."""
+        known = self._preference
+        return frozenset(known.unpaired), frozenset(known.paired), frozenset(known.asked)
+
+    @callback
+    def _async_store_bonds(self) -> None:
+        """Store soon what has become known of bonds: each costs a failed connection to find out."""
+        if self._bonds != self._stored_bonds:
+            self._stored_bonds = self._bonds
+            self._store.async_save_soon()
 
     @callback
     def async_start(self) -> None:
@@ -463,7 +480,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._show_soon.async_shutdown()
         self._changed.clear()
         await self._connection.async_close()
-        await self._store.async_save()
+        # Unloading stores it once the readings have ended, too, and Home Assistant before it stops.
+        self._store.async_save_later()
 
     def async_pause_connection(self) -> AbstractAsyncContextManager[None]:
         """Leave the device, which accepts only one connection, to another client until the context ends."""
@@ -677,6 +695,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     @callback
     def _before_end(self) -> None:
         self._async_show_changed()
+        self._async_store_bonds()
         self._note_connection(connected=False)
 
     @callback
@@ -688,6 +707,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     def _lose(self, error: VeSmartError) -> None:
         self.last_error = error
+        self._async_store_bonds()
         if not self.lost:
             self.lost = True
             _LOGGER.info("%s cannot be read over a connection: %s", self.config_entry.title, error)
@@ -840,7 +860,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     _chosen_at = -inf
     _publishes_all = True
 
-    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry, store: EntryStore) -> None:
         super().__init__(hass, _LOGGER, entry.data[CONF_ADDRESS], BluetoothScanningMode.ACTIVE, connectable=False)
         self.entry = entry
         self.dropped: Counter[DropReason] = Counter()
@@ -861,7 +881,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
-        self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
+        self._store = store
+        store.readings = self._to_store
         self._confirmation = Confirmation()
         self._changes = FlagChanges()
         self._order = NonceOrder()
@@ -903,7 +924,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
-        kept = await self._store.async_load(StoredReadings, from_store) or KeptState()
+        kept = self._store.parse_readings(from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)
@@ -962,7 +983,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def async_note_switched_off(self, at: float | None) -> None:
         """Set when Home Assistant switched the system off; None if it did not, or if the system is on again.
 
-        Stores this at once: Home Assistant may lose its own power.
+        Stores this at once, however often: Home Assistant may lose its own power.
         """
         if self.switched_off_at != at:
             self.switched_off_at = at
@@ -1165,15 +1186,17 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_tell_codes(self) -> None:
-        """Report the codes that began or ended; store this at once, so that a crash does not repeat reports."""
+        """Report the codes that began or ended; store this soon, so that a crash does not repeat reports."""
         believed = self._confirmation.believed
         if self._ended or not believed:
             return
         error, levels = believed.get("error"), {name: believed.get(name) for name in FLAG_FIELDS}
         codes = active_codes(error or 0, levels)  # type: ignore[arg-type]  # they are of these types by their names
+        were_known = self.codes.active is not None
         if self.codes.async_take(codes):
             self._async_take_reserve()
-            self.entry.async_create_task(self.hass, self._store.async_save())
+            if were_known:
+                self._store.async_save_soon()
             self.codes.async_tell_watchers()
 
     @callback
