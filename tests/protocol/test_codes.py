@@ -19,7 +19,7 @@ from custom_components.smallbms_ng.protocol.codes import (
 
 from .packer import KEY, THRESHOLDS, advertise, pack
 
-ALL_OK: Final = dict.fromkeys(THRESHOLDS, Level.OK)
+ALL_OK: Final = dict.fromkeys(LEVEL_FIELDS, Level.OK)
 NO_ERROR: Final = 0
 
 
