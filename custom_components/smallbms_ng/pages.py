@@ -33,6 +33,7 @@ from .protocol.registers import (
     threshold_conflict,
     write_order,
 )
+from .protocol.session import RefusalReason
 from .storage import StoredBattery, StoredPages, StoredRegister, age_of, moment_of
 
 # Home Assistant may begin an interval up to a second early, and values that arrive while a connection is kept open are
@@ -222,6 +223,22 @@ class PageValues:
         """Return the register that the device uses for a name."""
         answered = (register for battery, register in self._kept if battery is None)
         return choose(name, answered) or named(name)[0]
+
+    def can_write(self, name: Name) -> bool:
+        """Return whether the device may accept a setting or an action: it has not ruled that out."""
+        register, learned = self.register(name).id, self._memory.learned
+        # Something to read that is missing is not offered in the first place.
+        return register not in learned.read_only and (None, register) not in learned.missing
+
+    def take_refusal(self, register: int, reason: RefusalReason) -> None:
+        """Remember that the device does not have what was to be written, or does not let anybody change it."""
+        learned = self._memory.learned
+        if reason not in {RefusalReason.MISSING, RefusalReason.READ_ONLY}:
+            return
+        if (None, register) in self._kept:
+            self._memory.learned = replace(learned, read_only=learned.read_only | {register})
+        else:
+            self._miss(learned.missing | {(None, register)})
 
     def due(self, battery: int | None, names: Iterable[Name], now: float, forced: frozenset[Page]) -> list[int]:
         """Return which registers of these names are due: too old, forced, or never read."""
