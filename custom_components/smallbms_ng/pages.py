@@ -25,6 +25,7 @@ from .protocol.registers import (
     Name,
     Page,
     Register,
+    cells_by_battery,
     choose,
     named,
     on_page,
@@ -32,6 +33,7 @@ from .protocol.registers import (
     threshold_conflict,
     write_order,
 )
+from .protocol.session import RefusalReason
 from .storage import StoredBattery, StoredPages, StoredRegister, age_of, moment_of
 
 # Home Assistant may begin an interval up to a second early, and values that arrive while a connection is kept open are
@@ -54,6 +56,7 @@ SETTINGS_SHOWN_FOR: Final = timedelta(hours=24)
 _CONFIRMED_AFTER: Final = 5.0
 
 _FIRMWARE_VERSION: Final = named(Name.FIRMWARE_VERSION)[0]
+_CELLS_OF_BANK: Final = (None, named(Name.CELL)[0].id)
 _COMMUNICATION: Final = "battery_communication"
 _CELLS_PER_12_VOLTS: Final = 4
 _VOLTS_PER_CELL: Final = 3.2
@@ -221,6 +224,22 @@ class PageValues:
         answered = (register for battery, register in self._kept if battery is None)
         return choose(name, answered) or named(name)[0]
 
+    def can_write(self, name: Name) -> bool:
+        """Return whether the device may accept a setting or an action: it has not ruled that out."""
+        register, learned = self.register(name).id, self._memory.learned
+        # Something to read that is missing is not offered in the first place.
+        return register not in learned.read_only and (None, register) not in learned.missing
+
+    def take_refusal(self, register: int, reason: RefusalReason) -> None:
+        """Remember that the device does not have what was to be written, or does not let anybody change it."""
+        learned = self._memory.learned
+        if reason not in {RefusalReason.MISSING, RefusalReason.READ_ONLY}:
+            return
+        if (None, register) in self._kept:
+            self._memory.learned = replace(learned, read_only=learned.read_only | {register})
+        else:
+            self._miss(learned.missing | {(None, register)})
+
     def due(self, battery: int | None, names: Iterable[Name], now: float, forced: frozenset[Page]) -> list[int]:
         """Return which registers of these names are due: too old, forced, or never read."""
         candidates = (row for name in dict.fromkeys(names) for row in self._candidates(name, battery))
@@ -242,7 +261,21 @@ class PageValues:
         part = payload_key(register, payload)
         new = tuple(payload if payload_key(register, one) == part else one for one in old) if several else (payload,)
         self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
+        self._share_out_cells((battery, register), now)
         return self._kept[battery, register].reading.payloads != old
+
+    def _share_out_cells(self, key: RegisterOf, now: float) -> None:
+        """Give each battery its cells, if those of the whole bank come from the main instance."""
+        if key != _CELLS_OF_BANK or key not in self._kept:
+            return
+        for battery, payloads in cells_by_battery(self._kept[key].reading.payloads).items():
+            self._keep((battery, key[1]), Reading(register=key[1], payloads=payloads), now)
+
+    @property
+    def batteries_in_bank(self) -> tuple[int, ...]:
+        """The numbers of the batteries whose cells the main instance gives."""
+        kept = self._kept.get(_CELLS_OF_BANK)
+        return tuple(cells_by_battery(kept.reading.payloads)) if kept else ()
 
     def take_batteries(self, numbers: Iterable[int], now: float) -> None:
         """Take the numbers of the batteries that are present."""
@@ -395,6 +428,7 @@ class PageValues:
             self._miss(self.missing - {key})
             self._keep(key, answer, now)
             self._note_firmware(key, answer)
+            self._share_out_cells(key, now)
         elif isinstance(answer, Refusal) and answer.transient:
             return
         elif key not in self._kept:
@@ -504,12 +538,24 @@ class PageReader:
         if self._places.keys() != {source.instance for source in sources}:
             # The bank has changed or is unknown: any battery may be at any instance.
             self._places = {}
+        if not sources:
+            return await self._read_cells_of_bank(client, now, forced)
         places: dict[int, int] = {}
         for source in sources:
             places[source.instance] = await self._read_battery(client, source, now, forced, places.values())
         self._places = places
         self._values.take_batteries(places.values(), now)
         return places
+
+    async def _read_cells_of_bank(
+        self, client: VeSmartClient, now: float, forced: frozenset[Page]
+    ) -> Mapping[int, int]:
+        """Read the cells of all batteries from the main instance, as the batteries are no instances of their own."""
+        known = self._values.batteries
+        if not known or any(Name.CELL in self._subscribers.subscribed(number) for number in known):
+            await self._read_registers(client, self._values.due(None, (Name.CELL,), now, forced))
+        self._values.take_batteries(self._values.batteries_in_bank, now)
+        return {}
 
     def _due(self, now: float, forced: frozenset[Page] = frozenset()) -> list[int]:
         """Return which registers of the device are due: shown, always read, or not known to be offered."""

@@ -25,6 +25,7 @@ from custom_components.smallbms_ng.protocol.registers import (
     Page,
     Register,
     battery_sources,
+    cells_by_battery,
     choose,
     expected_payloads,
     main_instance,
@@ -349,7 +350,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answered", "chosen"), [({0x1008, 0x210B}, 0x1008), ({0x210B}, 0x210B), ({0x1008}, 0x1008), (set(), None)]
+    ("answered", "chosen"), [({0x1008, 0x210B}, 0x210B), ({0x210B}, 0x210B), ({0x1008}, 0x1008), (set(), None)]
 )
 def test_the_discharge_floor_is_where_the_device_answers(answered: set[int], chosen: int | None) -> None:
     row = choose(Name.DISCHARGE_FLOOR, answered)
@@ -434,3 +435,11 @@ def test_voltages_that_are_known_to_be_in_millivolts() -> None:
     assert pre_alarm.encode(3.0).hex() == "2c01"
     assert pre_alarm.encode(3.0, finer=True).hex() == "b80b"
     assert not BY_ID[0xED8D].is_finer(b"\xb8\x09")
+
+
+def test_the_cells_of_a_whole_bank() -> None:
+    """Batteries count from 1 here, wherever the device begins."""
+    payloads = [bytes((battery, cell, 0x4C, 0x01)) for battery in (1, 0) for cell in (1, 2)]
+    assert cells_by_battery(payloads) == {1: tuple(payloads[2:]), 2: tuple(payloads[:2])}
+    assert list(cells_by_battery(bytes((battery, 1, 0, 0)) for battery in range(1, 256))) == list(range(1, 51))
+    assert cells_by_battery([b""]) == {}

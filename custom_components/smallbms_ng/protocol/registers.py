@@ -1,5 +1,6 @@
 """The table of registers, where each battery is read, and the rules for writing the state-of-charge thresholds."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntFlag, StrEnum
@@ -475,9 +476,9 @@ REGISTERS: Final = (
         id=0x1003, name=Name.CHARGED_DETECTION_TIME, payload=_U16, unit="min", limits=Limits(low=1, high=50, step=1)
     ),
     _setting(id=0x0328, name=Name.LOW_SOC_WARNING, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
-    # Which of the two the device has is unknown.
-    _setting(id=0x1008, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
+    # Which of the two the device has is unknown. The first one is the BMS's own in Victron's list.
     _setting(id=0x210B, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
+    _setting(id=0x1008, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
     _setting(
         id=0xEC85,
         name=Name.PRE_ALARM_CELL_VOLTAGE,
@@ -587,6 +588,18 @@ def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource,
         BatterySource(number=number, instance=instance, registers=registers)
         for number, instance in enumerate(others, start=1)
     )
+
+
+def cells_by_battery(payloads: Iterable[bytes]) -> Mapping[int, tuple[bytes, ...]]:
+    """Return the payloads of the cells of a whole bank by the number of the battery, which counts from 1 here.
+
+    Assumed: the first byte is that number, and counts from 0 or from 1.
+    """
+    found: defaultdict[int, list[bytes]] = defaultdict(list)
+    for payload in filter(None, payloads):
+        found[payload[0]].append(payload)
+    first = 0 if 0 in found else 1
+    return {number - first + 1: tuple(found[number]) for number in sorted(found)[:MOST_BATTERIES]}
 
 
 def payload_key(register: int, payload: bytes) -> bytes:
