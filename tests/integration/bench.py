@@ -1,6 +1,5 @@
 """A bank of batteries behind a device that can be connected to, and the entry that does so."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -122,17 +121,11 @@ class Bench:
 
     async def run[Result](self, work: Coroutine[object, object, Result]) -> Result:
         """Let the clock, which stands still in these tests, go on while something takes its time."""
-        task = asyncio.ensure_future(work)
-        while not task.done():
-            self.radio.tick(timedelta(seconds=0.01))
-            await asyncio.sleep(0)
-        return task.result()
+        return await self.radio.run(work)
 
     async def until(self, come: Callable[[], bool]) -> None:
         """Let things go on until something has come."""
-        while not come():
-            self.radio.tick(timedelta(seconds=0.01))
-            await asyncio.sleep(0)
+        await self.radio.until(come)
 
     async def settle(self) -> None:
         """Let Home Assistant finish."""
