@@ -33,6 +33,7 @@ from sqlalchemy.exc import OperationalError
 
 from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_RESIDUAL_CURRENT, DOMAIN
 from custom_components.smallbms_ng.outlook import READ_EVERY
+from emulator.snapshot import Level, LevelField
 
 from .conftest import ADDRESS, Radio, entity_id, make_entry, state_of
 
@@ -445,3 +446,40 @@ async def test_a_restart_remembers_where_the_nights_were(
     await Past(hass, radio).record()
     assert (not unknown(hass, "lasts_the_night")) is known
     await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def shut_down(past: Past, state_of_charge: float) -> None:
+    """Let low cell voltage switch the loads off, at a state of charge that the hour is recorded with."""
+    await past.radio.send_levels({LevelField.LOW_CELL_VOLTAGE: Level.WARNING})
+    await past.radio.send_levels({LevelField.LOW_CELL_VOLTAGE: Level.ALARM})
+    past.units["battery_level"] = "%"
+    start = utcnow().replace(minute=0, second=0, microsecond=0)
+    past.add("battery_level", [{"start": start, "mean": 50.0, "min": state_of_charge, "max": 60.0}])
+    del past.units["battery_level"]
+
+
+@pytest.mark.parametrize(("state_of_charge", "floor"), [(34.0, 34.0), (8.0, 10.0)])
+async def test_cells_that_were_empty_above_the_floor(
+    hass: HomeAssistant, past: Past, state_of_charge: float, floor: float
+) -> None:
+    """As those of a bank that has aged: what is below that cannot be used."""
+    await shut_down(past, state_of_charge)
+    await past.record()
+    assert state_of(hass, "sensor", "lasts_the_night").attributes["discharge_floor"] == floor
+    assert number(hass, "days_left") == pytest.approx((60 - floor) / 20, abs=0.05)
+
+
+async def test_a_shutdown_is_one_whatever_was_heard_in_between(hass: HomeAssistant, past: Past) -> None:
+    """A device that was silent, or a restart, makes no new one of it at another state of charge."""
+    await shut_down(past, 34.0)
+    past.radio.tick(2 * HOUR)
+    await past.radio.jump(READ_EVERY)
+    assert state_of(hass, "sensor", "low_cell_voltage").state == "unavailable"
+    past.units["battery_level"] = "%"
+    start = utcnow().replace(minute=0, second=0, microsecond=0)
+    past.add("battery_level", [{"start": start, "mean": 50.0, "min": 50.0, "max": 60.0}])
+    del past.units["battery_level"]
+    await past.radio.confirm()
+    await past.record(until=utcnow())
+    assert state_of(hass, "sensor", "low_cell_voltage").state == "alarm"
+    assert state_of(hass, "sensor", "lasts_the_night").attributes["discharge_floor"] == 34
