@@ -302,7 +302,7 @@ def errors_of(found: Sequence[Evening]) -> Plot:
         title="How many nights end within so much of what was told at 21:00",
         x=(0, 30, 5),
         y=(0, 100, 20),
-        units=("% of state of charge", "% of the nights"),
+        units=("% of state of charge", "%"),
         lines=[
             Line(name=name, points=[(limit, share(error <= limit for error in errors)) for limit in within])
             for name, errors in (("expected lowest state of charge", ours), ("time to go", others))
