@@ -74,8 +74,8 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
     return {
         "instant_readout": readout,
         "pages": _pages(runtime.pages),
-        "outlook": asdict(runtime.outlook.data),
         "learned": what_was_learned(runtime.pages.memory.learned) if runtime.pages else None,
+        "outlook": asdict(runtime.outlook.data),
     }
 
 
