@@ -42,6 +42,9 @@ OFFERED: Final = {
     ("away_guard", "allowed_to_charge"): BINARY,
     ("away_guard", "allowed_to_discharge"): BINARY,
     ("cold_heater", "allowed_to_charge"): BINARY,
+    ("charge_source", "allowed_to_charge"): BINARY,
+    ("charge_source", "pre_alarm"): {"pre_alarm"},
+    ("charge_source", "state_of_charge"): {"battery_level"},
     ("cold_heater", "state_of_charge"): {"battery_level"},
     # Those of single batteries are not. Of these, the automation refuses those of the history.
     ("cold_heater", "temperature"): {
@@ -56,6 +59,9 @@ OFFERED: Final = {
 }
 # Those that offer more, of which this has to be one.
 OFFERED_AMONG_OTHERS: Final = {
+    ("charge_source", "balancer_status"): {"balancer_status"},
+    ("charge_source", "current"): {"current"},
+    ("charge_source", "since_full_charge"): {"history_since_full_charge"},
     ("away_guard", "days_left"): set[str](),
     ("full_charge_reminder", "fullness"): {"battery_level", "consumed_amphours"},
 }
