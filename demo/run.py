@@ -148,6 +148,15 @@ async def visit(run: Run, visitor: Visitor) -> None:
         await children.watch(visitor(address_of(run.port), control))
 
 
+async def visit_spare(run: Run, visitor: Visitor) -> None:
+    """Do the same, with the device that nobody has added; the visitor gets its control channel."""
+    async with running(run) as (children, hass, _control):
+        spare = await _start_spare(children, run, 0)
+        await add_proxy(hass, spare)
+        async with open_control(spare.control) as control:
+            await children.watch(visitor(address_of(run.port), control))
+
+
 @asynccontextmanager
 async def running(run: Run) -> AsyncIterator[tuple[Children, HomeAssistant, Control]]:
     """Start everything; yield the processes, Home Assistant and the control channel; end everything."""

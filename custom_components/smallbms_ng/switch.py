@@ -29,8 +29,8 @@ class SmallBmsSwitchDescription(SwitchEntityDescription):
 
 
 SWITCHES: Final = (
-    # Switching it off disconnects the loads, perhaps Home Assistant itself. As it is a configuration entity, actions on a
-    # whole area or floor and voice assistants leave it alone.
+    # Switching it off disconnects the loads, perhaps Home Assistant itself. So it is a configuration entity, which
+    # actions on a whole area or floor and voice assistants leave alone.
     SmallBmsSwitchDescription(
         key="system",
         device_class=SwitchDeviceClass.SWITCH,
