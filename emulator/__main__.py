@@ -17,6 +17,8 @@ from pathlib import Path
 import sys
 from typing import Final
 
+from emulator.comparison.assumptions import compare
+from emulator.comparison.report import report
 from emulator.control import Control
 from emulator.live import show_live, write_lines
 from emulator.options import Options
@@ -24,6 +26,7 @@ from emulator.personality.table import PERSONALITIES
 from emulator.radio.esphome_proxy import EsphomeProxy
 from emulator.reading.state import JsonObject
 from emulator.reading.yaml_reader import ScenarioError
+from emulator.recording import RecordingError, read_recording
 from emulator.report import speed
 from emulator.rig import HOST, CannotStartError, ProxyPlan, Rig
 from emulator.simulation.faults import FAULTS, Fault, FaultError
@@ -285,9 +288,12 @@ def main(arguments: list[str]) -> int:
         if options.listing:
             _print_line(catalog())
             return EXIT_OK
+        if options.compare is not None:
+            _print_line(report(compare(read_recording(options.compare))))
+            return EXIT_OK
         logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING)
         asyncio.run(run(options, *_output(options)))
-    except CannotStartError as error:
+    except (CannotStartError, RecordingError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
     except (StateFileError, OutputLostError) as error:

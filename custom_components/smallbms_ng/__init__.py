@@ -30,7 +30,7 @@ from .places import async_watch_places
 from .recording import async_forget_recording
 from .sensor import CONNECTION, PAGE_SENSORS
 from .services import async_setup_actions
-from .storage import pages_store, reading_store, without_battery
+from .storage import EntryStore, StoredPages, without_battery
 from .switch import SWITCHES
 
 _TABLES: Final = {
@@ -41,19 +41,22 @@ _TABLES: Final = {
 }
 
 
-async def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry) -> None:
+@callback
+def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry, store: EntryStore) -> None:
     """Remove everything that came from connections: the batteries, the entities, and what is stored of them."""
     _async_remove_batteries(hass, entry)
     _async_remove_entities(hass, entry)
-    await pages_store(hass, entry.entry_id).async_remove()
+    if store.stored_pages:
+        store.async_save_soon()
 
 
 async def async_forget_battery(hass: HomeAssistant, entry: ConfigEntry, device: ChildDeviceEntry) -> None:
     """Forget a battery of an entry that is not loaded. If it is present, it comes back with the next connection."""
-    store = pages_store(hass, entry.entry_id)
-    if stored := await store.async_load():
-        numbers = tuple(row["number"] for row in stored.get("batteries", ()))
-        await store.async_save(without_battery(stored, battery_of(entry, device, numbers)))
+    store = EntryStore(hass, entry.entry_id)
+    await store.async_load()
+    if pages := store.parse_pages(StoredPages.copy):
+        numbers = tuple(row["number"] for row in pages.get("batteries", ()))
+        await store.async_save_pages(without_battery(pages, battery_of(entry, device, numbers)))
 
 
 @callback
@@ -95,15 +98,19 @@ async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Set up one device. While it is out of range, its entities are unavailable."""
-    coordinator = InstantReadoutCoordinator(hass, entry)
+    store = EntryStore(hass, entry.entry_id)
+    await store.async_load()
+    coordinator = InstantReadoutCoordinator(hass, entry, store)
     await coordinator.async_restore()
-    pages = PagesCoordinator(hass, entry, coordinator.async_take_connection_values) if can_connect(entry.data) else None
+    feed = coordinator.async_take_connection_values
+    pages = PagesCoordinator(hass, entry, store, feed) if can_connect(entry.data) else None
     if pages:
-        await pages.async_restore()
+        pages.async_restore()
         entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))
         entry.async_on_unload(coordinator.async_add_change_listener(pages.async_read_change))
     else:
-        await async_remove_leftovers(hass, entry)
+        async_remove_leftovers(hass, entry, store)
+    await store.async_merge()
     outlook = OutlookCoordinator(
         hass, entry, battery=lambda: present_battery(coordinator, pages), capacity=lambda: coordinator.capacity
     )
@@ -149,8 +156,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
 
 async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Forget the device, so that it can be discovered again."""
-    await reading_store(hass, entry.entry_id).async_remove()
-    await pages_store(hass, entry.entry_id).async_remove()
+    await EntryStore(hass, entry.entry_id).async_remove()
     async_forget(hass, entry)
     async_forget_recording(hass, entry.data[CONF_ADDRESS])
     if bluetooth_is_up(hass):

@@ -13,7 +13,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
-from .entity import ReadingEntity
+from .entity import ReadingEntity, async_add_to_devices
 from .protocol.quantities import quantities_behind
 
 PARALLEL_UPDATES: Final = 0
@@ -36,11 +36,12 @@ BINARY_SENSORS: Final = (
 
 
 async def async_setup_entry(
-    _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+    hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the binary sensors of one device."""
     coordinator = entry.runtime_data.instant_readout
-    async_add_entities(SmallBmsBinarySensor(coordinator, description) for description in BINARY_SENSORS)
+    sensors = (SmallBmsBinarySensor(coordinator, description) for description in BINARY_SENSORS)
+    async_add_to_devices(hass, entry, async_add_entities, sensors)
 
 
 class SmallBmsBinarySensor(ReadingEntity, BinarySensorEntity):

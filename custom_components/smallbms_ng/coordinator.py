@@ -58,6 +58,7 @@ from .protocol.advertisement import (
     MalformedRecord,
     NotInstantReadout,
     OtherRecord,
+    ShortBeacon,
     WrongKey,
     parse_key,
 )
@@ -84,7 +85,7 @@ from .protocol.significance import SignificantChanges
 from .recording import Outcome, async_recording_of
 from .shared_connection import SharedConnection, Way
 from .storage import (
-    DelayedStore,
+    EntryStore,
     KeptState,
     LastEvent,
     StoredPages,
@@ -93,8 +94,6 @@ from .storage import (
     from_store,
     learned_from_store,
     learned_to_store,
-    pages_store,
-    reading_store,
     to_store,
 )
 from .survey import Survey
@@ -267,7 +266,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     _status_read_in = 0
     _waits_for_way = False
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
+    def __init__(
+        self, hass: HomeAssistant, entry: ConfigEntry, store: EntryStore, feed: Callable[[Mapping[Name, Value]], None]
+    ) -> None:
         minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
         self._interval = timedelta(minutes=minutes) or None
         self._soon: Debouncer[Coroutine[object, object, None]] = Debouncer(
@@ -319,7 +320,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
-        self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
+        self._store = store
+        store.pages = self._to_store
+        self._stored_bonds = self._bonds
 
     @property
     def batteries(self) -> tuple[int, ...]:
@@ -372,9 +375,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Return whether a value is known and recent enough to show."""
         return self.values.shown(want, clock.now())
 
-    async def async_restore(self) -> None:
+    @callback
+    def async_restore(self) -> None:
         """Show the values that were read before a restart."""
-        await self._store.async_load(StoredPages, self._restore)
+        self._store.parse_pages(self._restore)
+        self._stored_bonds = self._bonds
         self.data = self.values.all()
 
     def _restore(self, stored: StoredPages) -> None:
@@ -392,6 +397,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             paired=sorted(self._preference.paired),
             asked=sorted(self._preference.asked),
         )
+
+    @property
+    def _bonds(self) -> tuple[frozenset[str], ...]:
+        """What is known of the bonds of radios."""
+        known = self._preference
+        return frozenset(known.unpaired), frozenset(known.paired), frozenset(known.asked)
+
+    @callback
+    def _async_store_bonds(self) -> None:
+        """Store soon what has become known of bonds: each costs a failed connection to find out."""
+        if self._bonds != self._stored_bonds:
+            self._stored_bonds = self._bonds
+            self._store.async_save_soon()
 
     @callback
     def async_start(self) -> None:
@@ -461,7 +479,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._show_soon.async_shutdown()
         self._changed.clear()
         await self._connection.async_close()
-        await self._store.async_save()
+        # Unloading stores it once the readings have ended, too, and Home Assistant before it stops.
+        self._store.async_save_later()
 
     def async_pause_connection(self) -> AbstractAsyncContextManager[None]:
         """Leave the device, which accepts only one connection, to another client until the context ends."""
@@ -675,6 +694,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     @callback
     def _before_end(self) -> None:
         self._async_show_changed()
+        self._async_store_bonds()
         self._note_connection(connected=False)
 
     @callback
@@ -686,6 +706,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     def _lose(self, error: VeSmartError) -> None:
         self.last_error = error
+        self._async_store_bonds()
         if not self.lost:
             self.lost = True
             _LOGGER.info("%s cannot be read over a connection: %s", self.config_entry.title, error)
@@ -756,6 +777,7 @@ class DropReason(StrEnum):
     NOT_INSTANT_READOUT = "not_instant_readout"
     OTHER_RECORD = "other_record"
     OTHER_PRODUCT = "other_product"
+    SHORT_BEACON = "short_beacon"
     MALFORMED = "malformed"
     WRONG_KEY = "wrong_key"
     IMPLAUSIBLE = "implausible"
@@ -765,9 +787,19 @@ class DropReason(StrEnum):
     BEHIND = "behind"
 
 
+class Advertises(StrEnum):
+    """What a device advertises."""
+
+    READINGS = "readings"
+    NO_READINGS = "no_readings"
+    """Only that it is there, and which product it is."""
+    NOTHING = "nothing"
+
+
 _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
     NotInstantReadout: DropReason.NOT_INSTANT_READOUT,
     OtherRecord: DropReason.OTHER_RECORD,
+    ShortBeacon: DropReason.SHORT_BEACON,
     MalformedRecord: DropReason.MALFORMED,
     WrongKey: DropReason.WRONG_KEY,
     ImplausibleRecord: DropReason.IMPLAUSIBLE,
@@ -777,6 +809,7 @@ _OUTCOME_OF_DROP: Final = {
     DropReason.NOT_INSTANT_READOUT: Outcome.OTHER_RECORD,
     DropReason.OTHER_RECORD: Outcome.OTHER_RECORD,
     DropReason.OTHER_PRODUCT: Outcome.OTHER_RECORD,
+    DropReason.SHORT_BEACON: Outcome.SHORT_BEACON,
     DropReason.MALFORMED: Outcome.MALFORMED,
     DropReason.WRONG_KEY: Outcome.WRONG_KEY,
     DropReason.IMPLAUSIBLE: Outcome.IMPLAUSIBLE,
@@ -804,10 +837,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     Decodes the advertisements, and takes the values that connections read. Flags are published as soon as they are
     confirmed, measurements when they have changed significantly, at most once per update interval.
     published: the values that entities show.
+    record_at: when a record was last accepted, in s of the monotonic clock; -inf if none was.
     switched_off_at: when Home Assistant switched the system off, in s of the monotonic clock; None if it did not.
     """
 
     last_record: BatteryReading | None = None
+    record_at = -inf
+    _beacon_at = -inf
     accepted = 0
     switched_off_at: float | None = None
     _last_info: BluetoothServiceInfoBleak | None = None
@@ -823,7 +859,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     _chosen_at = -inf
     _publishes_all = True
 
-    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry, store: EntryStore) -> None:
         super().__init__(hass, _LOGGER, entry.data[CONF_ADDRESS], BluetoothScanningMode.ACTIVE, connectable=False)
         self.entry = entry
         self.dropped: Counter[DropReason] = Counter()
@@ -844,12 +880,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
-        self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
+        self._store = store
+        store.readings = self._to_store
         self._confirmation = Confirmation()
         self._changes = FlagChanges()
         self._order = NonceOrder()
         self._trust = KeyTrust()
-        self._heard_at = clock.now()
+        self._heard_at = self._present_at = clock.now()
         self._return_listeners: list[CALLBACK_TYPE] = []
         self._change_listeners: list[CALLBACK_TYPE] = []
         self._available = False
@@ -874,9 +911,19 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """How many s ago a value was last advertised or read; None if never since the start."""
         return None if self._known_at is None else clock.now() - self._known_at
 
+    @property
+    def advertises(self) -> Advertises | None:
+        """What the device has advertised lately; None without a key to read it, or if nothing was heard in this run."""
+        if self._decoder is None or self.record_at == self._beacon_at == -inf:
+            return None
+        now, good_for = clock.now(), self.quantities.good_for[Source.ADVERTISED]
+        if now - self.record_at <= good_for:
+            return Advertises.READINGS
+        return Advertises.NO_READINGS if now - self._beacon_at <= good_for else Advertises.NOTHING
+
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
-        kept = await self._store.async_load(StoredReadings, from_store) or KeptState()
+        kept = self._store.parse_readings(from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)
@@ -935,7 +982,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def async_note_switched_off(self, at: float | None) -> None:
         """Set when Home Assistant switched the system off; None if it did not, or if the system is on again.
 
-        Stores this at once: Home Assistant may lose its own power.
+        Stores this at once, however often: Home Assistant may lose its own power.
         """
         if self.switched_off_at != at:
             self.switched_off_at = at
@@ -1006,6 +1053,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_take(self, info: BluetoothServiceInfoBleak) -> Outcome:
         """Take an advertisement; return what became of it."""
         if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
+            self._async_take_beacon(info.time)
             return Outcome.NO_DATA
         if self._decoder is None:
             return Outcome.HELD_BACK
@@ -1021,7 +1069,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         try:
             reading = decoder.decode(data)
         except InstantReadoutError as error:
-            return self._async_doubt(error, data)
+            return self._async_doubt(error, data, at)
         if reason := self._why_not(reading, at):
             return self._drop(reason)
         self._last_data = data
@@ -1029,8 +1077,10 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         return Outcome.BELIEVED
 
     @callback
-    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> Outcome:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes, at: float) -> Outcome:
         """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
+        if isinstance(error, ShortBeacon):
+            self._async_take_beacon(at)
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
@@ -1071,9 +1121,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_hear(self, reading: BatteryReading, at: float) -> None:
         """Take the values of a record, whether new or repeated."""
-        was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
-        self._heard_at = max(at, self._heard_at)
-        self._publishes_all |= was_silent
+        self._publishes_all |= at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
+        self.record_at = self._heard_at = max(at, self._heard_at)
         self._known_at = at if self._known_at is None else max(at, self._known_at)
         measured = {name: getattr(reading, name) for name in MEASURED_FIELDS}
         self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
@@ -1081,6 +1130,19 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._async_measure(measured, at)
         self._async_believe()
         self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(reading)))
+        self._async_note_heard(at)
+
+    @callback
+    def _async_take_beacon(self, at: float) -> None:
+        """Note that the device is there, though it gives no reading."""
+        self._beacon_at = max(at, self._beacon_at)
+        self._async_note_heard(at)
+
+    @callback
+    def _async_note_heard(self, at: float) -> None:
+        """Note that the device was heard, with or without a reading; call the listeners if it was silent before."""
+        was_silent = at - self._present_at >= self.quantities.good_for[Source.ADVERTISED]
+        self._present_at = max(at, self._present_at)
         if was_silent:
             for listener in list(self._return_listeners):
                 listener()
@@ -1123,15 +1185,17 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_tell_codes(self) -> None:
-        """Report the codes that began or ended; store this at once, so that a crash does not repeat reports."""
+        """Report the codes that began or ended; store this soon, so that a crash does not repeat reports."""
         believed = self._confirmation.believed
         if self._ended or not believed:
             return
         error, levels = believed.get("error"), {name: believed.get(name) for name in FLAG_FIELDS}
         codes = active_codes(error or 0, levels)  # type: ignore[arg-type]  # they are of these types by their names
+        were_known = self.codes.active is not None
         if self.codes.async_take(codes):
             self._async_take_reserve()
-            self.entry.async_create_task(self.hass, self._store.async_save())
+            if were_known:
+                self._store.async_save_soon()
             self.codes.async_tell_watchers()
 
     @callback

@@ -1,20 +1,20 @@
 """What all entities have in common."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
 from typing import override
 
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothCoordinatorEntity
 from homeassistant.const import CONF_ADDRESS
-from homeassistant.core import callback
-from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo, format_mac
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
-from .devices import battery_device_info, device_info
+from .devices import DeviceLookup
 from .outlook import OutlookCoordinator
 from .pages import RegisterKey
 
@@ -22,17 +22,17 @@ from .pages import RegisterKey
 class SmallBmsEntity(Entity):
     """An entity that writes its state only when that changes."""
 
+    battery: int | None = None
+    """The battery whose device it belongs to; None for the device of the entry."""
+
     _attr_has_entity_name = True
     _written: object = None
 
-    def _describe(
-        self, description: EntityDescription, address: str, key: str, device: DeviceInfo | ChildDeviceInfo
-    ) -> None:
-        """Set its description, unique id and device."""
+    def _describe(self, description: EntityDescription, address: str, key: str) -> None:
+        """Set its description and unique id."""
         self.entity_description = description
         self._attr_translation_key = description.key
         self._attr_unique_id = f"{format_mac(address)}_{key}"
-        self._attr_device_info = device
 
     @abstractmethod
     def _shown(self) -> object:
@@ -69,7 +69,7 @@ class ReadingEntity(SmallBmsEntity, PassiveBluetoothCoordinatorEntity[InstantRea
         quantities: AbstractSet[str] | None = None,
     ) -> None:
         super().__init__(coordinator, quantities)
-        self._describe(description, coordinator.address, description.key, device_info(coordinator.entry))
+        self._describe(description, coordinator.address, description.key)
 
 
 class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
@@ -89,13 +89,11 @@ class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
     ) -> None:
         super().__init__(coordinator, context=want)
         self.register_key = want
-        entry, battery = coordinator.config_entry, want.battery if want else None
+        self.battery = want.battery if want else None
         key = part or description.key
-        if battery is None:
-            self._describe(description, coordinator.address, key, device_info(entry))
-            return
-        device = battery_device_info(coordinator.hass, entry, battery)
-        self._describe(description, coordinator.address, f"battery_{battery}_{key}", device)
+        self._describe(
+            description, coordinator.address, key if self.battery is None else f"battery_{self.battery}_{key}"
+        )
 
     @property
     @override
@@ -113,8 +111,22 @@ class OutlookEntity(SmallBmsEntity, CoordinatorEntity[OutlookCoordinator]):
 
     def __init__(self, coordinator: OutlookCoordinator, description: EntityDescription) -> None:
         super().__init__(coordinator)
-        entry = coordinator.config_entry
-        self._describe(description, entry.data[CONF_ADDRESS], description.key, device_info(entry))
+        self._describe(description, coordinator.config_entry.data[CONF_ADDRESS], description.key)
+
+
+@callback
+def async_add_to_devices(
+    hass: HomeAssistant,
+    entry: SmallBmsConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    entities: Iterable[SmallBmsEntity],
+) -> None:
+    """Add entities to their devices. Each device is looked up once, instead of once for each entity."""
+    devices = DeviceLookup(hass, entry)
+    added = list(entities)
+    for entity in added:
+        entity.device_entry = devices.async_device(entity.battery)
+    async_add_entities(added)
 
 
 type Offers = Mapping[str, Callable[[], PageEntity]]
@@ -136,7 +148,8 @@ def async_add_offered(
         offered = offers(pages)
         new = offered.keys() - added
         if new:
-            async_add_entities([make() for name, make in offered.items() if name in new])
+            entities = (make() for name, make in offered.items() if name in new)
+            async_add_to_devices(pages.hass, entry, async_add_entities, entities)
         # What is offered no more was removed with its battery, and may come back.
         added.intersection_update(offered)
         added.update(new)

@@ -10,7 +10,7 @@ from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util.dt import parse_datetime
 
 from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
-from .entity import ReadingEntity
+from .entity import ReadingEntity, async_add_to_devices
 from .places import place_of
 from .protocol.codes import CODES, Code
 from .storage import LastEvent
@@ -37,10 +37,11 @@ CODE: Final = CodeEventDescription(key="code", event_types=[*_BEGUN, *map(cleare
 
 
 async def async_setup_entry(
-    _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+    hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the event of one device."""
-    async_add_entities([SmallBmsCodeEvent(entry.runtime_data.instant_readout, CODE)])
+    event = SmallBmsCodeEvent(entry.runtime_data.instant_readout, CODE)
+    async_add_to_devices(hass, entry, async_add_entities, [event])
 
 
 class SmallBmsCodeEvent(ReadingEntity, EventEntity):

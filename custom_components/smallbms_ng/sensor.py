@@ -1,6 +1,6 @@
 """Sensors: what the battery measures, and what it says about itself."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntFlag, StrEnum
@@ -40,13 +40,22 @@ from .connection.errors import NoAnswer, NotPaired
 from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN, MILLIAMPERES_PER_AMPERE
 from .coordinator import (
     RENEWED_EVERY,
+    Advertises,
     InstantReadoutCoordinator,
     PagesCoordinator,
     Reserve,
     SmallBmsConfigEntry,
     reserve_of,
 )
-from .entity import Offers, OutlookEntity, PageEntity, ReadingEntity, async_add_offered
+from .entity import (
+    Offers,
+    OutlookEntity,
+    PageEntity,
+    ReadingEntity,
+    SmallBmsEntity,
+    async_add_offered,
+    async_add_to_devices,
+)
 from .outlook import Place
 from .pages import RegisterKey
 from .places import place_of
@@ -125,6 +134,14 @@ RADIO_SENSORS: Final = (
         entity_category=EntityCategory.DIAGNOSTIC,
         outlasts_silence=True,
         value_fn=_last_heard,
+    ),
+    RadioSensorDescription(
+        key="advertises",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=list(Advertises),
+        outlasts_silence=True,
+        value_fn=lambda coordinator: coordinator.advertises,
     ),
     RadioSensorDescription(
         key="signal_strength",
@@ -834,21 +851,26 @@ async def async_setup_entry(
     hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the sensors of one device, and of its batteries."""
-    coordinator = entry.runtime_data.instant_readout
-    async_add_entities(SmallBmsSensor(coordinator, description) for description in SENSORS)
-    async_add_entities([SmallBmsStatus(coordinator, STATUS, entry.runtime_data.pages)])
-    async_add_entities(SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
-    async_add_entities(SmallBmsRadioSensor(coordinator, description) for description in RADIO_SENSORS)
-    outlook = entry.runtime_data.outlook
-    async_add_entities(SmallBmsOutlookSensor(outlook, description) for description in OUTLOOK_SENSORS)
-    async_add_entities(SmallBmsNightSensor(outlook, description) for description in NIGHT_SENSORS)
-    if CONF_RESIDUAL_CURRENT in entry.options:
-        async_add_entities([SmallBmsReserveSensor(coordinator, RESERVE_TIME)])
-    else:
-        async_remove_reserve(hass, coordinator)
-    if pages := entry.runtime_data.pages:
-        async_add_entities([SmallBmsConnectionSensor(pages, CONNECTION)])
+    if CONF_RESIDUAL_CURRENT not in entry.options:
+        async_remove_reserve(hass, entry.runtime_data.instant_readout)
+    async_add_to_devices(hass, entry, async_add_entities, _sensors(entry))
     async_add_offered(entry, async_add_entities, _offers)
+
+
+def _sensors(entry: SmallBmsConfigEntry) -> Iterator[SmallBmsEntity]:
+    """Yield the sensors that an entry has whatever its device offers."""
+    coordinator, pages = entry.runtime_data.instant_readout, entry.runtime_data.pages
+    outlook = entry.runtime_data.outlook
+    yield from (SmallBmsSensor(coordinator, description) for description in SENSORS)
+    yield SmallBmsStatus(coordinator, STATUS, pages)
+    yield from (SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
+    yield from (SmallBmsRadioSensor(coordinator, description) for description in RADIO_SENSORS)
+    yield from (SmallBmsOutlookSensor(outlook, description) for description in OUTLOOK_SENSORS)
+    yield from (SmallBmsNightSensor(outlook, description) for description in NIGHT_SENSORS)
+    if CONF_RESIDUAL_CURRENT in entry.options:
+        yield SmallBmsReserveSensor(coordinator, RESERVE_TIME)
+    if pages:
+        yield SmallBmsConnectionSensor(pages, CONNECTION)
 
 
 def _offers(pages: PagesCoordinator) -> Offers:

@@ -85,6 +85,42 @@ class UnknownRequest:
     opcode: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeviceList:
+    """The instances that there are, in pairs with a second number, in an array that is definite or not."""
+
+    pairs: tuple[tuple[int, int], ...]
+    definite: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """What became of a whole request; code 0 is success."""
+
+    instance: int
+    opcode: int
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One register's value."""
+
+    instance: int
+    register: int
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueResponse:
+    """What became of one register of a request; code 0 is success."""
+
+    instance: int
+    register: int
+    code: int
+
+
+type Answer = DeviceList | Response | Value | ValueResponse
 type Request = GetDevices | Subscribe | Unsubscribe | GetValues | SetValues | PathRequest | UnknownRequest
 type Item = int | bytes
 
@@ -110,6 +146,11 @@ class Reader:
     def at_end(self) -> bool:
         """Whether nothing is left."""
         return self._at >= len(self._data)
+
+    @property
+    def position(self) -> int:
+        """How many bytes were taken."""
+        return self._at
 
     @property
     def at_definite_array(self) -> bool:
@@ -222,6 +263,42 @@ def requests(stream: bytes) -> Iterator[Request]:
             yield UnknownRequest(opcode=opcode)
             return
         yield _PARSERS[opcode](reader)
+
+
+def _device_list(reader: Reader) -> DeviceList:
+    definite = reader.at_definite_array
+    numbers = batched(map(_as_unsigned, reader.array()), 2, strict=False)
+    return DeviceList(pairs=tuple(map(_as_pair, numbers)), definite=definite)
+
+
+def _as_pair(numbers: tuple[int, ...]) -> tuple[int, int]:
+    match numbers:
+        case (instance, second):
+            return instance, second
+    raise MalformedRecordError("half a pair in the device list")
+
+
+_ANSWERS: Final[dict[int, Callable[[Reader], Answer]]] = {
+    Opcode.DEVICE_LIST: _device_list,
+    Opcode.RESPONSE: lambda reader: Response(
+        instance=reader.unsigned(), opcode=reader.unsigned(), code=reader.unsigned()
+    ),
+    Opcode.VALUE: lambda reader: Value(instance=reader.unsigned(), register=reader.unsigned(), payload=reader.octets()),
+    Opcode.VALUE_RESPONSE: lambda reader: ValueResponse(
+        instance=reader.unsigned(), register=reader.unsigned(), code=reader.unsigned()
+    ),
+}
+
+
+def answers(stream: bytes) -> Iterator[tuple[Answer, bytes]]:
+    """Yield the answers of a stream with their bytes; raises MalformedRecordError where they cannot be told apart."""
+    reader = Reader(stream)
+    while not reader.at_end:
+        start, opcode = reader.position, reader.unsigned()
+        if opcode not in _ANSWERS:
+            raise MalformedRecordError(f"record {opcode:#04x}")
+        answer = _ANSWERS[opcode](reader)
+        yield answer, stream[start : reader.position]
 
 
 def device_list(pairs: Iterable[tuple[int, int]], *, definite: bool = False) -> bytes:

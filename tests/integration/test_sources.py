@@ -284,26 +284,27 @@ def newer_version(stored: dict[str, Any]) -> None:
     stored["version"] = 9
 
 
-def without_a_field(stored: dict[str, Any]) -> None:
-    for rows in stored["data"].get("registers", ()):
+def without_a_value(stored: dict[str, Any]) -> None:
+    del stored["data"]["quantities"]["voltage"]["value"]
+
+
+def without_a_register(stored: dict[str, Any]) -> None:
+    for rows in stored["data"]["pages"]["registers"]:
         del rows["register"]
-    stored["data"].get("quantities", {}).get("voltage", {}).pop("value", None)
 
 
-@pytest.mark.parametrize("damage", [newer_version, without_a_field])
-@pytest.mark.parametrize("which", ["", ".pages"])
+@pytest.mark.parametrize("damage", [newer_version, without_a_value, without_a_register])
 async def test_a_store_that_is_not_understood_begins_anew(
     hass: HomeAssistant,
     radio: Radio,
     hass_storage: dict[str, Any],
     caplog: pytest.LogCaptureFixture,
     damage: Callable[[dict[str, Any]], None],
-    which: str,
 ) -> None:
     async with a_bench(Bench(hass, radio)) as bench:
         await bench.load()
         await bench.unload()
-        damage(hass_storage[f"{DOMAIN}.{bench.entry.entry_id}{which}"])
+        damage(hass_storage[f"{DOMAIN}.{bench.entry.entry_id}"])
         await bench.load()
         assert bench.state("sensor", "voltage").state != STATE_UNAVAILABLE
         assert bench.state("number", "discharge_floor").state == "10.0"

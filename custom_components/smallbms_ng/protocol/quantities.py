@@ -71,12 +71,12 @@ class BatteryValues:
 
     @property
     def pre_alarm(self) -> bool | None:
-        """Whether the loads are about to be switched off, or are already: low cell voltage or low state of charge."""
+        """Whether the loads are, or will soon be, switched off for low cell voltage or low state of charge."""
         return self._is_raised("pre_alarm")
 
     @property
     def battery_low(self) -> bool | None:
-        """Whether any condition asks for a charge."""
+        """Whether any condition means that the battery must be charged."""
         return self._is_raised("battery_low")
 
     @property
@@ -181,7 +181,7 @@ class Quantity:
     The latest value that is not too old is shown; a restored one only if there is no other.
     good_for: for how many s a source is valid, if it differs from other quantities. decimals: those of the record, to
     which all values are rounded.
-    threshold: how far it has to move before it is written; without one, every change is written. written_with: the
+    threshold: how far a value has to move before it is written; without one, every change is written. written_with: the
     quantity that decides instead. averaged: once a minute, its mean is written.
     """
 
@@ -267,11 +267,11 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownValues(BatteryValues):
-    """The shown values of the battery, and the source of each known one.
+    """The shown values of the battery.
 
-    power: W into the battery, negative = out of it. remaining_amphours: the Ah left in the battery. time_to_full: the
-    minutes until it is full at the present current, None while it does not charge. charging: has a dead band.
-    charge_source: where the state of charge comes from. energy_charged, energy_discharged: in Wh.
+    power: in W, negative while discharging. remaining_amphours: in Ah. time_to_full: in min at the present current,
+    None while not charging. charging: with a dead band around zero. charge_source: the source of the state of charge.
+    energy_charged, energy_discharged: in Wh.
     """
 
     capacity: float | None
@@ -354,7 +354,7 @@ class Quantities:
         return {row.name: found for row in QUANTITIES if (found := self.best(row.name, now))}
 
     def known(self, now: float) -> dict[str, object]:
-        """Return what ShownValues shows, by name, except the energy."""
+        """Return the values of ShownValues by name, except the energy."""
         found = self.all(now)
         values: dict[str, object] = {
             row.name: found[row.name].value if row.name in found else None for row in QUANTITIES
@@ -375,7 +375,7 @@ class Quantities:
         return float(told.value) if told else self.configured_capacity
 
     def is_plausible(self, values: BatteryValues, now: float) -> bool:
-        """Return whether a bank of this capacity may have this power. Only what the device itself told counts."""
+        """Return whether a bank of the capacity that the device gave can have this power."""
         told, power = self.best("capacity", now), power_of(values.voltage, values.current)
         if told is None or power is None or values.voltage is None:
             return True
