@@ -142,7 +142,7 @@ def one_by_one(*visits: Visit) -> Visit:
 
 SUBMIT: Final = click("ha-button:has-text('Submit')")
 ADD: Final = click("ha-config-flow-card:has-text('Victron smallBMS NG') >> ha-button:has-text('Add')")
-SYSTEM: Final = click('hui-tile-card >> text="System"')
+SYSTEM: Final = click('hui-tile-card:has(:text-is("System"))')
 
 PICTURES: Final = (
     Picture(name="dashboard", path="/", width=1640, height=930),

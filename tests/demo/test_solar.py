@@ -15,7 +15,7 @@ from .conftest import StandIn
 pytestmark = pytest.mark.usefixtures("socket_enabled")
 
 START = datetime(2026, 6, 15, 10, tzinfo=UTC)
-UNIT = {"statistic_id": ENTITY, "statistics_unit_of_measurement": "kWh"}
+UNIT: JsonObject = {"statistic_id": ENTITY, "statistics_unit_of_measurement": "kWh"}
 
 
 def state(current: float | None) -> JsonObject:
