@@ -12,6 +12,7 @@ from typing import Final
 from PIL import Image
 from playwright.async_api import Browser, Page
 
+from demo.answers import as_object
 from demo.browser import open_chromium, open_page, open_panel
 from demo.control import Control
 from demo.errors import DemoError
@@ -26,6 +27,7 @@ SETTLED: Final = 6.0  # seconds until the cards have drawn what they fetch
 NOTICED: Final = 5.0  # seconds until Home Assistant is sure of what has happened to the device
 CARRIED_OUT: Final = 4.0  # seconds until the device has been connected to, and has obeyed
 CONNECTED: Final = 15.0  # seconds until a device has been connected to, read and added
+FAR: Final = 5.0  # % of charge: more than a picture takes
 OVER: Final = 60.0  # seconds until the codes of a fault are over
 PAST_ITS_DELAYS: Final = 60  # times real time, in which the BMS takes its time before it ends a code
 COLORS: Final = 256
@@ -258,16 +260,24 @@ async def photograph(browser: Browser, base: str, picture: Picture) -> None:
 @asynccontextmanager
 async def prepared(control: Control, picture: Picture) -> AsyncIterator[None]:
     """Do to the device what a picture shows, and undo it, until nothing of it is left for the next picture."""
-    speed = await control.speed()
+    speed, percent = await control.speed(), await believed(control)
     if picture.prepare:
         await picture.prepare(control)
     try:
         yield
     finally:
         await control.clear_faults()
+        if percent - await believed(control) > FAR:
+            await control.set_state_of_charge(percent, 1)
         await control.switch_system_on()
         await no_codes(control)
         await control.set_speed(speed)
+
+
+async def believed(control: Control) -> float:
+    """Return the state of charge that the battery monitor believes, in %."""
+    percent = as_object((await control.state(1)).get("status")).get("state_of_charge")
+    return percent if isinstance(percent, int | float) else 0.0
 
 
 async def no_codes(control: Control) -> None:
