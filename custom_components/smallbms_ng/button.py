@@ -1,4 +1,4 @@
-"""Buttons: what the device does when it is told to, and reading it now."""
+"""Buttons: actions of the device, and reading it now."""
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
@@ -51,7 +51,7 @@ def _survey_attributes(pages: PagesCoordinator) -> Mapping[str, object]:
 
 BUTTONS: Final = (
     _action(Name.SYNCHRONIZE, enabled=True),
-    # Nobody should press these by mistake.
+    # Disabled, so that nobody presses them by mistake.
     _action(Name.RESTORE_DEFAULTS, enabled=False),
     _action(Name.CLEAR_HISTORY, enabled=False),
     SmallBmsButtonDescription(
