@@ -6,6 +6,7 @@ from datetime import datetime
 from statistics import fmean
 from typing import Final
 
+from emulator.bms.rules import Permission
 from emulator.simulation.grid import COARSE_STEP
 from emulator.simulation.scenario import Scenario
 from emulator.simulation.simulation import Simulation
@@ -21,8 +22,9 @@ _LOOK: Final = 300
 
 @dataclass(frozen=True, kw_only=True)
 class Hour:
-    """An hour: when it began, means over it in % and A, and at its end the state of charge and what was counted.
+    """An hour: when it began, means over it in %, A and V, and at its end the state of charge and what was counted.
 
+    time_to_go: in minutes, at its end; None while nothing is drawn. allowed_to_discharge: whether it was all the time.
     drawn_ah is what the history adds up, consumed_ah what was drawn since the last full charge. None = not known.
     reserve_ah is what really is left until the first cells are empty, which no device tells.
     """
@@ -30,7 +32,10 @@ class Hour:
     start: datetime
     state_of_charge: float | None
     current: float | None
+    voltage: float | None
     last_state_of_charge: float | None
+    time_to_go: int | None
+    allowed_to_discharge: bool
     charged_kwh: float
     discharged_kwh: float
     drawn_ah: float
@@ -53,19 +58,27 @@ def _hour_of(simulation: Simulation) -> Hour:
     bms, start = simulation.bms, simulation.now
     charges: list[float | None] = []
     currents: list[float | None] = []
+    voltages: list[float | None] = []
+    allowed = True
     for _ in range(_HOUR // _LOOK):
         simulation.advance(_LOOK)
         charges.append(bms.monitor.state_of_charge)
         currents.append(bms.current)
+        voltages.append(bms.voltage)
+        allowed = allowed and bms.allowed_to_discharge is not Permission.NO
+    shown = simulation.snapshot()
     return Hour(
         start=start,
         state_of_charge=_mean(charges),
         current=_mean(currents),
+        voltage=_mean(voltages),
         last_state_of_charge=charges[-1],
+        time_to_go=shown.time_to_go,
+        allowed_to_discharge=allowed,
         charged_kwh=bms.history.charged_energy_kwh,
         discharged_kwh=bms.history.discharged_energy_kwh,
         drawn_ah=bms.history.cumulative_drawn_ah,
-        consumed_ah=simulation.snapshot().drawn_amphours,
+        consumed_ah=shown.drawn_amphours,
         reserve_ah=bms.reserve_ah,
     )
 

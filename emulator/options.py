@@ -74,6 +74,12 @@ def _parser() -> ArgumentParser:
     add = parser.add_argument
     add("--scenario", default=DEFAULT_SCENARIO, help=f"name or YAML file of a scenario (default: {DEFAULT_SCENARIO})")
     add("--list", action="store_true", dest="listing", help="list the scenarios, faults and personalities, and end")
+    add(
+        "--compare",
+        type=Path,
+        metavar="FILE",
+        help="say which assumptions the recording in a diagnostics download confirms and contradicts, and end",
+    )
     add("--speed", type=_speed, default=1.0, help=f"how many times faster than real time, or {AS_FAST_AS_POSSIBLE}")
     add("--seed", type=_seed, help="another run of the same kind (default: the scenario's)")
     add("--save", type=Path, metavar="FILE", help="go on with the state in this file, and save to it")
@@ -114,6 +120,7 @@ class Options:
 
     scenario: str
     listing: bool
+    compare: Path | None
     speed: float
     seed: int | None
     save: Path | None

@@ -109,6 +109,15 @@ def test_means_of_what_is_known() -> None:
     ]
 
 
+def test_an_hour_begins_with_what_the_one_before_it_ended_with() -> None:
+    """As it does in the statistics of Home Assistant."""
+    falling = [
+        Hour(start=FIRST + number * HOUR, states=({"status": {"power": -number}}, {"status": {"power": -number - 0.5}}))
+        for number in range(2)
+    ]
+    assert [(row["min"], row["max"]) for row in measured(SOURCE, falling)] == [(-0.5, 0), (-1.5, -0.5)]
+
+
 def test_sums_from_the_zero_on() -> None:
     """As the device would tell them, with two digits."""
     assert counted(SOURCE, HOURS, 1.5) == [
