@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final, override
 from unittest.mock import patch
 
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_PIN
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
@@ -100,7 +100,7 @@ class Bench:
         self.service = VeSmartService(self.box)
         self.device.make_ve_smart_server = self.service.serve
         entry = make_entry()
-        self.entry: ConfigEntry = MockConfigEntry(
+        self.entry = MockConfigEntry(
             domain=DOMAIN,
             unique_id=ADDRESS,
             title=entry.title,
