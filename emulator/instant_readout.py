@@ -20,6 +20,7 @@ PRODUCT_ADVERTISEMENT: Final = 0x10
 HEADER_SECOND_BYTE: Final = 0x02  # several values are seen on real products, this one most often
 RECORD_TYPE: Final = 0x0A
 NONCE_MASK: Final = 0xFFFF
+NONCE_LENGTH: Final = 2  # bytes
 
 _RECORD_LENGTH: Final = 16
 # The one bit that means nothing is set in the only published record.
@@ -84,19 +85,20 @@ def short_beacon(product_id: int) -> bytes:
 
 def encrypt_record(record: bytes, *, key: bytes, nonce: int, product_id: int = DEFAULT_PRODUCT_ID) -> bytes:
     """Return the manufacturer data (without the company id) which carries this record."""
-    nonce_bytes = nonce.to_bytes(2, "little")
-    counter_block = nonce_bytes.ljust(_RECORD_LENGTH, b"\0")
-    ciphertext = Cipher(algorithms.AES(key), modes.CTR(counter_block)).encryptor().update(record)
-    return b"".join(
-        (
-            bytes((PRODUCT_ADVERTISEMENT, HEADER_SECOND_BYTE)),
-            product_id.to_bytes(2, "little"),
-            bytes((RECORD_TYPE,)),
-            nonce_bytes,
-            key[:1],
-            ciphertext,
-        )
+    header = (
+        bytes((PRODUCT_ADVERTISEMENT, HEADER_SECOND_BYTE)),
+        product_id.to_bytes(2, "little"),
+        bytes((RECORD_TYPE,)),
+        nonce.to_bytes(NONCE_LENGTH, "little"),
     )
+    return encrypt(b"".join(header), record, key=key)
+
+
+def encrypt(header: bytes, record: bytes, *, key: bytes) -> bytes:
+    """Return manufacturer data (without the company id) of a header, which ends with the nonce, and any record."""
+    counter_block = header[-NONCE_LENGTH:].ljust(_RECORD_LENGTH, b"\0")
+    ciphertext = Cipher(algorithms.AES(key), modes.CTR(counter_block)).encryptor().update(record)
+    return header + key[:1] + ciphertext
 
 
 class InstantReadout:
