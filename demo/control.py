@@ -23,9 +23,9 @@ class Control:
         """Return everything of one device; the first one is 1."""
         return await self._request("GET", f"/state?device={device}", None)
 
-    async def advance(self, seconds: float) -> None:
-        """Let emulated time pass at once."""
-        await self._request("POST", "/advance", {"seconds": seconds})
+    async def advance(self, seconds: float, *, coarse: bool = False) -> None:
+        """Let emulated time pass at once, and in longer steps if coarse."""
+        await self._request("POST", "/advance", {"seconds": seconds, "coarse": coarse})
 
     async def speed(self) -> float:
         """Return how many times faster than real time it lives."""

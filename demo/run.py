@@ -24,10 +24,10 @@ from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
 from .flows import OURS, add_device, add_proxy
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
-from .past import Hour, go_back, live
+from .past import Hour, live, live_before
 from .ports import check_free
 from .progress import detail, say
-from .statistics import COUNTED, MEASURED, add_past, add_past_power, counters
+from .statistics import COUNTED, COUNTED_HERE, MEASURED, add_past, add_past_power, counters, show_outlook
 from .waiting import until
 
 DEFAULT_SCENARIO: Final = "solar"
@@ -185,26 +185,36 @@ async def _start_home_assistant(children: Children, run: Run) -> Child:
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
-    async with _prepared(run, emulator) as (hass, control):
-        await _add_everything(run, hass, control, emulator)
+    async with _prepared(run, emulator) as prepared:
+        await _add_everything(run, emulator, prepared)
     run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
 
 
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
-    async with _prepared(run, emulator) as (hass, control):
-        added = await _add_everything(run, hass, control, emulator)
+    async with _prepared(run, emulator) as prepared:
+        hass, control = prepared.hass, prepared.control
+        added = await _add_everything(run, emulator, prepared)
         for number, (device, entities) in enumerate(added.items(), start=1):
             await check_device(hass, device, entities, partial(control.set_state_of_charge, _CHECKED_SOC, number))
         await check_energy(hass)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """A fresh Home Assistant, and an emulator whose batteries have lived through these hours of theirs."""
+
+    hass: HomeAssistant
+    control: Control
+    past: list[tuple[Hour, ...]]
+
+
 @asynccontextmanager
-async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[tuple[HomeAssistant, Control]]:
-    """Yield a fresh Home Assistant, and the emulator at the time of day at which the history is to begin."""
+async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[_Prepared]:
+    """Let the batteries live through two weeks while Home Assistant starts."""
     async with open_control(emulator.control) as control:
-        await go_back(control, _now())
+        past = await live_before(control, devices=len(emulator.devices), now=_now())
         async with log_in(address_of(run.port), fresh=True) as hass:
-            yield hass, control
+            yield _Prepared(hass=hass, control=control, past=past)
 
 
 def _now() -> datetime:
@@ -216,33 +226,35 @@ async def _go_on(run: Run) -> None:
         detail("It is as it was left.")
 
 
-async def _add_everything(
-    run: Run, hass: HomeAssistant, control: Control, emulator: Emulator
-) -> dict[Device, dict[str, str]]:
+async def _add_everything(run: Run, emulator: Emulator, prepared: _Prepared) -> dict[Device, dict[str, str]]:
     """Do by its flows what a user would do, and return the entity ids by key of each device."""
+    hass = prepared.hass
     say("Adding the Bluetooth proxy …")
     await add_proxy(hass, emulator)
     added = {device: await _add_device(hass, device) for device in emulator.devices}
-    past = await _live(run, hass, control, added)
+    past = await _live(run, prepared, added)
     await save_automations(hass, [(device.name, entities) for device, entities in added.items()])
     await save_dashboard(hass, {device.name: views(entities) for device, entities in added.items()})
     states = await hass.states()
     powers = await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])
     for power, hours in zip(powers, past, strict=True):
         await add_past_power(hass, power, hours)
+    for entities, hours in zip(added.values(), past, strict=True):
+        await show_outlook(hass, entities, hours)
     return added
 
 
-async def _live(
-    run: Run, hass: HomeAssistant, control: Control, added: Mapping[Device, Mapping[str, str]]
-) -> list[tuple[Hour, ...]]:
-    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that.
+async def _live(run: Run, prepared: _Prepared, added: Mapping[Device, Mapping[str, str]]) -> list[tuple[Hour, ...]]:
+    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that and before.
 
-    Home Assistant has read the counters before, and reads them after it. So it counts on from where the past ends.
+    Home Assistant has read the counters before yesterday, and reads them after today. So its sums begin with yesterday,
+    those of the two weeks before it are below 0, and it counts on from where the past ends.
     """
+    hass = prepared.hass
     say("Letting the battery live through yesterday and today …")
     zeros = [await counters(hass, entities) for entities in added.values()]
-    past = await live(control, devices=len(added), now=_now(), speed=run.speed)
+    lately = await live(prepared.control, devices=len(added), now=_now(), speed=run.speed)
+    past = [(*before, *hours) for before, hours in zip(prepared.past, lately, strict=True)]
     for entities, hours, zero in zip(added.values(), past, zeros, strict=True):
         await hass.post("/api/services/button/press", {"entity_id": entities[_READ_NOW]})
         await add_past(hass, entities, hours, zero)
@@ -259,7 +271,7 @@ async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
 async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
     """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
     before: dict[str, str] = {}
-    needed = {*MEASURED, *COUNTED, *CAPACITY, _READ_NOW}
+    needed = {*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW}
 
     async def complete() -> dict[str, str] | None:
         nonlocal before

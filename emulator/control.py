@@ -28,6 +28,7 @@ from emulator.report import faults, flows, fuse, health, proxy_state, quirks, ra
 from emulator.request_body import Body, RequestError, as_number, as_truth, as_whole
 from emulator.rig import HOST, Proxy, Rig, Station, cannot_use_port
 from emulator.simulation.faults import FAULTS, FaultError
+from emulator.simulation.grid import COARSE_STEP, LONGEST_STEP
 from emulator.simulation.state_file import StateFileError
 from emulator.world.world import ByHand, CannotForceError, UnknownItemError
 
@@ -95,7 +96,9 @@ async def _set_speed(call: Call) -> JsonValue:
 
 
 async def _advance(call: Call) -> JsonValue:
-    await call.rig.drive.leap(call.body.number("seconds", 0, LONGEST_LEAP))
+    coarse = "coarse" in call.body and call.body.truth("coarse")
+    seconds = call.body.number("seconds", 0, LONGEST_LEAP)
+    await call.rig.drive.leap(seconds, longest_step=COARSE_STEP if coarse else LONGEST_STEP)
     simulation = call.station.simulation
     return {"time": simulation.now.isoformat(timespec="seconds"), "elapsed": simulation.elapsed}
 
@@ -396,7 +399,7 @@ ROUTES: Final = (
     Route(method="GET", path="/state", answer=_state),
     Route(method="GET", path="/state/*", answer=_part_of_state),
     Route(method="POST", path="/speed", answer=_set_speed, fields=("speed",)),
-    Route(method="POST", path="/advance", answer=_advance, fields=("seconds",)),
+    Route(method="POST", path="/advance", answer=_advance, fields=("seconds", "coarse")),
     Route(method="POST", path="/save", answer=_save),
     Route(method="GET", path="/faults", answer=_list_faults),
     Route(method="DELETE", path="/faults", answer=_clear_faults),

@@ -224,7 +224,7 @@ def _battery_lines(bms: SmallBms, number: int) -> Iterator[tuple[str, Text]]:
     if page is None:
         yield f"{number + 1}  {bms.bank.batteries[number].serial_number}", Text("unplugged", "bold red")
         return
-    title = f"{number + 1}  {page.serial_number}  {page.model}  {page.temperature:.1f} °C  {_amperes(page.current)}"
+    title = f"{number + 1}  {page.serial_number}  {page.model}  {page.temperature:z.1f} °C  {_amperes(page.current)}"
     for voltages in batched(page.cell_voltages, _CELLS_IN_A_LINE, strict=False):
         yield title, _voltages(page, voltages)
         title = ""
@@ -277,16 +277,16 @@ def _high(bms: SmallBms, output: Output) -> str:
 
 
 def _plain(value: float | None, digits: int = 3) -> str:
-    return _UNKNOWN if value is None else f"{value:.{digits}f}"
+    return _UNKNOWN if value is None else f"{value:z.{digits}f}"
 
 
 def _with_unit(value: float | None, unit: str, digits: int) -> str:
-    return _UNKNOWN if value is None else f"{value:.{digits}f} {unit}"
+    return _UNKNOWN if value is None else f"{value:z.{digits}f} {unit}"
 
 
 def _amperes(current: float | None) -> str:
     # Adding zero turns a negative zero into a plain one.
-    return _UNKNOWN if current is None else f"{round(current, 2) + 0.0:+.2f} A"
+    return _UNKNOWN if current is None else f"{current:+z.2f} A"
 
 
 def _duration(minutes: float | None) -> str:

@@ -15,15 +15,22 @@ from homeassistant.helpers.typing import ConfigType
 
 from .button import BUTTONS
 from .const import DOMAIN, can_connect
-from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .coordinator import (
+    InstantReadoutCoordinator,
+    PagesCoordinator,
+    SmallBmsConfigEntry,
+    SmallBmsRuntime,
+    present_battery,
+)
 from .devices import battery_of, bluetooth_is_up
 from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
+from .outlook import OutlookCoordinator
 from .places import async_watch_places
 from .recording import async_forget_recording
 from .sensor import CONNECTION, PAGE_SENSORS
 from .services import async_setup_actions
-from .storage import pages_store, reading_store, without_battery
+from .storage import EntryStore, StoredPages, without_battery
 from .switch import SWITCHES
 
 _TABLES: Final = {
@@ -34,19 +41,22 @@ _TABLES: Final = {
 }
 
 
-async def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry) -> None:
+@callback
+def async_remove_leftovers(hass: HomeAssistant, entry: ConfigEntry, store: EntryStore) -> None:
     """Remove everything that came from connections: the batteries, the entities, and what is stored of them."""
     _async_remove_batteries(hass, entry)
     _async_remove_entities(hass, entry)
-    await pages_store(hass, entry.entry_id).async_remove()
+    if store.stored_pages:
+        store.async_save_soon()
 
 
 async def async_forget_battery(hass: HomeAssistant, entry: ConfigEntry, device: ChildDeviceEntry) -> None:
     """Forget a battery of an entry that is not loaded. If it is present, it comes back with the next connection."""
-    store = pages_store(hass, entry.entry_id)
-    if stored := await store.async_load():
-        numbers = tuple(row["number"] for row in stored.get("batteries", ()))
-        await store.async_save(without_battery(stored, battery_of(entry, device, numbers)))
+    store = EntryStore(hass, entry.entry_id)
+    await store.async_load()
+    if pages := store.parse_pages(StoredPages.copy):
+        numbers = tuple(row["number"] for row in pages.get("batteries", ()))
+        await store.async_save_pages(without_battery(pages, battery_of(entry, device, numbers)))
 
 
 @callback
@@ -88,16 +98,23 @@ async def async_setup(hass: HomeAssistant, _config: ConfigType) -> bool:
 
 async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
     """Set up one device. While it is out of range, its entities are unavailable."""
-    coordinator = InstantReadoutCoordinator(hass, entry)
+    store = EntryStore(hass, entry.entry_id)
+    await store.async_load()
+    coordinator = InstantReadoutCoordinator(hass, entry, store)
     await coordinator.async_restore()
-    pages = PagesCoordinator(hass, entry, coordinator.async_take_connection_values) if can_connect(entry.data) else None
+    feed = coordinator.async_take_connection_values
+    pages = PagesCoordinator(hass, entry, store, feed) if can_connect(entry.data) else None
     if pages:
-        await pages.async_restore()
+        pages.async_restore()
         entry.async_on_unload(coordinator.async_add_return_listener(pages.async_device_returned))
         entry.async_on_unload(coordinator.async_add_change_listener(pages.async_read_change))
     else:
-        await async_remove_leftovers(hass, entry)
-    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
+        async_remove_leftovers(hass, entry, store)
+    await store.async_merge()
+    outlook = OutlookCoordinator(
+        hass, entry, battery=lambda: present_battery(coordinator, pages), capacity=lambda: coordinator.capacity
+    )
+    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages, outlook=outlook)
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
     try:
@@ -114,6 +131,8 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     entry.async_on_unload(runtime.instant_readout.async_start())
     if runtime.pages:
         runtime.pages.async_start()
+    runtime.outlook.async_start()
+    entry.async_on_unload(runtime.instant_readout.async_add_listener(runtime.outlook.async_look_at_battery))
     async_watch(hass, entry)
     async_watch_places(entry)
     async_manage_code_issues(hass, entry)
@@ -137,8 +156,7 @@ async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
 
 async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """Forget the device, so that it can be discovered again."""
-    await reading_store(hass, entry.entry_id).async_remove()
-    await pages_store(hass, entry.entry_id).async_remove()
+    await EntryStore(hass, entry.entry_id).async_remove()
     async_forget(hass, entry)
     async_forget_recording(hass, entry.data[CONF_ADDRESS])
     if bluetooth_is_up(hass):

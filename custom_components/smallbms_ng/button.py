@@ -11,7 +11,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
-from .entity import PageEntity
+from .entity import PageEntity, async_add_to_devices
 from .protocol.registers import Name
 
 PARALLEL_UPDATES: Final = 1
@@ -63,11 +63,11 @@ BUTTONS: Final = (
 
 
 async def async_setup_entry(
-    _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+    hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the buttons of one device."""
     if pages := entry.runtime_data.pages:
-        async_add_entities(map(partial(SmallBmsButton, pages), BUTTONS))
+        async_add_to_devices(hass, entry, async_add_entities, map(partial(SmallBmsButton, pages), BUTTONS))
 
 
 class SmallBmsButton(PageEntity, ButtonEntity):

@@ -104,6 +104,7 @@ async def async_check_key(hass: HomeAssistant, address: str, key: bytes) -> None
 _PIN: Final = re.compile(r"[0-9]{6}")
 _KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]
 _ON: Final = named(Name.INSTANT_READOUT_ON)[0]
+_PRODUCT_ID: Final = named(Name.PRODUCT_ID)[0]
 # Seconds. A short search is enough: Home Assistant keeps every adapter scanning, so nearby devices are known.
 _SEARCH_TIME: Final = 5
 
@@ -132,11 +133,12 @@ class AccessProof(StrEnum):
 class InstantReadoutInfo:
     """What a device reports about its Instant Readout, and how it was reached.
 
-    key, instant_readout_on: None if the device does not give it. proxy: its name; empty if none was used.
+    key, instant_readout_on, product_id: None if the device does not give it. proxy: its name; empty if none was used.
     """
 
     key: bytes | None
     instant_readout_on: bool | None
+    product_id: int | None
     proof: AccessProof
     proxy: str
 
@@ -207,11 +209,13 @@ def _proof(preference: AdapterPreference, *, checked: bool) -> AccessProof:
 
 
 async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
-    answers = await client.read(client.main_instance, (_KEY.id, _ON.id))
-    key, instant_readout_on = _value(answers, _KEY.id), _value(answers, _ON.id)
+    answers = await client.read(client.main_instance, (_KEY.id, _ON.id, _PRODUCT_ID.id))
+    key, instant_readout_on, product = (_value(answers, row.id) for row in (_KEY, _ON, _PRODUCT_ID))
+    product_id = product.get("product_id") if isinstance(product, Mapping) else None
     return InstantReadoutInfo(
         key=key if isinstance(key, bytes) else None,
         instant_readout_on=instant_readout_on if isinstance(instant_readout_on, bool) else None,
+        product_id=product_id if isinstance(product_id, int) else None,
         proof=proof,
         proxy=proxy,
     )

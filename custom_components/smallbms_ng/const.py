@@ -10,6 +10,7 @@ MANUFACTURER: Final = "Victron Energy"
 
 # Home Assistant has no unit constant for it.
 AMPERE_HOURS: Final = "Ah"
+MILLIAMPERES_PER_AMPERE: Final = 1000
 
 CONF_CAPACITY: Final = "capacity"
 CONF_KEY: Final = "key"

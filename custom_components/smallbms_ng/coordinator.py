@@ -1,7 +1,8 @@
 """The coordinators: one follows the advertisements of a device, the other reads and writes over connections."""
 
 from collections import Counter, deque
-from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Collection, Coroutine, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -40,10 +41,12 @@ from .const import (
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
     DEFAULT_UPDATE_INTERVAL,
+    MILLIAMPERES_PER_AMPERE,
     can_connect,
 )
 from .devices import async_remove_battery
 from .messages import failure
+from .outlook import OutlookCoordinator
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
     COMPANY_ID,
@@ -55,21 +58,34 @@ from .protocol.advertisement import (
     MalformedRecord,
     NotInstantReadout,
     OtherRecord,
+    ShortBeacon,
     WrongKey,
     parse_key,
 )
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
 from .protocol.learned import DeviceMemory
+from .protocol.outlook import Battery
 from .protocol.payloads import Value
-from .protocol.quantities import FLAG_FIELDS, MEASURED_FIELDS, Flag, Quantities, ShownValues, Source
+from .protocol.quantities import (
+    ENERGY_CHARGED,
+    ENERGY_DISCHARGED,
+    FLAG_FIELDS,
+    MEASURED_FIELDS,
+    Flag,
+    Quantities,
+    ShownValues,
+    Source,
+    power_of,
+)
 from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOrder, Order
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
+from .protocol.significance import SignificantChanges
 from .recording import Outcome, async_recording_of
 from .shared_connection import SharedConnection, Way
 from .storage import (
-    DelayedStore,
+    EntryStore,
     KeptState,
     LastEvent,
     StoredPages,
@@ -78,8 +94,6 @@ from .storage import (
     from_store,
     learned_from_store,
     learned_to_store,
-    pages_store,
-    reading_store,
     to_store,
 )
 from .survey import Survey
@@ -104,6 +118,23 @@ def reserve_of(entry: SmallBmsConfigEntry) -> Reserve | None:
     now = clock.now()
     left, hours = coordinator.reserve.left(capacity, now), coordinator.reserve.time_left(capacity, now)
     return None if left is None or hours is None else Reserve(left=left, hours=hours)
+
+
+# The discharge floor in % where no connection has told it: what is taken for the default (M-S6).
+ASSUMED_DISCHARGE_FLOOR: Final = 10.0
+
+
+def present_battery(readout: InstantReadoutCoordinator, pages: PagesCoordinator | None) -> Battery | None:
+    """Return the state of the battery now; None while its state of charge or its capacity is unknown."""
+    state_of_charge, capacity = readout.published.state_of_charge, readout.capacity
+    if state_of_charge is None or not capacity:
+        return None
+    floor = pages.values.value(RegisterKey(name=Name.DISCHARGE_FLOOR)) if pages else None
+    return Battery(
+        state_of_charge=state_of_charge,
+        capacity=capacity,
+        discharge_floor=floor if isinstance(floor, int | float) else ASSUMED_DISCHARGE_FLOOR,
+    )
 
 
 type CodeListener = Callable[[Code, bool], None]
@@ -235,7 +266,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     _status_read_in = 0
     _waits_for_way = False
 
-    def __init__(self, hass: HomeAssistant, entry: ConfigEntry, feed: Callable[[Mapping[Name, Value]], None]) -> None:
+    def __init__(
+        self, hass: HomeAssistant, entry: ConfigEntry, store: EntryStore, feed: Callable[[Mapping[Name, Value]], None]
+    ) -> None:
         minutes: int = entry.options.get(CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL)
         self._interval = timedelta(minutes=minutes) or None
         self._soon: Debouncer[Coroutine[object, object, None]] = Debouncer(
@@ -287,7 +320,9 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
-        self._store: DelayedStore[StoredPages] = DelayedStore(pages_store(hass, entry.entry_id), self._to_store)
+        self._store = store
+        store.pages = self._to_store
+        self._stored_bonds = self._bonds
 
     @property
     def batteries(self) -> tuple[int, ...]:
@@ -340,9 +375,11 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Return whether a value is known and recent enough to show."""
         return self.values.shown(want, clock.now())
 
-    async def async_restore(self) -> None:
+    @callback
+    def async_restore(self) -> None:
         """Show the values that were read before a restart."""
-        await self._store.async_load(StoredPages, self._restore)
+        self._store.parse_pages(self._restore)
+        self._stored_bonds = self._bonds
         self.data = self.values.all()
 
     def _restore(self, stored: StoredPages) -> None:
@@ -360,6 +397,19 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             paired=sorted(self._preference.paired),
             asked=sorted(self._preference.asked),
         )
+
+    @property
+    def _bonds(self) -> tuple[frozenset[str], ...]:
+        """What is known of the bonds of radios."""
+        known = self._preference
+        return frozenset(known.unpaired), frozenset(known.paired), frozenset(known.asked)
+
+    @callback
+    def _async_store_bonds(self) -> None:
+        """Store soon what has become known of bonds: each costs a failed connection to find out."""
+        if self._bonds != self._stored_bonds:
+            self._stored_bonds = self._bonds
+            self._store.async_save_soon()
 
     @callback
     def async_start(self) -> None:
@@ -429,7 +479,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._show_soon.async_shutdown()
         self._changed.clear()
         await self._connection.async_close()
-        await self._store.async_save()
+        # Unloading stores it once the readings have ended, too, and Home Assistant before it stops.
+        self._store.async_save_later()
 
     def async_pause_connection(self) -> AbstractAsyncContextManager[None]:
         """Leave the device, which accepts only one connection, to another client until the context ends."""
@@ -643,6 +694,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     @callback
     def _before_end(self) -> None:
         self._async_show_changed()
+        self._async_store_bonds()
         self._note_connection(connected=False)
 
     @callback
@@ -654,6 +706,7 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
 
     def _lose(self, error: VeSmartError) -> None:
         self.last_error = error
+        self._async_store_bonds()
         if not self.lost:
             self.lost = True
             _LOGGER.info("%s cannot be read over a connection: %s", self.config_entry.title, error)
@@ -712,7 +765,6 @@ STALE_AFTER: Final = timedelta(seconds=90)
 RESTORED_FOR: Final = timedelta(minutes=10)
 # How many connections in a row may fail before the values of the last one are too old.
 _MISSED_CONNECTIONS: Final = 2
-_MILLIAMPERES_PER_AMPERE: Final = 1000
 
 
 _SILENT: Final = "%s is silent: no readable advertisement for some time"
@@ -725,6 +777,7 @@ class DropReason(StrEnum):
     NOT_INSTANT_READOUT = "not_instant_readout"
     OTHER_RECORD = "other_record"
     OTHER_PRODUCT = "other_product"
+    SHORT_BEACON = "short_beacon"
     MALFORMED = "malformed"
     WRONG_KEY = "wrong_key"
     IMPLAUSIBLE = "implausible"
@@ -734,9 +787,19 @@ class DropReason(StrEnum):
     BEHIND = "behind"
 
 
+class Advertises(StrEnum):
+    """What a device advertises."""
+
+    READINGS = "readings"
+    NO_READINGS = "no_readings"
+    """Only that it is there, and which product it is."""
+    NOTHING = "nothing"
+
+
 _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
     NotInstantReadout: DropReason.NOT_INSTANT_READOUT,
     OtherRecord: DropReason.OTHER_RECORD,
+    ShortBeacon: DropReason.SHORT_BEACON,
     MalformedRecord: DropReason.MALFORMED,
     WrongKey: DropReason.WRONG_KEY,
     ImplausibleRecord: DropReason.IMPLAUSIBLE,
@@ -746,6 +809,7 @@ _OUTCOME_OF_DROP: Final = {
     DropReason.NOT_INSTANT_READOUT: Outcome.OTHER_RECORD,
     DropReason.OTHER_RECORD: Outcome.OTHER_RECORD,
     DropReason.OTHER_PRODUCT: Outcome.OTHER_RECORD,
+    DropReason.SHORT_BEACON: Outcome.SHORT_BEACON,
     DropReason.MALFORMED: Outcome.MALFORMED,
     DropReason.WRONG_KEY: Outcome.WRONG_KEY,
     DropReason.IMPLAUSIBLE: Outcome.IMPLAUSIBLE,
@@ -761,24 +825,27 @@ class SmallBmsRuntime:
     instant_readout: InstantReadoutCoordinator
     pages: PagesCoordinator | None
     """None without a PIN to connect with."""
+    outlook: OutlookCoordinator
 
 
 type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
 
 
 class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
-    """Follows the advertisements of one device, and updates the entities when their values change.
+    """Follows the advertisements of one device, and updates the entities whose values change.
 
     Decodes the advertisements, and takes the values that connections read. Flags are published as soon as they are
-    confirmed, measurements at most once per update interval.
+    confirmed, measurements when they have changed significantly, at most once per update interval.
     published: the values that entities show.
+    record_at: when a record was last accepted, in s of the monotonic clock; -inf if none was.
     switched_off_at: when Home Assistant switched the system off, in s of the monotonic clock; None if it did not.
     """
 
     last_record: BatteryReading | None = None
+    record_at = -inf
+    _beacon_at = -inf
     accepted = 0
     switched_off_at: float | None = None
-    _energy_shown: tuple[int, int] | None = None
     _last_info: BluetoothServiceInfoBleak | None = None
     _last_data: bytes | None = None
     _known_at: float | None = None
@@ -786,9 +853,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     _lost = False
     _ended = False
     _end_wait: CALLBACK_TYPE | None = None
-    _end_interval: CALLBACK_TYPE | None = None
+    _cancel_publishing: CALLBACK_TYPE | None = None
+    _published_at = -inf
+    # When the values to publish were chosen last, and whether all of the next ones are to be published.
+    _chosen_at = -inf
+    _publishes_all = True
 
-    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry, store: EntryStore) -> None:
         super().__init__(hass, _LOGGER, entry.data[CONF_ADDRESS], BluetoothScanningMode.ACTIVE, connectable=False)
         self.entry = entry
         self.dropped: Counter[DropReason] = Counter()
@@ -799,26 +870,36 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._decoder = InstantReadout(self._key) if self._key else None
         self._recording = async_recording_of(hass, self.address)
         self.quantities = Quantities(self._good_for, entry.options.get(CONF_CAPACITY))
+        self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
+        self._significant = SignificantChanges(self._interval)
+        # The latest measurements, and those that were unknown when something was published last.
+        self._measured: Mapping[str, object] = {}
+        self._unknown: Collection[str] = ()
         self.published = self.present
         self.reserve = ReserveCountdown(
-            entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
+            entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
-        self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
-        self._store: DelayedStore[StoredReadings] = DelayedStore(reading_store(hass, entry.entry_id), self._to_store)
+        self._store = store
+        store.readings = self._to_store
         self._confirmation = Confirmation()
         self._changes = FlagChanges()
         self._order = NonceOrder()
         self._trust = KeyTrust()
-        self._heard_at = clock.now()
+        self._heard_at = self._present_at = clock.now()
         self._return_listeners: list[CALLBACK_TYPE] = []
         self._change_listeners: list[CALLBACK_TYPE] = []
         self._available = False
 
     @property
     def present(self) -> ShownValues:
-        """The values known now, whether published or not."""
+        """The values known now, whether published or not, except the energy."""
         return self.quantities.shown(clock.now())
+
+    def _known(self, now: float) -> dict[str, object]:
+        """Return the values known now, by name; no energy until it includes everything from before this run."""
+        charged, discharged = self.meter.shown if self.meter.is_current else (None, None)
+        return {**self.quantities.known(now), ENERGY_CHARGED: charged, ENERGY_DISCHARGED: discharged}
 
     @property
     def capacity(self) -> float | None:
@@ -831,13 +912,18 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         return None if self._known_at is None else clock.now() - self._known_at
 
     @property
-    def energy_shown(self) -> tuple[int, int] | None:
-        """The energy charged and discharged, in Wh; None until it includes everything from before this run."""
-        return self.meter.shown if self.meter.is_current else None
+    def advertises(self) -> Advertises | None:
+        """What the device has advertised lately; None without a key to read it, or if nothing was heard in this run."""
+        if self._decoder is None or self.record_at == self._beacon_at == -inf:
+            return None
+        now, good_for = clock.now(), self.quantities.good_for[Source.ADVERTISED]
+        if now - self.record_at <= good_for:
+            return Advertises.READINGS
+        return Advertises.NO_READINGS if now - self._beacon_at <= good_for else Advertises.NOTHING
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
-        kept = await self._store.async_load(StoredReadings, from_store) or KeptState()
+        kept = self._store.parse_readings(from_store) or KeptState()
         self.quantities.restore({name: one for name, one in kept.quantities.items() if self._may_restore(name, kept)})
         self.quantities.mark = kept.mark
         self.codes.restore(kept.codes, kept.event)
@@ -847,8 +933,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._lost = kept.lost
         if recorded := await async_last_recorded(self.hass, self.address):
             self.meter.go_on_from(charged=recorded.charged, discharged=recorded.discharged, last=recorded.last)
-        self._available = self._was_available = self.quantities.heard(clock.now())
-        self.published = self.present
+        now = clock.now()
+        self._available = self._was_available = self.quantities.heard(now)
+        self._choose(now, everything=True)
 
     def _may_restore(self, name: str, kept: KeptState) -> bool:
         """Return whether to restore a value: not if the device was silent, unless only a connection gives the value."""
@@ -895,7 +982,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def async_note_switched_off(self, at: float | None) -> None:
         """Set when Home Assistant switched the system off; None if it did not, or if the system is on again.
 
-        Stores this at once: Home Assistant may lose its own power.
+        Stores this at once, however often: Home Assistant may lose its own power.
         """
         if self.switched_off_at != at:
             self.switched_off_at = at
@@ -911,8 +998,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
         self._async_believe()
-        # These values are rare, and may be the first known of a quantity: do not wait for the interval.
-        self._async_publish()
+        # These values are rare, and whoever has them read wants to see them.
+        self._async_publish(everything=True)
         self._async_tell_change(changed=self._changes.take_read(flags))
 
     @property
@@ -947,9 +1034,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_stop(self) -> None:
         super()._async_stop()
         self.async_stop_confirming()
-        if self._end_interval:
-            self._end_interval()
-            self._end_interval = None
+        self._async_cancel_publishing()
 
     @callback
     @override
@@ -968,6 +1053,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_take(self, info: BluetoothServiceInfoBleak) -> Outcome:
         """Take an advertisement; return what became of it."""
         if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
+            self._async_take_beacon(info.time)
             return Outcome.NO_DATA
         if self._decoder is None:
             return Outcome.HELD_BACK
@@ -983,7 +1069,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         try:
             reading = decoder.decode(data)
         except InstantReadoutError as error:
-            return self._async_doubt(error, data)
+            return self._async_doubt(error, data, at)
         if reason := self._why_not(reading, at):
             return self._drop(reason)
         self._last_data = data
@@ -991,8 +1077,10 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         return Outcome.BELIEVED
 
     @callback
-    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> Outcome:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes, at: float) -> Outcome:
         """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
+        if isinstance(error, ShortBeacon):
+            self._async_take_beacon(at)
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
@@ -1033,14 +1121,28 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_hear(self, reading: BatteryReading, at: float) -> None:
         """Take the values of a record, whether new or repeated."""
-        was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
-        self._heard_at = max(at, self._heard_at)
+        self._publishes_all |= at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
+        self.record_at = self._heard_at = max(at, self._heard_at)
         self._known_at = at if self._known_at is None else max(at, self._known_at)
         measured = {name: getattr(reading, name) for name in MEASURED_FIELDS}
         self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
+        self._measured = measured | {"charging": self.quantities.is_charging}
         self._async_measure(measured, at)
         self._async_believe()
         self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(reading)))
+        self._async_note_heard(at)
+
+    @callback
+    def _async_take_beacon(self, at: float) -> None:
+        """Note that the device is there, though it gives no reading."""
+        self._beacon_at = max(at, self._beacon_at)
+        self._async_note_heard(at)
+
+    @callback
+    def _async_note_heard(self, at: float) -> None:
+        """Note that the device was heard, with or without a reading; call the listeners if it was silent before."""
+        was_silent = at - self._present_at >= self.quantities.good_for[Source.ADVERTISED]
+        self._present_at = max(at, self._present_at)
         if was_silent:
             for listener in list(self._return_listeners):
                 listener()
@@ -1052,9 +1154,12 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_measure(self, values: Mapping[str, object], at: float) -> None:
-        """Let the meter count up to now, if voltage and current are known."""
+        """Let the meter count up to now, if voltage and current are known, and take samples for the means."""
         voltage, current, consumed = (values.get(name) for name in ("voltage", "current", "consumed_amphours"))
-        if isinstance(voltage, int | float) and isinstance(current, int | float):
+        voltage = voltage if isinstance(voltage, int | float) else None
+        current = current if isinstance(current, int | float) else None
+        self._significant.take({"current": current, "power": power_of(voltage, current)}, at)
+        if voltage is not None and current is not None:
             amphours = consumed if isinstance(consumed, int | float) else None
             self.meter.take(Sample(at=at, voltage=voltage, current=current, consumed_amphours=amphours))
 
@@ -1080,15 +1185,17 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_tell_codes(self) -> None:
-        """Report the codes that began or ended; store this at once, so that a crash does not repeat reports."""
+        """Report the codes that began or ended; store this soon, so that a crash does not repeat reports."""
         believed = self._confirmation.believed
         if self._ended or not believed:
             return
         error, levels = believed.get("error"), {name: believed.get(name) for name in FLAG_FIELDS}
         codes = active_codes(error or 0, levels)  # type: ignore[arg-type]  # they are of these types by their names
+        were_known = self.codes.active is not None
         if self.codes.async_take(codes):
             self._async_take_reserve()
-            self.entry.async_create_task(self.hass, self._store.async_save())
+            if were_known:
+                self._store.async_save_soon()
             self.codes.async_tell_watchers()
 
     @callback
@@ -1130,32 +1237,73 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_show(self) -> None:
-        """Publish new values: at once if flags changed, else when the update interval is over."""
-        if self._end_interval is None or not self._available:
-            self._async_publish()
-            return
+        """Publish what is significant: flags at once, measurements when the update interval is over."""
         believed = self._confirmation.believed
-        if any(getattr(self.published, name) != value for name, value in believed.items()):
-            self._async_publish()
+        if self._publishes_all or any(getattr(self.published, name) != value for name, value in believed.items()):
+            self._async_publish(everything=True)
+            return
+        now = clock.now()
+        if self._significant.is_minute_over(now) or self._has_moved:
+            self._async_publish_after_interval(now)
+
+    @property
+    def _has_moved(self) -> bool:
+        """Whether the latest record has a significant change. What it does not tell may come from another source."""
+        told = {name: value for name, value in self._measured.items() if value is not None or name not in self._unknown}
+        return self._significant.is_significant(told)
 
     @callback
-    def _async_publish(self) -> None:
-        """Publish the values known now, if they have changed, and update the entities."""
-        now = clock.now()
-        self._async_note_presence(now)
-        shown = self.quantities.shown(now), self.energy_shown, self._available
-        if shown == (self.published, self._energy_shown, self._was_available):
-            return
-        self.published, self._energy_shown, self._was_available = shown
-        if self._end_interval:
-            self._end_interval()
-        self._end_interval = async_call_later(self.hass, self._interval, self._async_interval_over)
-        self.async_update_listeners()
+    def _async_publish_after_interval(self, now: float) -> None:
+        """Publish when the update interval is over, which it may be already."""
+        wait = self._published_at + self._interval - now
+        if wait <= 0:
+            self._async_publish()
+        elif not self._cancel_publishing:
+            self._cancel_publishing = async_call_later(self.hass, wait, self._async_interval_over)
 
     @callback
     def _async_interval_over(self, _now: datetime) -> None:
-        self._end_interval = None
-        self._async_show()
+        self._async_publish()
+
+    @callback
+    def _async_cancel_publishing(self) -> None:
+        if self._cancel_publishing:
+            self._cancel_publishing()
+            self._cancel_publishing = None
+
+    @callback
+    def _async_publish(self, *, everything: bool = False) -> None:
+        """Publish what is significant, or everything that is known now; update the entities that show it."""
+        self._async_cancel_publishing()
+        now = clock.now()
+        self._async_note_presence(now)
+        self._publishes_all = not self._available
+        changed = self._choose(now, everything=everything)
+        if changed:
+            self._published_at = now
+        if self._available != self._was_available:
+            self._was_available = self._available
+            self.async_update_listeners()
+        elif changed:
+            self._async_tell(changed)
+
+    def _choose(self, now: float, *, everything: bool) -> AbstractSet[str]:
+        """Renew what is published; return the names of the values that changed."""
+        # A minute begins with what is known, not with a look at it that comes late.
+        heard_at = now if self._known_at is None else self._known_at
+        changed = self._significant.choose(self._known(now), now, heard_at=heard_at, everything=everything)
+        self._unknown = frozenset(name for name, value in self._measured.items() if value is None)
+        self._chosen_at = now
+        if changed:
+            self.published = ShownValues(**self._significant.written)  # type: ignore[arg-type]  # they have the names and types of the fields
+        return changed
+
+    @callback
+    def _async_tell(self, changed: AbstractSet[str]) -> None:
+        """Update the listeners to these values, and those to all. The context of a listener names its values."""
+        for listener, names in list(self._listeners.values()):
+            if not isinstance(names, frozenset | set) or names & changed:
+                listener()
 
     @callback
     def _async_note_presence(self, now: float) -> None:
@@ -1170,9 +1318,11 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
     @callback
     def _async_check_ages(self, _now: datetime) -> None:
-        """Stop showing outdated values."""
+        """Stop showing outdated values; publish once a minute also if nothing more is heard in time."""
         self.quantities.good_for |= self._good_for
-        if self.published.sources.keys() - self.present.sources.keys():
+        now = clock.now()
+        is_due = self._heard_at > self._chosen_at and self._significant.is_minute_over(now)
+        if is_due or self._significant.has_lost(self._known(now)):
             self._async_publish()
 
     @callback
@@ -1181,7 +1331,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         """Forget the advertised values: no radio hears the device any more."""
         for source in (Source.ADVERTISED, Source.RESTORED):
             self.quantities.forget(source)
-        self._async_publish()
+        self._async_publish(everything=True)
 
 
 def _flags(reading: BatteryReading) -> dict[str, Flag]:

@@ -75,6 +75,7 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "instant_readout": readout,
         "pages": _pages(runtime.pages),
         "learned": what_was_learned(runtime.pages.memory.learned) if runtime.pages else None,
+        "outlook": asdict(runtime.outlook.data),
     }
 
 

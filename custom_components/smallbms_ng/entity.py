@@ -1,39 +1,42 @@
 """What all entities have in common."""
 
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from typing import override
 
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothCoordinatorEntity
-from homeassistant.core import callback
-from homeassistant.helpers.device_registry import ChildDeviceInfo, DeviceInfo, format_mac
+from homeassistant.const import CONF_ADDRESS
+from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
-from .devices import battery_device_info, device_info
+from .devices import DeviceLookup
+from .outlook import OutlookCoordinator
 from .pages import RegisterKey
 
 
 class SmallBmsEntity(Entity):
     """An entity that writes its state only when that changes."""
 
+    battery: int | None = None
+    """The battery whose device it belongs to; None for the device of the entry."""
+
     _attr_has_entity_name = True
     _written: object = None
 
-    def _describe(
-        self, description: EntityDescription, address: str, key: str, device: DeviceInfo | ChildDeviceInfo
-    ) -> None:
-        """Take over what the tables and the devices say."""
+    def _describe(self, description: EntityDescription, address: str, key: str) -> None:
+        """Set its description and unique id."""
         self.entity_description = description
         self._attr_translation_key = description.key
         self._attr_unique_id = f"{format_mac(address)}_{key}"
-        self._attr_device_info = device
 
     @abstractmethod
     def _shown(self) -> object:
-        """Take over what there is now; return all that is shown of it."""
+        """Set the attributes of the entity from the present values; return everything that its state shows."""
 
     @override
     async def async_added_to_hass(self) -> None:
@@ -47,24 +50,33 @@ class SmallBmsEntity(Entity):
 
     @callback
     def _async_take(self) -> bool:
-        """Take over what the coordinator has; return whether that shows anything new."""
+        """Set the attributes of the entity from the coordinator; return whether its state has changed."""
         shown = (self.available, self._shown())
         changed, self._written = shown != self._written, shown
         return changed
 
 
 class ReadingEntity(SmallBmsEntity, PassiveBluetoothCoordinatorEntity[InstantReadoutCoordinator]):
-    """An entity that shows something of what is published."""
+    """An entity that shows something of what is published.
 
-    def __init__(self, coordinator: InstantReadoutCoordinator, description: EntityDescription) -> None:
-        super().__init__(coordinator)
-        self._describe(description, coordinator.address, description.key, device_info(coordinator.entry))
+    quantities: the names of the values that it follows; None for all.
+    """
+
+    def __init__(
+        self,
+        coordinator: InstantReadoutCoordinator,
+        description: EntityDescription,
+        quantities: AbstractSet[str] | None = None,
+    ) -> None:
+        super().__init__(coordinator, quantities)
+        self._describe(description, coordinator.address, description.key)
 
 
 class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
-    """An entity that shows, or does, something over a connection.
+    """An entity that shows the value of a register, or does something, over a connection.
 
-    want is what it shows, which is read only while it is enabled. part tells apart entities of one description.
+    want: the register, which is read only while the entity is enabled; None if it shows none.
+    part: the key in its unique id, where several entities share one description, such as the cells of a battery.
     """
 
     def __init__(
@@ -77,23 +89,44 @@ class PageEntity(SmallBmsEntity, CoordinatorEntity[PagesCoordinator]):
     ) -> None:
         super().__init__(coordinator, context=want)
         self.register_key = want
-        entry, battery = coordinator.config_entry, want.battery if want else None
+        self.battery = want.battery if want else None
         key = part or description.key
-        if battery is None:
-            self._describe(description, coordinator.address, key, device_info(entry))
-            return
-        device = battery_device_info(coordinator.hass, entry, battery)
-        self._describe(description, coordinator.address, f"battery_{battery}_{key}", device)
+        self._describe(
+            description, coordinator.address, key if self.battery is None else f"battery_{self.battery}_{key}"
+        )
 
     @property
     @override
     def available(self) -> bool:
-        """Whether its value is known and not too old; what shows nothing can always be tried."""
+        """Whether its value is known and recent enough; always for what shows no value, such as a button."""
         return self.register_key is None or self.coordinator.shown(self.register_key)
 
     @override
     def _shown(self) -> object:
         return None
+
+
+class OutlookEntity(SmallBmsEntity, CoordinatorEntity[OutlookCoordinator]):
+    """An entity that shows something of what is to be expected."""
+
+    def __init__(self, coordinator: OutlookCoordinator, description: EntityDescription) -> None:
+        super().__init__(coordinator)
+        self._describe(description, coordinator.config_entry.data[CONF_ADDRESS], description.key)
+
+
+@callback
+def async_add_to_devices(
+    hass: HomeAssistant,
+    entry: SmallBmsConfigEntry,
+    async_add_entities: AddConfigEntryEntitiesCallback,
+    entities: Iterable[SmallBmsEntity],
+) -> None:
+    """Add entities to their devices. Each device is looked up once, instead of once for each entity."""
+    devices = DeviceLookup(hass, entry)
+    added = list(entities)
+    for entity in added:
+        entity.device_entry = devices.async_device(entity.battery)
+    async_add_entities(added)
 
 
 type Offers = Mapping[str, Callable[[], PageEntity]]
@@ -105,7 +138,7 @@ def async_add_offered(
     async_add_entities: AddConfigEntryEntitiesCallback,
     offers: Callable[[PagesCoordinator], Offers],
 ) -> None:
-    """Add the entities that the device offers, by some name, and those that it comes to offer."""
+    """Add the entities that the device offers, and later those that it did not offer before. Offers have any name."""
     if (pages := entry.runtime_data.pages) is None:
         return
     added: set[str] = set()
@@ -115,7 +148,8 @@ def async_add_offered(
         offered = offers(pages)
         new = offered.keys() - added
         if new:
-            async_add_entities([make() for name, make in offered.items() if name in new])
+            entities = (make() for name, make in offered.items() if name in new)
+            async_add_to_devices(pages.hass, entry, async_add_entities, entities)
         # What is offered no more was removed with its battery, and may come back.
         added.intersection_update(offered)
         added.update(new)

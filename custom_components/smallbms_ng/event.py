@@ -9,8 +9,8 @@ from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.util.dt import parse_datetime
 
-from .coordinator import SmallBmsConfigEntry
-from .entity import ReadingEntity
+from .coordinator import InstantReadoutCoordinator, SmallBmsConfigEntry
+from .entity import ReadingEntity, async_add_to_devices
 from .places import place_of
 from .protocol.codes import CODES, Code
 from .storage import LastEvent
@@ -37,16 +37,20 @@ CODE: Final = CodeEventDescription(key="code", event_types=[*_BEGUN, *map(cleare
 
 
 async def async_setup_entry(
-    _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+    hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the event of one device."""
-    async_add_entities([SmallBmsCodeEvent(entry.runtime_data.instant_readout, CODE)])
+    event = SmallBmsCodeEvent(entry.runtime_data.instant_readout, CODE)
+    async_add_to_devices(hass, entry, async_add_entities, [event])
 
 
 class SmallBmsCodeEvent(ReadingEntity, EventEntity):
     """The last code that began or ended."""
 
     entity_description: CodeEventDescription
+
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: CodeEventDescription) -> None:
+        super().__init__(coordinator, description, frozenset())
 
     @property
     @override

@@ -207,13 +207,16 @@ _LOOKS_EVERY: Final = timedelta(minutes=1)
 def async_manage_charge_issue(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     """While the entry is loaded, ask for the capacity if nothing else gives a state of charge."""
     watch = _ChargeWatch(hass, entry)
-    entry.async_on_unload(entry.runtime_data.instant_readout.async_add_listener(watch.async_update))
+    readout = entry.runtime_data.instant_readout
+    entry.async_on_unload(readout.async_add_listener(watch.async_update, _ChargeWatch.FOLLOWS))
     entry.async_on_unload(async_track_time_interval(hass, watch.async_look, _LOOKS_EVERY))
     watch.async_update()
 
 
 class _ChargeWatch:
     """Measures how long the state of charge has been missing."""
+
+    FOLLOWS: Final = frozenset({"state_of_charge", "consumed_amphours", "capacity"})
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
         self._hass = hass

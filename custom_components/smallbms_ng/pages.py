@@ -350,7 +350,7 @@ class PageValues:
             register=register,
             payloads=[payload.hex() for payload in kept.reading.payloads],
             age=age_of(kept.at),
-            since=clock.now() - kept.since,
+            since=round(clock.now() - kept.since, 1),
         )
         if key in self._highest:
             stored["confirmed"] = self._highest[key]

@@ -1,7 +1,7 @@
 """Sensors: what the battery measures, and what it says about itself."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntFlag, StrEnum
 from functools import partial
@@ -32,36 +32,44 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_track_time_interval
-from homeassistant.helpers.restore_state import RestoreEntity
+from homeassistant.helpers.restore_state import ExtraStoredData, RestoredExtraData, RestoreEntity
 from homeassistant.helpers.typing import StateType
 from homeassistant.util.dt import parse_datetime, utcnow
 
 from .connection.errors import NoAnswer, NotPaired
-from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN
+from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN, MILLIAMPERES_PER_AMPERE
 from .coordinator import (
     RENEWED_EVERY,
+    Advertises,
     InstantReadoutCoordinator,
     PagesCoordinator,
     Reserve,
     SmallBmsConfigEntry,
     reserve_of,
 )
-from .entity import Offers, PageEntity, ReadingEntity, async_add_offered
+from .entity import (
+    Offers,
+    OutlookEntity,
+    PageEntity,
+    ReadingEntity,
+    SmallBmsEntity,
+    async_add_offered,
+    async_add_to_devices,
+)
+from .outlook import Place
 from .pages import RegisterKey
 from .places import place_of
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
-from .protocol.payloads import Value
-from .protocol.quantities import ShownValues
+from .protocol.outlook import LastsTheNight, Outlook
+from .protocol.payloads import Value, rounded
+from .protocol.quantities import CHARGE_SOURCE, COUNTERS, ShownValues, quantities_behind
 from .protocol.registers import BalancerStatus, BmsFlags, Name, NotAllowedReason, OffReason
 from .protocol.system import NAMES, SwitchedOff, switched_off
-from .storage import ENERGY_CHARGED, ENERGY_DISCHARGED
 
 
 @dataclass(frozen=True, kw_only=True)
 class EnergySensorDescription(SensorEntityDescription):
-    """One sensor of the meter, in Wh; place is where it stands in what the meter shows."""
-
-    place: int
+    """One sensor of the energy meter. Its key names the counter that it shows."""
 
 
 _energy = partial(
@@ -73,31 +81,36 @@ _energy = partial(
     suggested_display_precision=2,
 )
 
-ENERGY_SENSORS: Final = (_energy(key=ENERGY_CHARGED, place=0), _energy(key=ENERGY_DISCHARGED, place=1))
+ENERGY_SENSORS: Final = tuple(_energy(key=counter.name) for counter in COUNTERS)
 
 
 class SmallBmsEnergySensor(ReadingEntity, SensorEntity):
-    """What was counted of the energy in one direction.
+    """The energy that was counted in one direction.
 
     Unknown until a first sample of this run: less than was shown before would count as a reset of the counter.
     """
 
     entity_description: EnergySensorDescription
 
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: EnergySensorDescription) -> None:
+        super().__init__(coordinator, description, {description.key})
+
     @override
     def _shown(self) -> object:
-        shown = self.coordinator.energy_shown
-        self._attr_native_value = None if shown is None else shown[self.entity_description.place]
+        self._attr_native_value = getattr(self.coordinator.published, self.entity_description.key)
         return self._attr_native_value
 
 
-# A device is heard every second: written each time, that would be all that the database holds.
-WRITTEN_EVERY: Final = timedelta(minutes=1)
+# How often the state is written. These values change with every advertisement, one a second.
+WRITE_INTERVAL: Final = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RadioSensorDescription(SensorEntityDescription):
-    """One sensor of how the device is heard; outlasts_silence: what it says stays true of a silent device."""
+    """One sensor of how the device is heard.
+
+    outlasts_silence: whether its value stays valid while the device is silent.
+    """
 
     outlasts_silence: bool = False
     value_fn: Callable[[InstantReadoutCoordinator], StateType | datetime]
@@ -123,6 +136,14 @@ RADIO_SENSORS: Final = (
         value_fn=_last_heard,
     ),
     RadioSensorDescription(
+        key="advertises",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=list(Advertises),
+        outlasts_silence=True,
+        value_fn=lambda coordinator: coordinator.advertises,
+    ),
+    RadioSensorDescription(
         key="signal_strength",
         device_class=SensorDeviceClass.SIGNAL_STRENGTH,
         state_class=SensorStateClass.MEASUREMENT,
@@ -142,18 +163,18 @@ class SmallBmsRadioSensor(ReadingEntity, SensorEntity):
     @property
     @override
     def available(self) -> bool:
-        """Also while the device is silent, if that is what somebody wants to know."""
+        """Whether the device is heard; always for values that stay valid while it is silent."""
         return super().available or self.entity_description.outlasts_silence
 
     @override
     async def async_added_to_hass(self) -> None:
         await super().async_added_to_hass()
-        self.async_on_remove(async_track_time_interval(self.hass, self._async_renew, WRITTEN_EVERY))
+        self.async_on_remove(async_track_time_interval(self.hass, self._async_renew, WRITE_INTERVAL))
 
     @callback
     @override
     def _handle_coordinator_update(self) -> None:
-        """Show the first value as it comes; then the clock decides."""
+        """Write the first value at once; later ones are written at intervals."""
         if self._attr_native_value is None:
             super()._handle_coordinator_update()
 
@@ -194,14 +215,17 @@ def async_remove_reserve(hass: HomeAssistant, coordinator: InstantReadoutCoordin
 
 
 class SmallBmsReserveSensor(ReadingEntity, SensorEntity):
-    """How long the rest lasts at the residual current."""
+    """How long the reserve lasts at the residual current."""
 
     entity_description: ReserveSensorDescription
+
+    def __init__(self, coordinator: InstantReadoutCoordinator, description: ReserveSensorDescription) -> None:
+        super().__init__(coordinator, description, {"capacity", "current"})
 
     @property
     @override
     def available(self) -> bool:
-        """Also while the device is silent after a shutdown: the rest is used up all the same."""
+        """Whether the device is heard, or silent after a shutdown: the residual current is drawn all the same."""
         return super().available or self.coordinator.reserve.drawn is not None
 
     @override
@@ -234,12 +258,16 @@ STATUS: Final = StatusSensorDescription(
     options=[*Severity, *SwitchedOff],
     attributes_fn=lambda shown: {"codes": [str(code) for code in shown.codes]},
 )
-# What an owner has to know before anything else. That a warning announces what is so already is less.
-_WORSE_THAN_OFF: Final = frozenset({Severity.ALARM, Severity.ERROR})
+# While the system is off, the status shows that, unless there is one of these. A warning announces that the system will
+# be switched off, which is no news then.
+_SHOWN_WHILE_OFF: Final = frozenset({Severity.ALARM, Severity.ERROR})
 
 
 class SmallBmsStatus(ReadingEntity, SensorEntity):
-    """The worst of the active codes, or what the system is switched off by; attributes name all codes, and where."""
+    """The worst of the active codes, or what has switched the system off.
+
+    Its attributes list all active codes, and where each comes from.
+    """
 
     entity_description: StatusSensorDescription
 
@@ -249,7 +277,7 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
         description: StatusSensorDescription,
         pages: PagesCoordinator | None,
     ) -> None:
-        super().__init__(coordinator, description)
+        super().__init__(coordinator, description, {*quantities_behind("codes"), "remote_on"})
         self._pages = pages
 
     @override
@@ -260,14 +288,14 @@ class SmallBmsStatus(ReadingEntity, SensorEntity):
         if self._pages is None:
             return
         for name in NAMES:
-            # One for each register that is to be read.
+            # The context makes the coordinator read the register.
             listener = self._pages.async_add_listener(self._handle_coordinator_update, RegisterKey(name=name))
             self.async_on_remove(listener)
 
     @override
     def _shown(self) -> object:
         shown = self.coordinator.published
-        off = None if shown.severity in _WORSE_THAN_OFF else self._switched_off(shown.remote_on)
+        off = None if shown.severity in _SHOWN_WHILE_OFF else self._switched_off(shown.remote_on)
         self._attr_native_value = off or shown.severity
         self._attr_extra_state_attributes = {
             **self.entity_description.attributes_fn(shown),
@@ -367,17 +395,148 @@ class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
         return state, attributes
 
 
+@dataclass(frozen=True, kw_only=True)
+class OutlookSensorDescription(SensorEntityDescription):
+    """One sensor of what is to be expected, and its attributes if it has any."""
+
+    value_fn: Callable[[Outlook], StateType]
+    attributes_fn: Callable[[Outlook], Mapping[str, object]] | None = None
+
+
+def _rounded(name: str, digits: int = 1, factor: float = 1.0) -> Callable[[Outlook], StateType]:
+    """Return what takes one number of an outlook."""
+
+    def take(outlook: Outlook) -> StateType:
+        value = getattr(outlook, name)
+        return None if value is None else round(value * factor, digits)
+
+    return take
+
+
+def _lasts(outlook: Outlook) -> StateType:
+    return outlook.night.lasts if outlook.night else None
+
+
+def _expected_lowest(outlook: Outlook) -> StateType:
+    return round(outlook.night.expected) if outlook.night else None
+
+
+ATTR_NIGHTS: Final = "nights"
+ATTR_MEDIAN: Final = "percentile_50"
+ATTR_BAD_NIGHT: Final = "percentile_90"
+ATTR_DISCHARGE_FLOOR: Final = "discharge_floor"
+
+
+def _of_nights(outlook: Outlook) -> Mapping[str, object]:
+    """Return how many nights were like, and the lowest state of charge by what was drawn in them."""
+    if (night := outlook.night) is None:
+        return {}
+    return {
+        ATTR_NIGHTS: night.nights,
+        ATTR_MEDIAN: round(night.expected, 1),
+        ATTR_BAD_NIGHT: round(night.in_bad_night, 1),
+        ATTR_DISCHARGE_FLOOR: night.discharge_floor,
+    }
+
+
+_outlook = partial(OutlookSensorDescription, state_class=SensorStateClass.MEASUREMENT)
+
+OUTLOOK_SENSORS: Final = (
+    _outlook(
+        key="use_from_battery",
+        native_unit_of_measurement=AMPERE_HOURS,
+        suggested_display_precision=1,
+        value_fn=_rounded("use"),
+    ),
+    _outlook(
+        key="median_day",
+        native_unit_of_measurement=AMPERE_HOURS,
+        suggested_display_precision=1,
+        value_fn=_rounded("median_day"),
+    ),
+    _outlook(
+        key="quiet_draw",
+        device_class=SensorDeviceClass.CURRENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.MILLIAMPERE,
+        suggested_display_precision=0,
+        value_fn=_rounded("quiet_draw", digits=0, factor=MILLIAMPERES_PER_AMPERE),
+    ),
+    _outlook(
+        key="days_left",
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.DAYS,
+        suggested_display_precision=1,
+        value_fn=_rounded("days_left"),
+    ),
+)
+NIGHT_SENSORS: Final = (
+    OutlookSensorDescription(
+        key="lasts_the_night",
+        device_class=SensorDeviceClass.ENUM,
+        options=list(LastsTheNight),
+        value_fn=_lasts,
+        attributes_fn=_of_nights,
+    ),
+    _outlook(
+        key="expected_lowest_state_of_charge",
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        suggested_display_precision=0,
+        value_fn=_expected_lowest,
+    ),
+)
+
+
+class SmallBmsOutlookSensor(OutlookEntity, SensorEntity):
+    """One number of what is to be expected."""
+
+    _unrecorded_attributes = frozenset({ATTR_NIGHTS, ATTR_MEDIAN, ATTR_BAD_NIGHT, ATTR_DISCHARGE_FLOOR})
+    entity_description: OutlookSensorDescription
+
+    @override
+    def _shown(self) -> object:
+        description, outlook = self.entity_description, self.coordinator.data
+        self._attr_native_value = description.value_fn(outlook)
+        attributes = dict(description.attributes_fn(outlook)) if description.attributes_fn else {}
+        self._attr_extra_state_attributes = attributes
+        return self._attr_native_value, attributes
+
+
+class SmallBmsNightSensor(SmallBmsOutlookSensor, RestoreEntity):
+    """What is to be expected of the night; remembers where its nights are, as those elsewhere tell nothing."""
+
+    @property
+    @override
+    def extra_restore_state_data(self) -> ExtraStoredData | None:
+        place = self.coordinator.place
+        return RestoredExtraData(asdict(place)) if place else None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        if (extra := await self.async_get_last_extra_data()) and self.coordinator.place is None:
+            self.coordinator.place = Place.from_dict(extra.as_dict())
+        await super().async_added_to_hass()
+
+
 PARALLEL_UPDATES: Final = 0
 
+
+def _without_minus_zero(value: StateType, precision: int | None) -> StateType:
+    """Return 0 instead of a value that would be displayed as "-0", such as -0.4 W."""
+    if isinstance(value, float) and precision is not None and not round(value, precision):
+        return max(0.0, value)
+    return value
+
+
 NO_ERROR: Final = "none"
-# Where the state of charge comes from, which is told but not recorded.
+# The source of the state of charge. Not recorded.
 ATTR_SOURCE: Final = "source"
 
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsSensorDescription(SensorEntityDescription):
-    """One sensor: its value, and its attributes if it has any."""
+    """One sensor: the quantity that it shows, its value, and its attributes if it has any."""
 
+    quantity: str
     value_fn: Callable[[ShownValues], StateType]
     attributes_fn: Callable[[ShownValues], Mapping[str, object]] | None = None
 
@@ -400,26 +559,27 @@ def _measurement(
     device_class: SensorDeviceClass | None,
     unit: str,
     precision: int,
-    value_fn: Callable[[ShownValues], StateType],
+    quantity: str,
 ) -> SmallBmsSensorDescription:
     return SmallBmsSensorDescription(
         key=key,
+        quantity=quantity,
         device_class=device_class,
         state_class=SensorStateClass.MEASUREMENT,
         native_unit_of_measurement=unit,
         suggested_display_precision=precision,
-        value_fn=value_fn,
+        value_fn=attrgetter(quantity),
     )
 
 
 def _power_one_way(key: str, sign: int) -> SmallBmsSensorDescription:
-    """Return a sensor for who wants charging and discharging apart, as the Energy dashboard may."""
+    """Return a sensor for the power in one direction, which the Energy dashboard can take instead of both."""
 
     def value(shown: ShownValues) -> StateType:
         return None if shown.power is None else max(0.0, sign * shown.power)
 
-    power = _measurement(key, SensorDeviceClass.POWER, UnitOfPower.WATT, 0, value)
-    return replace(power, entity_registry_enabled_default=False)
+    power = _measurement(key, SensorDeviceClass.POWER, UnitOfPower.WATT, 0, "power")
+    return replace(power, value_fn=value, entity_registry_enabled_default=False)
 
 
 def _level(name: str) -> SmallBmsSensorDescription:
@@ -428,41 +588,41 @@ def _level(name: str) -> SmallBmsSensorDescription:
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
         options=list(Level),
+        quantity=name,
         value_fn=attrgetter(name),
     )
 
 
 SENSORS: Final = (
     replace(
-        _measurement(
-            "battery_level", SensorDeviceClass.BATTERY, UnitOfRatio.PERCENTAGE, 1, attrgetter("state_of_charge")
-        ),
-        attributes_fn=lambda shown: {ATTR_SOURCE: shown.sources.get("state_of_charge")},
+        _measurement("battery_level", SensorDeviceClass.BATTERY, UnitOfRatio.PERCENTAGE, 1, "state_of_charge"),
+        attributes_fn=lambda shown: {ATTR_SOURCE: shown.charge_source},
     ),
-    _measurement("voltage", SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 2, attrgetter("voltage")),
-    _measurement("current", SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 1, attrgetter("current")),
-    _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, attrgetter("power")),
+    _measurement("voltage", SensorDeviceClass.VOLTAGE, UnitOfElectricPotential.VOLT, 2, "voltage"),
+    _measurement("current", SensorDeviceClass.CURRENT, UnitOfElectricCurrent.AMPERE, 1, "current"),
+    _measurement("power", SensorDeviceClass.POWER, UnitOfPower.WATT, 0, "power"),
     _power_one_way("charge_power", 1),
     _power_one_way("discharge_power", -1),
     # Shown in hours: a hundred are usual, and up to 65534 minutes are possible.
     replace(
-        _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_go")),
+        _measurement("time_to_go", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, "time_to_go"),
         suggested_unit_of_measurement=UnitOfTime.HOURS,
     ),
     replace(
-        _measurement("time_to_full", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, attrgetter("time_to_full")),
+        _measurement("time_to_full", SensorDeviceClass.DURATION, UnitOfTime.MINUTES, 1, "time_to_full"),
         state_class=None,
         suggested_unit_of_measurement=UnitOfTime.HOURS,
     ),
-    _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, attrgetter("temperature")),
-    _measurement("consumed_amphours", None, AMPERE_HOURS, 1, attrgetter("consumed_amphours")),
-    _measurement("remaining_amphours", None, AMPERE_HOURS, 1, attrgetter("remaining_amphours")),
+    _measurement("temperature", SensorDeviceClass.TEMPERATURE, UnitOfTemperature.CELSIUS, 0, "temperature"),
+    _measurement("consumed_amphours", None, AMPERE_HOURS, 1, "consumed_amphours"),
+    _measurement("remaining_amphours", None, AMPERE_HOURS, 1, "remaining_amphours"),
     *(_level(condition.name) for condition in CONDITIONS if condition.in_manual),
     SmallBmsSensorDescription(
         key="error",
         device_class=SensorDeviceClass.ENUM,
         entity_category=EntityCategory.DIAGNOSTIC,
         options=[NO_ERROR, *KNOWN_ERROR_STATES],
+        quantity="error",
         value_fn=_error_state,
     ),
 )
@@ -488,7 +648,7 @@ def _difference(value: Value) -> StateType:
     lowest, highest = _part("minimum")(value), _part("maximum")(value)
     if not isinstance(lowest, int | float) or not isinstance(highest, int | float):
         return None
-    return round(highest - lowest, 3)
+    return rounded(highest - lowest, 3)
 
 
 def _all_cells(value: Value) -> StateType:
@@ -691,18 +851,26 @@ async def async_setup_entry(
     hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the sensors of one device, and of its batteries."""
-    coordinator = entry.runtime_data.instant_readout
-    async_add_entities(SmallBmsSensor(coordinator, description) for description in SENSORS)
-    async_add_entities([SmallBmsStatus(coordinator, STATUS, entry.runtime_data.pages)])
-    async_add_entities(SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
-    async_add_entities(SmallBmsRadioSensor(coordinator, description) for description in RADIO_SENSORS)
-    if CONF_RESIDUAL_CURRENT in entry.options:
-        async_add_entities([SmallBmsReserveSensor(coordinator, RESERVE_TIME)])
-    else:
-        async_remove_reserve(hass, coordinator)
-    if pages := entry.runtime_data.pages:
-        async_add_entities([SmallBmsConnectionSensor(pages, CONNECTION)])
+    if CONF_RESIDUAL_CURRENT not in entry.options:
+        async_remove_reserve(hass, entry.runtime_data.instant_readout)
+    async_add_to_devices(hass, entry, async_add_entities, _sensors(entry))
     async_add_offered(entry, async_add_entities, _offers)
+
+
+def _sensors(entry: SmallBmsConfigEntry) -> Iterator[SmallBmsEntity]:
+    """Yield the sensors that an entry has whatever its device offers."""
+    coordinator, pages = entry.runtime_data.instant_readout, entry.runtime_data.pages
+    outlook = entry.runtime_data.outlook
+    yield from (SmallBmsSensor(coordinator, description) for description in SENSORS)
+    yield SmallBmsStatus(coordinator, STATUS, pages)
+    yield from (SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
+    yield from (SmallBmsRadioSensor(coordinator, description) for description in RADIO_SENSORS)
+    yield from (SmallBmsOutlookSensor(outlook, description) for description in OUTLOOK_SENSORS)
+    yield from (SmallBmsNightSensor(outlook, description) for description in NIGHT_SENSORS)
+    if CONF_RESIDUAL_CURRENT in entry.options:
+        yield SmallBmsReserveSensor(coordinator, RESERVE_TIME)
+    if pages:
+        yield SmallBmsConnectionSensor(pages, CONNECTION)
 
 
 def _offers(pages: PagesCoordinator) -> Offers:
@@ -728,22 +896,23 @@ def _battery_offers(pages: PagesCoordinator, battery: int) -> Offers:
 
 
 class SmallBmsSensor(ReadingEntity, SensorEntity):
-    """One value that is known of the battery."""
+    """One measurement or level of the battery."""
 
     _unrecorded_attributes = frozenset({ATTR_SOURCE})
     entity_description: SmallBmsSensorDescription
 
     def __init__(self, coordinator: InstantReadoutCoordinator, description: SmallBmsSensorDescription) -> None:
-        super().__init__(coordinator, description)
+        quantities = {description.quantity, CHARGE_SOURCE} if description.attributes_fn else {description.quantity}
+        super().__init__(coordinator, description, quantities)
         self._attr_options = description.options
 
     @override
     def _shown(self) -> object:
         description, shown = self.entity_description, self.coordinator.published
-        value = description.value_fn(shown)
+        value = _without_minus_zero(description.value_fn(shown), description.suggested_display_precision)
         self._attr_native_value = value
         if self._attr_options is not None and isinstance(value, str) and value not in self._attr_options:
-            # An error that the manual does not know: shown by its number rather than not at all.
+            # An error that is not in the manual is shown by its number.
             self._attr_options = [*self._attr_options, value]
         if description.attributes_fn:
             self._attr_extra_state_attributes = dict(description.attributes_fn(shown))
@@ -770,7 +939,8 @@ class SmallBmsPageSensor(PageEntity, SensorEntity):
     def _shown(self) -> object:
         description = self.entity_description
         value = self.coordinator.values.value(self._want)
-        self._attr_native_value = description.value_fn(value)
+        number = description.value_fn(value)
+        self._attr_native_value = _without_minus_zero(number, description.suggested_display_precision)
         attributes = dict(description.attributes_fn(value)) if description.attributes_fn else {}
         self._attr_extra_state_attributes = attributes
         return self._attr_native_value, attributes

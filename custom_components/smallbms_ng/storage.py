@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 import logging
 from math import inf, isfinite
-from typing import Final, NotRequired, TypedDict
+from typing import Final, NotRequired, TypedDict, override
 
 from homeassistant.components.recorder import DOMAIN as RECORDER
 from homeassistant.components.recorder import get_instance
@@ -15,6 +15,7 @@ from homeassistant.core import HomeAssistant, State, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import format_mac
+from homeassistant.helpers.json import JSONEncoder
 from homeassistant.helpers.storage import Store
 from homeassistant.util.dt import parse_datetime
 from homeassistant.util.unit_conversion import BaseUnitConverter, ElectricPotentialConverter, EnergyConverter
@@ -26,16 +27,28 @@ from .const import DOMAIN
 from .protocol.codes import Code
 from .protocol.energy import Drawn, Energy, EnergyMeter, Sample
 from .protocol.learned import Learned
-from .protocol.quantities import BY_NAME, Candidate, ChargeMark, Known, Source
+from .protocol.quantities import (
+    BY_NAME,
+    ENERGY_CHARGED,
+    ENERGY_DISCHARGED,
+    Candidate,
+    ChargeMark,
+    Known,
+    Source,
+)
 from .protocol.session import ArrayForm
-from .shape import check_shape
+from .shape import WrongShape, check_shape
 
 _LOGGER = logging.getLogger(__name__)
 
 STORAGE_VERSION: Final = 1
 
-# Seconds between two writes, to spare SD cards. Home Assistant stopping or the entry unloading writes at once.
+# How often the store is written, in s, to spare SD cards. It is also written when Home Assistant stops and when the
+# entry is unloaded, and soon after a change that must not be lost, but for those not more often than every SOON.
 STORAGE_DELAY: Final = 900
+SOON: Final = 60
+# Ages are stored with so many decimals.
+_DECIMALS_OF_AGES: Final = 1
 
 # The errors that a store may raise which another version has written.
 _NOT_UNDERSTOOD: Final = (
@@ -196,51 +209,133 @@ class StoredPages(TypedDict, total=False):
     asked: list[str]
 
 
-class DelayedStore[Content: Mapping[str, object]]:
-    """Writes the content of a store, but not often."""
+class StoredEntry(StoredReadings, total=False):
+    """Everything that is stored of an entry: the readings, and beside them the pages, empty without a PIN."""
 
-    def __init__(self, store: Store[Content], content: Callable[[], Content]) -> None:
-        self._store = store
-        self._content = content
-        self._waits = False
+    pages: StoredPages
 
-    async def async_load[Parsed](self, shape: type[Content], parse: Callable[[Content], Parsed]) -> Parsed | None:
-        """Return the parsed content; None if the store is empty, damaged, or this version cannot read it."""
+
+class _CompactEncoder(JSONEncoder):
+    """Writes JSON without spaces, which would be almost half of it."""
+
+    @override
+    def encode(self, o: object) -> str:
+        self.item_separator, self.key_separator = ",", ":"
+        self.indent = None  # type: ignore[assignment]  # all on one line
+        return super().encode(o)
+
+
+class EntryStore:
+    """The store of one entry, which is written seldom.
+
+    readings, pages: return what to store; each coordinator sets its own.
+    """
+
+    def __init__(self, hass: HomeAssistant, entry_id: str) -> None:
+        self.readings: Callable[[], StoredReadings] = StoredReadings
+        self.pages: Callable[[], StoredPages] = StoredPages
+        self._hass = hass
+        key = f"{DOMAIN}.{entry_id}"
+        self._store: Store[StoredEntry] = Store(hass, STORAGE_VERSION, key, encoder=_CompactEncoder)
+        # Where earlier versions stored the pages.
+        self._former_pages: Store[StoredPages] = Store(hass, STORAGE_VERSION, f"{key}.pages")
+        self._has_former_pages = False
+        self._stored = StoredEntry()
+        self._due = inf
+        self._saved_at = -inf
+
+    async def async_load(self) -> None:
+        """Load what is stored. What this version cannot read is left out."""
+        self._stored = await self._async_read(self._store) or StoredEntry()
+        if "pages" not in self._stored and (pages := await self._async_read(self._former_pages)):
+            self._stored = StoredEntry(**self._stored, pages=pages)
+            self._has_former_pages = True
+
+    async def async_merge(self) -> None:
+        """Write what an earlier version stored in two files into one, once the coordinators have taken it over."""
+        if self._has_former_pages:
+            self._has_former_pages = False
+            await self.async_save()
+            await self._former_pages.async_remove()
+
+    async def _async_read[Content: Mapping[str, object]](self, store: Store[Content]) -> Content | None:
         try:
-            stored = await self._store.async_load()
-            if stored is None:
-                return None
+            stored = await store.async_load()
+        except _NOT_UNDERSTOOD as error:
+            self._warn(error)
+            return None
+        if not isinstance(stored, dict | None):
+            self._warn(WrongShape(f"it is {stored!r}"))
+            return None
+        return stored
+
+    def parse_readings[Parsed](self, parse: Callable[[StoredReadings], Parsed]) -> Parsed | None:
+        """Return the parsed readings; None if none are stored, they are damaged, or this version cannot read them."""
+        return self._parse(self._stored, StoredReadings, parse)
+
+    def parse_pages[Parsed](self, parse: Callable[[StoredPages], Parsed]) -> Parsed | None:
+        """Return the parsed pages; None if none are stored, they are damaged, or this version cannot read them."""
+        return self._parse(self.stored_pages, StoredPages, parse)
+
+    def _parse[Part: Mapping[str, object], Parsed](
+        self, stored: Part, shape: type[Part], parse: Callable[[Part], Parsed]
+    ) -> Parsed | None:
+        if not stored:
+            return None
+        try:
             check_shape(stored, shape)
             return parse(stored)
         except _NOT_UNDERSTOOD as error:
-            _LOGGER.warning("Cannot read the stored data in %s; starting without it: %r", self._store.key, error)
+            self._warn(error)
             return None
+
+    @property
+    def stored_pages(self) -> StoredPages:
+        """The pages as they were loaded."""
+        return self._stored.get("pages", StoredPages())
+
+    def _warn(self, error: Exception) -> None:
+        _LOGGER.warning("Cannot read the stored data in %s; starting without it: %r", self._store.key, error)
 
     async def async_save(self) -> None:
         """Write the content now."""
-        await self._store.async_save(self._taken())
+        await self._store.async_save(self._content())
+
+    async def async_save_pages(self, pages: StoredPages) -> None:
+        """Write other pages, while no coordinator is running."""
+        self._stored["pages"] = pages
+        await self._store.async_save(self._stored)
+
+    async def async_remove(self) -> None:
+        """Remove everything that is stored."""
+        await self._store.async_remove()
+        await self._former_pages.async_remove()
 
     @callback
     def async_save_later(self) -> None:
-        """Write the content within STORAGE_DELAY: asking the store again would postpone the write each time."""
-        if not self._waits:
-            self._waits = True
-            self._store.async_delay_save(self._taken, STORAGE_DELAY)
+        """Write the content within STORAGE_DELAY."""
+        self._async_save_by(clock.now() + STORAGE_DELAY)
 
     @callback
-    def _taken(self) -> Content:
-        self._waits = False
-        return self._content()
+    def async_save_soon(self) -> None:
+        """Write the content at once, or SOON after it was last written."""
+        due = self._saved_at + SOON
+        if due > clock.now():
+            self._async_save_by(due)
+        else:
+            self._hass.async_create_task(self.async_save(), f"write {self._store.key}")
 
+    @callback
+    def _async_save_by(self, due: float) -> None:
+        """Ask the store to write by a time, unless it will: asking it again would postpone the write."""
+        if due < self._due:
+            self._due = due
+            self._store.async_delay_save(self._content, due - clock.now())
 
-def reading_store(hass: HomeAssistant, entry_id: str) -> Store[StoredReadings]:
-    """Return the store for the coordinator of Instant Readout of an entry."""
-    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}")
-
-
-def pages_store(hass: HomeAssistant, entry_id: str) -> Store[StoredPages]:
-    """Return the store for the values that connections of an entry read."""
-    return Store(hass, STORAGE_VERSION, f"{DOMAIN}.{entry_id}.pages")
+    @callback
+    def _content(self) -> StoredEntry:
+        self._due, self._saved_at = inf, clock.now()
+        return StoredEntry(**self.readings(), pages=self.pages())
 
 
 def without_battery(stored: StoredPages, number: int | None) -> StoredPages:
@@ -256,7 +351,7 @@ def without_battery(stored: StoredPages, number: int | None) -> StoredPages:
 
 def age_of(at: float) -> float | None:
     """Return the age in s of a monotonic time, to be stored; None if it is not finite."""
-    return clock.now() - at if isfinite(at) else None
+    return round(clock.now() - at, _DECIMALS_OF_AGES) if isfinite(at) else None
 
 
 def moment_of(age: float | None, saved: Stamp | None) -> float:
@@ -399,8 +494,6 @@ def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Dr
     return Drawn(amphours=float(stored["amphours"]), at=at)
 
 
-ENERGY_CHARGED: Final = "energy_charged"
-ENERGY_DISCHARGED: Final = "energy_discharged"
 _VOLTAGE: Final = "voltage"
 _CONSUMED: Final = "consumed_amphours"
 _KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)
@@ -423,7 +516,7 @@ async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | N
     """Return the latest recorded energy of a device; None if the recorder has none."""
     if RECORDER not in hass.config.components:
         return None
-    entity_ids = _entity_ids(hass, address)
+    entity_ids = sensor_ids(hass, address, _KEYS)
     try:
         states = await get_instance(hass).async_add_executor_job(_last_states, hass, entity_ids)
     except SQLAlchemyError as error:
@@ -432,12 +525,11 @@ async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | N
     return _recorded(states)
 
 
-def _entity_ids(hass: HomeAssistant, address: str) -> dict[str, str]:
-    """Return the entity ids of the sensors that exist, by key."""
+@callback
+def sensor_ids(hass: HomeAssistant, address: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the entity ids of those sensors of a device that exist, by key."""
     registry = er.async_get(hass)
-    found = {
-        key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in _KEYS
-    }
+    found = {key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in keys}
     return {key: entity_id for key, entity_id in found.items() if entity_id}
 
 

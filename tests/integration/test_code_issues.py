@@ -163,6 +163,14 @@ async def test_in_the_unit_of_the_user(hass: HomeAssistant, radio: Radio, repair
 
 
 @pytest.mark.usefixtures("entry")
+async def test_it_never_measures_minus_zero(hass: HomeAssistant, radio: Radio, repair: Repair) -> None:
+    radio.snapshot = replace(radio.snapshot, voltage=12.04, state_of_charge=20.4, temperature=4, current=-0.4)
+    await send(radio, LOW_CELL_WARNING)
+    await repair.begin("w_b01")
+    assert ", 0 A, " in repair.answer["description_placeholders"]["now"]
+
+
+@pytest.mark.usefixtures("entry")
 async def test_what_is_not_measured_is_left_out(hass: HomeAssistant, radio: Radio, repair: Repair) -> None:
     await radio.send(voltage=None, state_of_charge=None, temperature=None, current=None)
     for time_to_go in (1, 2):

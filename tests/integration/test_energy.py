@@ -64,7 +64,7 @@ async def test_what_is_not_shown_counts_too(hass: HomeAssistant, radio: Radio) -
         radio.clock.now += 1
         await radio.send(current=current)
     assert writes.states == []
-    await radio.wait(INTERVAL)
+    await radio.wait(MINUTE)
     writes.undo()
     writes.undo_reported()
     # (486 + 918 + 468) A s at 10 V, and what flowed while the test began

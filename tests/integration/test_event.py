@@ -1,10 +1,13 @@
 """The event: what is told of codes, and when."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
+from unittest.mock import patch
 
 from homeassistant.const import EVENT_STATE_CHANGED, STATE_UNAVAILABLE, STATE_UNKNOWN
 from homeassistant.core import Event, EventStateChangedData, HomeAssistant
+from homeassistant.helpers.storage import Store
 from homeassistant.helpers.translation import async_get_translations
 import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry, async_capture_events
@@ -14,6 +17,7 @@ from custom_components.smallbms_ng.event import CODE
 from custom_components.smallbms_ng.protocol import codes as decoded
 from custom_components.smallbms_ng.protocol.record_filter import CONFIRMED_AFTER, HEARD_SELDOM
 from custom_components.smallbms_ng.protocol.registers import Name
+from custom_components.smallbms_ng.storage import SOON
 from emulator.radio.in_process import EmulatedScanner
 from emulator.snapshot import Level, LevelField
 
@@ -238,8 +242,36 @@ async def test_what_was_told_is_kept_at_once(
     """Home Assistant may be killed before the reading is kept."""
     await send(radio, ALARM)
     assert hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]["codes"] == ["A-B01"]
+    await radio.wait(timedelta(seconds=SOON))
     await send(radio, {})
     assert hass_storage[f"{DOMAIN}.{entry.entry_id}"]["data"]["codes"] == []
+
+
+@pytest.fixture
+def writes() -> Iterator[list[str]]:
+    """Return the keys of the stores of the integration that were written, one for each time."""
+    keys: list[str] = []
+    write = Store._async_write_data
+
+    async def count(store: Store[dict[str, object]], data: dict[str, object]) -> None:
+        if store.key.startswith(DOMAIN):
+            keys.append(store.key)
+        await write(store, data)
+
+    with patch.object(Store, "_async_write_data", count):
+        yield keys
+
+
+async def test_a_code_that_toggles_is_not_kept_all_the_time(
+    radio: Radio, entry: MockConfigEntry, writes: list[str]
+) -> None:
+    """An SD card stands only so many writes."""
+    begun = radio.clock.now
+    for _ in range(40):
+        for levels in (ALARM, {}):
+            await send(radio, levels)
+            await radio.wait(timedelta(seconds=3))
+    assert 1 < len(writes) <= (radio.clock.now - begun) / SOON + 1
 
 
 async def test_one_read_over_a_connection_is_enough(radio: Radio, entry: MockConfigEntry, told: Told) -> None:

@@ -1,7 +1,7 @@
 """What is left when something ends: a PIN that is taken away, a battery of an entry that is off, a setup that fails."""
 
 from collections.abc import AsyncGenerator
-from typing import Final
+from typing import Any, Final
 from unittest.mock import patch
 
 from homeassistant.config_entries import ConfigEntryDisabler, ConfigEntryState
@@ -50,7 +50,7 @@ async def take_pin_away(bench: Bench) -> None:
 
 
 async def test_without_the_pin_nothing_dead_is_left(
-    hass: HomeAssistant, bench: Bench, hass_storage: dict[str, object]
+    hass: HomeAssistant, bench: Bench, hass_storage: dict[str, Any]
 ) -> None:
     await take_pin_away(bench)
     assert batteries(bench) == []
@@ -63,7 +63,7 @@ async def test_without_the_pin_nothing_dead_is_left(
     assert await bench.run(hass.config_entries.async_setup(never.entry_id))
     entities = er.async_entries_for_config_entry(er.async_get(hass), never.entry_id)
     assert len(left) == len(entities)
-    assert f"smallbms_ng.{bench.entry.entry_id}.pages" not in hass_storage
+    assert hass_storage[f"smallbms_ng.{bench.entry.entry_id}"]["data"]["pages"] == {}
     await bench.run(hass.config_entries.async_unload(never.entry_id))
 
 
@@ -133,5 +133,4 @@ async def test_everything_is_stored_once(bench: Bench) -> None:
 
     with patch.object(Store, "async_save", count):
         await bench.unload()
-    name = f"smallbms_ng.{bench.entry.entry_id}"
-    assert sorted(saved) == [name, f"{name}.pages"]
+    assert saved == [f"smallbms_ng.{bench.entry.entry_id}"]

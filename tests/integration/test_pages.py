@@ -1,10 +1,14 @@
 """What is read over a connection and when, and what happens when there is none."""
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncGenerator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime, timedelta
+import json
 from typing import Any, Final
+from unittest.mock import patch
 
 from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.config_entries import RELOAD_AFTER_UPDATE_DELAY
@@ -23,11 +27,13 @@ import pytest
 from pytest_homeassistant_custom_component.common import async_capture_events
 from syrupy.assertion import SnapshotAssertion
 
+from custom_components.smallbms_ng import clock
 from custom_components.smallbms_ng.connection.link import Link as PageLink
 from custom_components.smallbms_ng.const import CONF_KEY, CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.coordinator import BACK_OFF, KEEP_OPEN
 from custom_components.smallbms_ng.pages import SHOWN_FOR
 from custom_components.smallbms_ng.protocol.registers import Name
+from custom_components.smallbms_ng.storage import STORAGE_DELAY
 from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION
 from emulator.gatt import Link
@@ -119,9 +125,9 @@ async def test_the_page_of_a_battery_does_not_show_who_the_bms_is(hass: HomeAssi
     assert device
     dr.async_get(hass).async_update_device(device.id, serial_number=DEFAULT_SERIAL_NUMBER, sw_version="v1.00")
     await bench.reload()
-    device = dr.async_get(hass).async_get(device.id)
-    assert device
-    assert (device.serial_number, device.sw_version) == (None, None)
+    reloaded = dr.async_get(hass).async_get(device.id)
+    assert isinstance(reloaded, dr.DeviceEntry)
+    assert (reloaded.serial_number, reloaded.sw_version) == (None, None)
 
 
 async def test_each_page_has_its_age(loaded: Bench) -> None:
@@ -192,7 +198,7 @@ async def test_the_other_register_is_used_where_the_first_is_missing(bench: Benc
 
 @pytest.mark.parametrize("silent", [False, True])
 async def test_refused_registers_are_remembered(
-    bench: Bench, hass_storage: dict[str, dict[str, object]], silent: bool
+    bench: Bench, hass_storage: dict[str, dict[str, Any]], silent: bool
 ) -> None:
     quirks = Quirks(missing={CYCLES, DETECTION_TIME}, silent_about_missing=silent)
     await bench.load(quirks)
@@ -200,8 +206,8 @@ async def test_refused_registers_are_remembered(
     assert not bench.has("number", "charged_detection_time")
     assert bench.has("number", "discharge_floor")
     await bench.unload()
-    stored = hass_storage[f"smallbms_ng.{bench.entry.entry_id}.pages"]["data"]
-    assert {"battery": None, "register": CYCLES} in stored["refused"]  # type: ignore[index]
+    stored = hass_storage[f"smallbms_ng.{bench.entry.entry_id}"]["data"]["pages"]
+    assert {"battery": None, "register": CYCLES} in stored["refused"]
     bench.box.forget()
     await bench.load(quirks)
     await bench.wait(timedelta(minutes=31))
@@ -277,12 +283,12 @@ async def test_a_reading_over_a_connection_is_the_one_that_is_sent(bench: Bench)
     coordinator = bench.entry.runtime_data.instant_readout
     bench.radio.tick(timedelta(seconds=1))
     bench.radio.scanner.advertise()
-    advertised = coordinator.present
-    assert {advertised.sources[name] for name in ("voltage", "error", "low_soc")} == {"advertised"}
+    advertised = coordinator.quantities.all(clock.now())
+    assert {advertised[name].source for name in ("voltage", "error", "low_soc")} == {"advertised"}
     await bench.press("read_now")
-    read = coordinator.present
-    assert {read.sources[name] for name in ("voltage", "error", "low_soc")} == {"connection"}
-    assert replace(read, sources={}) == replace(advertised, sources={})
+    read = coordinator.quantities.all(clock.now())
+    assert {read[name].source for name in ("voltage", "error", "low_soc")} == {"connection"}
+    assert {name: one.value for name, one in read.items()} == {name: one.value for name, one in advertised.items()}
 
 
 async def test_readings_stay_while_the_line_is_held(loaded: Bench) -> None:
@@ -454,17 +460,20 @@ async def test_what_was_kept_of_an_unknown_register_is_left_out(
 ) -> None:
     kept = {"battery": None, "register": 0x7777, "payloads": ["00"], "at": 0.0}
     data = {"registers": [kept], "refused": [], "batteries": []}
-    name = f"smallbms_ng.{bench.entry.entry_id}.pages"
-    hass_storage[name] = {"version": 1, "minor_version": 1, "data": data}
+    name = f"smallbms_ng.{bench.entry.entry_id}"
+    hass_storage[name] = {"version": 1, "minor_version": 1, "data": {"pages": data}}
     await bench.load()
     assert bench.state("sensor", "history_cycles").state == "0"
 
 
 async def test_removed_with_all_that_was_kept(loaded: Bench, hass_storage: dict[str, object]) -> None:
     await loaded.unload()
-    assert f"smallbms_ng.{loaded.entry.entry_id}.pages" in hass_storage
+    ours = f"smallbms_ng.{loaded.entry.entry_id}"
+    # A version before the stores were merged was here for a while.
+    hass_storage[f"{ours}.pages"] = {"version": 1, "minor_version": 1, "data": {}}
+    assert ours in hass_storage
     await loaded.hass.config_entries.async_remove(loaded.entry.entry_id)
-    assert f"smallbms_ng.{loaded.entry.entry_id}.pages" not in hass_storage
+    assert not [name for name in hass_storage if name.startswith(ours)]
 
 
 async def test_unloaded_in_the_middle_of_a_read(loaded: Bench) -> None:
@@ -684,3 +693,49 @@ async def test_a_full_read_takes_few_requests(loaded: Bench, monkeypatch: pytest
     await loaded.press("read_now")
     opening = 2  # what instances there are, and the subscription to the first
     assert 0 < len(sent) - opening <= 8
+
+
+# Stores of earlier versions
+
+
+async def test_the_pages_of_an_earlier_version_are_taken_over(
+    bench: Bench, hass_storage: dict[str, dict[str, Any]]
+) -> None:
+    """They had a file of their own."""
+    await bench.load()
+    await bench.unload()
+    ours = f"smallbms_ng.{bench.entry.entry_id}"
+    pages = hass_storage[ours]["data"].pop("pages")
+    hass_storage[f"{ours}.pages"] = {"version": 1, "minor_version": 1, "data": pages}
+    bench.device.faults.refuse_connections = True
+    await bench.load()
+    assert bench.state("number", "discharge_floor").state == "10.0"
+    assert float(bench.state("sensor", "battery_4_cell_4").state) > 3
+    assert f"{ours}.pages" not in hass_storage
+    assert hass_storage[ours]["data"]["pages"]["batteries"]
+
+
+async def test_what_connections_read_takes_little_room(bench: Bench, hass_storage: dict[str, dict[str, Any]]) -> None:
+    """Written every quarter of an hour, less than 1 MiB a day for a bank of four batteries."""
+    await bench.load()
+    await bench.wait(timedelta(minutes=20))
+    await bench.unload()
+    stored = hass_storage[f"smallbms_ng.{bench.entry.entry_id}"]
+    written = json.dumps(stored, separators=(",", ":"))
+    assert len(written) * timedelta(days=1) / timedelta(seconds=STORAGE_DELAY) < 2**20
+
+
+async def test_each_device_is_looked_up_once_for_each_platform(bench: Bench) -> None:
+    await bench.load()
+    await bench.unload()
+    registry = dr.async_get(bench.hass)
+    names = ("async_get_or_create", "async_get_or_create_child")
+    with ExitStack() as stack:
+        spies = [stack.enter_context(patch.object(registry, name, wraps=getattr(registry, name))) for name in names]
+        await bench.load()
+    calls = [call for spy in spies for call in spy.call_args_list]
+    looked_up = Counter(frozenset(call.kwargs["identifiers"]) for call in calls)
+    batteries = [times for ids, times in looked_up.items() if "battery" in str(ids)]
+    assert batteries == [1] * 4
+    # Once for each of six platforms, for what the device offers besides, and for its serial number.
+    assert looked_up.total() - 4 <= 12

@@ -1,6 +1,7 @@
 """Proxies that hold the PIN, and encrypt a link only when they are asked to, on each connection anew."""
 
 from collections.abc import Generator
+from typing import Any
 from unittest.mock import patch
 
 from homeassistant.config_entries import SOURCE_RECONFIGURE, ConfigEntryState, ConfigFlowResult
@@ -84,14 +85,14 @@ async def test_it_is_read_through_the_proxy(hass: HomeAssistant, radio: Radio, b
 
 
 async def test_what_has_to_be_asked_is_known_after_a_restart(
-    hass: HomeAssistant, radio: Radio, bench: Bench, hass_storage: dict[str, dict[str, object]]
+    hass: HomeAssistant, radio: Radio, bench: Bench, hass_storage: dict[str, dict[str, Any]]
 ) -> None:
     async with a_bench(bench):
         await bench.load()
         await bench.unload()
-        stored = hass_storage[f"smallbms_ng.{bench.entry.entry_id}.pages"]["data"]
-        assert stored["asked"] == [radio.scanner.source]  # type: ignore[index]
-        assert not stored["paired"]  # type: ignore[index]
+        stored = hass_storage[f"smallbms_ng.{bench.entry.entry_id}"]["data"]["pages"]
+        assert stored["asked"] == [radio.scanner.source]
+        assert not stored["paired"]
         radio.scanner.advertise()
         await bench.load()
         assert bench.state("number", "discharge_floor").state == "10.0"

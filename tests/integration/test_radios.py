@@ -3,7 +3,7 @@
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable
 from datetime import timedelta
-from typing import Final
+from typing import Any, Final
 
 from bleak import BleakClient
 from bleak.backends.device import BLEDevice
@@ -114,10 +114,10 @@ async def test_it_is_used_from_then_on(radios: TwoRadios) -> None:
     assert radios.bench.bms.settings.tail_current == 7
 
 
-async def test_it_is_used_after_a_restart(radios: TwoRadios, hass_storage: dict[str, dict[str, object]]) -> None:
+async def test_it_is_used_after_a_restart(radios: TwoRadios, hass_storage: dict[str, dict[str, Any]]) -> None:
     await radios.bench.unload()
-    stored = hass_storage[f"smallbms_ng.{radios.bench.entry.entry_id}.pages"]["data"]
-    assert stored["unpaired"] == [NEAR]  # type: ignore[index]
+    stored = hass_storage[f"smallbms_ng.{radios.bench.entry.entry_id}"]["data"]["pages"]
+    assert stored["unpaired"] == [NEAR]
     radios.connections.clear()
     radios.advertise()
     await radios.bench.load()

@@ -1,6 +1,7 @@
 """The sensors and binary sensors of one device."""
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from homeassistant.components.sensor import SensorDeviceClass
 from homeassistant.const import EVENT_STATE_REPORTED, STATE_UNAVAILABLE, STATE_UNKNOWN, EntityCategory
@@ -12,11 +13,11 @@ import pytest
 from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
-from custom_components.smallbms_ng.const import CONF_CAPACITY, DOMAIN
+from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_UPDATE_INTERVAL, DOMAIN
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
 from tests.options import WITHOUT_STATE_OF_CHARGE
 
-from .conftest import ADDRESS, FIRST_SNAPSHOT, Radio, entity_id, state_of
+from .conftest import ADDRESS, FIRST_SNAPSHOT, UNTIL_SILENT, Radio, entity_id, state_of
 
 LEVEL_KEYS = {
     LevelField.LOW_CELL_VOLTAGE: "low_cell_voltage",
@@ -204,14 +205,75 @@ class Writes:
 @pytest.mark.usefixtures("entry")
 async def test_measurements_wait_for_the_interval(hass: HomeAssistant, radio: Radio) -> None:
     writes = Writes(hass, entity_id(hass, "sensor", "voltage"))
-    for voltage in (13.1, 13.2, 13.3):
+    for voltage in (13.1, 13.2, 13.4):
         await radio.send(voltage=voltage)
     assert writes.states == []
     await radio.wait(timedelta(seconds=5))
-    assert writes.states == ["13.3"]
+    assert writes.states == ["13.4"]
     await radio.wait(timedelta(seconds=5))
-    await radio.send(voltage=13.4)
-    assert writes.states == ["13.3", "13.4"]
+    await radio.send(voltage=13.5)
+    assert writes.states == ["13.4", "13.5"]
+
+
+@pytest.mark.usefixtures("entry")
+async def test_small_changes_wait_for_the_minute(hass: HomeAssistant, radio: Radio) -> None:
+    """A large one comes at once, also between them; power and current are then the mean of the minute."""
+    writes = Writes(hass, entity_id(hass, "sensor", "current"))
+    for second in range(70):
+        radio.advertise(current=-4.2 - second % 2 * 0.4)
+        await radio.jump(timedelta(seconds=1))
+    assert writes.states == ["-4.4"]
+    await radio.send(current=-9.0)
+    assert writes.states == ["-4.4", "-9.0"]
+    assert float(state_of(hass, "sensor", "power").state) == pytest.approx(-9.0 * 13.28, abs=0.05)
+
+
+@pytest.fixture
+async def every_second(hass: HomeAssistant, entry: MockConfigEntry) -> None:
+    """Let the owner choose an update interval of a second."""
+    hass.config_entries.async_update_entry(entry, options={CONF_UPDATE_INTERVAL: 1})
+    assert await hass.config_entries.async_reload(entry.entry_id)
+
+
+@pytest.mark.usefixtures("every_second")
+async def test_at_an_interval_of_a_second_every_change_is_written(hass: HomeAssistant, radio: Radio) -> None:
+    writes = Writes(hass, entity_id(hass, "sensor", "voltage"))
+    voltages = [13.2, 13.21, 13.2, 13.22]
+    for voltage in voltages:
+        await radio.send(voltage=voltage)
+        await radio.wait(timedelta(seconds=1))
+    assert writes.states == list(map(str, voltages))
+
+
+async def test_listeners_hear_only_of_what_they_follow(
+    hass: HomeAssistant, radio: Radio, entry: MockConfigEntry
+) -> None:
+    coordinator = entry.runtime_data.instant_readout
+    heard: list[str] = []
+    follows = {"voltage": {"voltage"}, "codes": {"error", "low_soc"}, "nothing": set(), "all": None}
+    for name, quantities in follows.items():
+        coordinator.async_add_listener(partial(heard.append, name), quantities)
+    await radio.wait(timedelta(seconds=5))
+    await radio.send(voltage=13.0)
+    assert heard == ["voltage", "all"]
+    heard.clear()
+    await radio.wait(timedelta(seconds=5))
+    await radio.send(voltage=13.01)
+    assert heard == []
+    await radio.confirm(error=9)
+    assert heard == ["voltage", "codes", "all"]
+    heard.clear()
+    await radio.wait(UNTIL_SILENT)
+    assert set(heard) == set(follows), "all hear of silence"
+
+
+@pytest.mark.usefixtures("entry")
+@pytest.mark.parametrize(("current", "power"), [(-0.04, "0.0"), (0.0, "0.0"), (-0.1, "-1.3")])
+async def test_nothing_is_minus_zero(hass: HomeAssistant, radio: Radio, current: float, power: str) -> None:
+    await radio.confirm(current=current, drawn_amphours=0.0, error=1)
+    assert state_of(hass, "sensor", "power").state == power
+    for key in ("current", "power", "consumed_amphours"):
+        assert state_of(hass, "sensor", key).state != "-0.0"
 
 
 @pytest.mark.usefixtures("entry")

@@ -358,7 +358,6 @@ class VeSmartClient:
         await self._open_link(link, client)
         self.instances = await self._check(link)
         await self._subscribe(link, self.main_instance)
-        await link.renew()
         self._renewal = asyncio.create_task(self._keep_alive(link), name=f"keep-alive of {self._name}")
 
     async def _open_link(self, link: Link, client: BleakClient) -> None:
@@ -505,9 +504,15 @@ class VeSmartClient:
         await link.send(preface + get_values(instance, registers, form, flagged=flagged))
         await link.collect(pending)
         if pending.begun:
-            link.has_answered = True
-            self._memory.learned = replace(self._memory.learned, array_form=form)
+            await self._note_answer(link, form)
         return pending
+
+    async def _note_answer(self, link: Link, form: ArrayForm) -> None:
+        """Note that a request in this form was answered. The first one begins the keep-alive."""
+        self._memory.learned = replace(self._memory.learned, array_form=form)
+        if not link.has_answered:
+            link.has_answered = True
+            await link.renew()
 
     async def _ask_for_key(self, link: Link, instance: int) -> dict[int, Answer]:
         """Return the key if the device gives it to the opcode 0x25, having refused it to the usual one."""

@@ -55,6 +55,11 @@ def safe_text(text: str) -> str:
     return kept.strip()[:_LONGEST_SAFE_TEXT].rstrip()
 
 
+def rounded(value: float, decimals: int | None) -> float:
+    """Return a value with so many decimals, whole without any; never -0, which nobody wants to read."""
+    return round(value, decimals) + 0
+
+
 class PayloadError(ValueError):
     """The bytes are not a valid payload, or the value cannot be encoded."""
 
@@ -89,12 +94,13 @@ class NumberPayload:
         if raw == self.not_available:
             return None
         # Rounds the binary fraction that is left when 273.15 is subtracted.
-        value = raw if self._whole else round(raw / self.per_unit - self.below_zero, 3)
+        value = raw if self._whole else rounded(raw / self.per_unit - self.below_zero, 3)
         return value if self.bounds is None or self.bounds.hold(value) else None
 
     def encode(self, value: Value) -> bytes:
         """Return the bytes of the nearest raw number."""
-        if not isinstance(value, int | float) or not isfinite(value):
+        # True and false are numbers to Python.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise PayloadError(f"{value!r} is not a number")
         raw = round((value + self.below_zero) * self.per_unit)
         if raw == self.not_available:

@@ -10,7 +10,7 @@ from operator import attrgetter
 from typing import Final
 
 from .codes import IO_FIELDS, LEVEL_FIELDS, Code, Level, Severity, active_codes
-from .payloads import BOUNDS, HIGHEST_CURRENT
+from .payloads import BOUNDS, HIGHEST_CURRENT, rounded
 
 # Everything that is not a measurement. Flags are shown only once they are confirmed.
 FLAG_FIELDS: Final = ("error", *IO_FIELDS, *LEVEL_FIELDS)
@@ -53,13 +53,6 @@ class BatteryValues:
     high_temperature: Level | None
 
     @property
-    def power(self) -> float | None:
-        """The power into the battery, in W; negative while discharging."""
-        if self.voltage is None or self.current is None:
-            return None
-        return round(self.voltage * self.current, 1)
-
-    @property
     def codes(self) -> tuple[Code, ...]:
         """The active codes, the worst first."""
         return _codes(*_levels_of(self))
@@ -79,17 +72,42 @@ class BatteryValues:
     @property
     def pre_alarm(self) -> bool | None:
         """Whether the loads are, or will soon be, switched off for low cell voltage or low state of charge."""
-        return _any_raised(self.low_cell_voltage, self.low_soc)
+        return self._is_raised("pre_alarm")
 
     @property
     def battery_low(self) -> bool | None:
         """Whether any condition means that the battery must be charged."""
-        return _any_raised(self.low_cell_voltage, self.low_soc, self.low_bank_voltage)
+        return self._is_raised("battery_low")
 
     @property
     def flags(self) -> tuple[Flag, ...]:
         """The flags, in the order of FLAG_FIELDS."""
         return _flags_of(self)
+
+    def _is_raised(self, name: str) -> bool | None:
+        """Return whether a level that this follows from is a warning or an alarm; None if the device supports none."""
+        supported = [level for one in FOLLOWS_FROM[name] if (level := getattr(self, one)) is not None]
+        return any(level is not Level.OK for level in supported) if supported else None
+
+
+# What the properties of BatteryValues follow from.
+FOLLOWS_FROM: Final[Mapping[str, tuple[str, ...]]] = {
+    "codes": ("error", *LEVEL_FIELDS),
+    "severity": ("error", *LEVEL_FIELDS),
+    "problem": ("error", *LEVEL_FIELDS),
+    "pre_alarm": ("low_cell_voltage", "low_soc"),
+    "battery_low": ("low_cell_voltage", "low_soc", "low_bank_voltage"),
+}
+
+
+def quantities_behind(name: str) -> frozenset[str]:
+    """Return the names of the quantities that a property, or a quantity itself, follows from."""
+    return frozenset(FOLLOWS_FROM.get(name, (name,)))
+
+
+def power_of(voltage: float | None, current: float | None) -> float | None:
+    """Return the watts into the battery; negative = out of it. None if either is unknown."""
+    return None if voltage is None or current is None else rounded(voltage * current, 1)
 
 
 _flags_of = attrgetter(*FLAG_FIELDS)
@@ -106,12 +124,6 @@ VALUE_FIELDS: Final = tuple(row.name for row in fields(BatteryValues))
 MEASURED_FIELDS: Final = tuple(name for name in VALUE_FIELDS if name not in FLAG_FIELDS)
 
 
-def _any_raised(*levels: Level | None) -> bool | None:
-    """Return whether any level is a warning or an alarm; None if none is supported."""
-    supported = [level for level in levels if level is not None]
-    return any(level is not Level.OK for level in supported) if supported else None
-
-
 # A bank delivers 1 C, and up to 5 C for 10 s (M-B2). A power above this many times its energy, in 1/h, is implausible,
 # unless it is below this many W, which any short-circuited bank may deliver.
 _HIGHEST_RATE: Final = 6.0
@@ -123,6 +135,8 @@ _STEP_OF_AMPHOURS: Final = 0.2
 _SECONDS_PER_HOUR: Final = 3600
 _MINUTES_PER_HOUR: Final = 60
 _FULL: Final = 100.0
+# What binary fractions may add to a difference: 13.33 - 13.28 is no more than 0.05.
+_BINARY_FRACTIONS: Final = 1e-9
 
 
 class Source(StrEnum):
@@ -145,12 +159,30 @@ _ALSO_CALCULATED: Final = (Source.ADVERTISED, Source.CONNECTION, Source.CALCULAT
 
 
 @dataclass(frozen=True, kw_only=True)
+class Threshold:
+    """How far a value has to move before it is written: further than a number, and than a share of the value."""
+
+    absolute: float = 0.0
+    share: float = 0.0
+
+    def is_passed(self, before: float, now: float) -> bool:
+        """Return whether a value has moved further than this."""
+        return abs(now - before) > max(self.absolute, self.share * abs(before)) + _BINARY_FRACTIONS
+
+    def scaled(self, factor: float) -> Threshold:
+        """Return a threshold that is so many times as wide."""
+        return Threshold(absolute=self.absolute * factor, share=self.share * factor)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Quantity:
     """One quantity of a battery, and where its values come from.
 
     The latest value that is not too old is shown; a restored one only if there is no other.
     good_for: for how many s a source is valid, if it differs from other quantities. decimals: those of the record, to
     which all values are rounded.
+    threshold: how far a value has to move before it is written; without one, every change is written. written_with: the
+    quantity that decides instead. averaged: once a minute, its mean is written.
     """
 
     name: str
@@ -158,6 +190,9 @@ class Quantity:
     decimals: int | None = None
     good_for: Mapping[Source, float] = field(default_factory=dict)
     kind: type[float | int | bool | Level] = float
+    threshold: Threshold | None = None
+    written_with: str | None = None
+    averaged: bool = False
 
     def accept(self, value: object) -> Known | None:
         """Return a value as it is shown; None if this quantity cannot have it."""
@@ -167,7 +202,7 @@ class Quantity:
             return None
         if (bounds := BOUNDS.get(self.name)) and not bounds.hold(value):
             return None
-        return round(value, self.decimals) if isinstance(value, float) else value
+        return rounded(value, self.decimals) if isinstance(value, float) else value
 
     def parse(self, stored: object) -> Known:
         """Return a stored value. Raises ValueError."""
@@ -177,22 +212,27 @@ class Quantity:
         return value
 
 
+ENERGY_CHARGED: Final = "energy_charged"
+ENERGY_DISCHARGED: Final = "energy_discharged"
+
 _NUMBERS: Final = (
     Quantity(name="error", kind=int),
-    Quantity(name="time_to_go", kind=int),
-    Quantity(name="voltage", decimals=2),
-    Quantity(name="current", decimals=1),
-    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, decimals=1),
-    Quantity(name="consumed_amphours", decimals=1),
-    Quantity(name="temperature"),
+    Quantity(name="time_to_go", kind=int, threshold=Threshold(share=0.05)),
+    Quantity(name="voltage", decimals=2, threshold=Threshold(absolute=0.05)),
+    Quantity(name="current", decimals=1, threshold=Threshold(absolute=0.5, share=0.02), averaged=True),
+    Quantity(name="state_of_charge", sources=_ALSO_CALCULATED, decimals=1, threshold=Threshold(absolute=0.5)),
+    Quantity(name="consumed_amphours", decimals=1, threshold=Threshold(absolute=0.5)),
+    Quantity(name="temperature", threshold=Threshold(absolute=1)),
     # A bank changes only by hand: the last read value stays valid.
     Quantity(
         name="capacity",
         sources=(Source.CONNECTION, Source.RESTORED),
         good_for={Source.CONNECTION: inf, Source.RESTORED: inf},
     ),
-    Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1),
-    Quantity(name="time_to_full", sources=(Source.CALCULATED,), kind=int),
+    # Half an ampere is another power with each voltage.
+    Quantity(name="power", sources=(Source.CALCULATED,), decimals=1, written_with="current", averaged=True),
+    Quantity(name="remaining_amphours", sources=(Source.CALCULATED,), decimals=1, threshold=Threshold(absolute=0.5)),
+    Quantity(name="time_to_full", sources=(Source.CALCULATED,), kind=int, threshold=Threshold(share=0.05)),
     Quantity(name="charging", sources=(Source.CALCULATED,), kind=bool),
 )
 QUANTITIES: Final = (
@@ -201,6 +241,15 @@ QUANTITIES: Final = (
     *(Quantity(name=name, kind=Level) for name in LEVEL_FIELDS),
 )
 BY_NAME: Final = {row.name: row for row in QUANTITIES}
+
+# Where the state of charge comes from, which is shown beside it.
+CHARGE_SOURCE: Final = "charge_source"
+
+# What the energy meter counts, in Wh.
+COUNTERS: Final = tuple(
+    Quantity(name=name, sources=(), kind=int, threshold=Threshold(absolute=100))
+    for name in (ENERGY_CHARGED, ENERGY_DISCHARGED)
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -218,17 +267,21 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownValues(BatteryValues):
-    """The shown values of the battery, and the source of each known one.
+    """The shown values of the battery.
 
-    remaining_amphours: in Ah. time_to_full: in min at the present current, None while not charging. charging: with a
-    dead band around zero.
+    power: in W, negative while discharging. remaining_amphours: in Ah. time_to_full: in min at the present current,
+    None while not charging. charging: with a dead band around zero. charge_source: the source of the state of charge.
+    energy_charged, energy_discharged: in Wh.
     """
 
     capacity: float | None
+    power: float | None
     remaining_amphours: float | None
     time_to_full: int | None
     charging: bool | None
-    sources: Mapping[str, Source]
+    charge_source: Source | None
+    energy_charged: int | None = None
+    energy_discharged: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -256,6 +309,7 @@ class Quantities:
         self._charging: bool | None = None
         self._calculations = {
             "state_of_charge": self._state_of_charge,
+            "power": self._power,
             "remaining_amphours": self._remaining_amphours,
             "time_to_full": self._time_to_full,
             "charging": self._is_charging,
@@ -299,11 +353,17 @@ class Quantities:
         """Return the values to show, by quantity."""
         return {row.name: found for row in QUANTITIES if (found := self.best(row.name, now))}
 
-    def shown(self, now: float) -> ShownValues:
-        """Return the values to show."""
+    def known(self, now: float) -> dict[str, object]:
+        """Return the values of ShownValues by name, except the energy."""
         found = self.all(now)
-        values = {row.name: found[row.name].value if row.name in found else None for row in QUANTITIES}
-        return ShownValues(sources={name: one.source for name, one in found.items()}, **values)  # type: ignore[arg-type]  # the table has the names and types of the fields
+        values: dict[str, object] = {
+            row.name: found[row.name].value if row.name in found else None for row in QUANTITIES
+        }
+        return values | {CHARGE_SOURCE: found["state_of_charge"].source if "state_of_charge" in found else None}
+
+    def shown(self, now: float) -> ShownValues:
+        """Return everything that is known, except the energy."""
+        return ShownValues(**self.known(now))  # type: ignore[arg-type]  # the table has the names and types of the fields
 
     def heard(self, now: float) -> bool:
         """Return whether any value of the battery is recent enough to show."""
@@ -316,10 +376,10 @@ class Quantities:
 
     def is_plausible(self, values: BatteryValues, now: float) -> bool:
         """Return whether a bank of the capacity that the device gave can have this power."""
-        told = self.best("capacity", now)
-        if told is None or values.power is None or values.voltage is None:
+        told, power = self.best("capacity", now), power_of(values.voltage, values.current)
+        if told is None or power is None or values.voltage is None:
             return True
-        return abs(values.power) <= max(_ALWAYS_PLAUSIBLE, _HIGHEST_RATE * float(told.value) * values.voltage)
+        return abs(power) <= max(_ALWAYS_PLAUSIBLE, _HIGHEST_RATE * float(told.value) * values.voltage)
 
     def to_keep(self) -> Iterator[tuple[str, Candidate]]:
         """Yield the latest value of each quantity, for a later run."""
@@ -359,13 +419,20 @@ class Quantities:
             return None
         begin, before = (self.mark.state_of_charge, self.mark.consumed_amphours) if self.mark else (_FULL, 0.0)
         percent = begin + (float(consumed.value) - before) / capacity * _FULL
-        return _calculated(round(min(max(percent, 0.0), _FULL), 1), consumed)
+        return _calculated(rounded(min(max(percent, 0.0), _FULL), 1), consumed)
+
+    def _power(self, now: float) -> Candidate | None:
+        voltage, current = self.best("voltage", now), self.best("current", now)
+        if voltage is None or current is None:
+            return None
+        watts = rounded(float(voltage.value) * float(current.value), 1)
+        return _calculated(watts, min(voltage, current, key=lambda one: one.at))
 
     def _remaining_amphours(self, now: float) -> Candidate | None:
         state_of_charge, capacity = self.best("state_of_charge", now), self.capacity(now)
         if state_of_charge is None or capacity is None:
             return None
-        return _calculated(round(float(state_of_charge.value) * capacity / _FULL, 1), state_of_charge)
+        return _calculated(rounded(float(state_of_charge.value) * capacity / _FULL, 1), state_of_charge)
 
     def _time_to_full(self, now: float) -> Candidate | None:
         current, state_of_charge = self.best("current", now), self.best("state_of_charge", now)
@@ -374,6 +441,11 @@ class Quantities:
             return None
         hours = (_FULL - float(state_of_charge.value)) / _FULL * capacity / float(current.value)
         return _calculated(round(hours * _MINUTES_PER_HOUR), min(current, state_of_charge, key=lambda one: one.at))
+
+    @property
+    def is_charging(self) -> bool | None:
+        """Whether the latest current charges the battery; None if none is known."""
+        return self._charging
 
     def _is_charging(self, now: float) -> Candidate | None:
         current = self.best("current", now)

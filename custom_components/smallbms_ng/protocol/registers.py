@@ -216,7 +216,7 @@ class Limits:
 
     def allow(self, value: Value) -> bool:
         """Return whether a value is within the limits and on a step."""
-        if not isinstance(value, int | float) or not self.low <= value <= self.high:
+        if isinstance(value, bool) or not isinstance(value, int | float) or not self.low <= value <= self.high:
             return False
         steps = value / self.step
         # Binary fractions do not hit a decimal step exactly.
