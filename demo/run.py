@@ -12,6 +12,8 @@ import shutil
 import time
 from typing import Final
 
+from emulator.simulation.scenario import load
+
 from . import solar
 from .answers import Json, as_object, whole_number
 from .automations import save_automations
@@ -26,6 +28,7 @@ from .errors import DemoError
 from .flows import OURS, add_device, add_proxy, set_option
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
 from .past import Hour, live, live_before
+from .place import home, settle
 from .ports import check_free
 from .progress import detail, say
 from .statistics import COUNTED, COUNTED_HERE, MEASURED, add_past, add_past_power, counters, show_outlook
@@ -272,6 +275,8 @@ async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[_Prepared]:
     async with open_control(emulator.control) as control:
         past = await live_before(control, devices=len(emulator.devices), now=_now())
         async with log_in(address_of(run.port), fresh=True) as hass:
+            scenario = load(run.scenario)
+            await settle(hass, home(scenario.place, scenario=scenario.start, now=_now()))
             yield _Prepared(hass=hass, control=control, past=past)
 
 

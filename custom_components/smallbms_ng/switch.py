@@ -1,11 +1,12 @@
 """Switches: the system, on or off, as in the app."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, override
 
 from homeassistant.components.switch import SwitchDeviceClass, SwitchEntity, SwitchEntityDescription
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -42,14 +43,20 @@ SWITCHES: Final = (
 
 
 def _offers(readings: InstantReadoutCoordinator, pages: PagesCoordinator) -> Offers:
-    return {row.key: partial(SmallBmsSwitch, pages, row, readings) for row in SWITCHES if pages.offered(Name.MODE)}
+    has_mode = pages.offered(Name.MODE) and pages.can_write(Name.MODE)
+    return {row.key: partial(SmallBmsSwitch, pages, row, readings) for row in SWITCHES if has_mode}
+
+
+def _ruled_out(pages: PagesCoordinator) -> Iterator[tuple[Platform, str]]:
+    """Yield the switch if the device does not let anybody change its mode."""
+    return ((Platform.SWITCH, row.key) for row in SWITCHES if not pages.can_write(Name.MODE))
 
 
 async def async_setup_entry(
     _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the switch of one device."""
-    async_add_offered(entry, async_add_entities, partial(_offers, entry.runtime_data.instant_readout))
+    async_add_offered(entry, async_add_entities, partial(_offers, entry.runtime_data.instant_readout), _ruled_out)
 
 
 class SmallBmsSwitch(PageEntity, SwitchEntity):
