@@ -54,7 +54,12 @@ OFFERED: Final = {
         "history_lowest_temperature",
         "history_highest_temperature",
     },
-    ("full_charge_reminder", "since_full_charge"): {"time_to_go", "time_to_full", "history_since_full_charge"},
+    ("full_charge_reminder", "since_full_charge"): {
+        "time_to_go",
+        "time_to_full",
+        "days_left",
+        "history_since_full_charge",
+    },
     ("load_shedding", "state_of_charge"): {"battery_level"},
 }
 # Those that offer more, of which this has to be one.

@@ -109,7 +109,7 @@ async def test_a_refused_number_goes_back(demo: Demo) -> None:
         shown = await field.input_value()
         await field.fill("1")
         await field.press("Tab")
-        await expect(page.get_by_text("must be above the discharge floor")).to_be_visible(timeout=PATIENCE)
+        await expect(page.get_by_text("must be above the discharge floor").first).to_be_visible(timeout=PATIENCE)
         await expect(field).to_have_value(shown, timeout=PATIENCE)
 
 
