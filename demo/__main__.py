@@ -9,6 +9,7 @@ import sys
 from typing import Final
 
 from emulator.personality.table import PERSONALITIES
+from emulator.recording import RecordingError, read_recording
 
 from .config import SOURCE
 from .errors import DemoError
@@ -62,8 +63,17 @@ def _parser() -> argparse.ArgumentParser:
         dest="advertises_state_of_charge",
         help="with a device that does not advertise its state of charge, as one owner's does",
     )
+    add("--replay", type=Path, metavar="FILE", help="show the device that a download of diagnostics has recorded")
     add("--integration", type=Path, default=SOURCE, metavar="ZIP", help="the integration is in the zip of a release")
     return parser
+
+
+def _check_recording(parser: argparse.ArgumentParser, file: Path) -> None:
+    """End with one sentence and exit code 2 if a file has no recording."""
+    try:
+        read_recording(file)
+    except RecordingError as error:
+        parser.exit(2, f"{error}\n")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,6 +81,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.check and options.keep:
         parser.error("--keep does not go with --check")
+    if options.replay:
+        _check_recording(parser, options.replay)
     return options
 
 
@@ -92,6 +104,7 @@ def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
         personality=options.personality,
         advertises_state_of_charge=options.advertises_state_of_charge,
         integration=options.integration.resolve(),
+        replay=options.replay and options.replay.resolve(),
     )
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,7 +20,7 @@ from .children import Child, ChildEnded, Children
 from .config import SOURCE, write_config, write_http
 from .control import Control, open_control
 from .dashboard import save_dashboard, views
-from .emulator import Device, Emulator, start_emulator
+from .emulator import Device, Emulator, start_emulator, start_replay
 from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
 from .flows import OURS, add_device, add_proxy
@@ -33,6 +34,7 @@ from .waiting import until
 DEFAULT_SCENARIO: Final = "solar"
 _ENTITIES_LIMIT: Final = 60.0
 _READ_NOW: Final = "read_now"
+_NEEDED: Final = frozenset({*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW})
 _CHECKED_SOC: Final = 50.0  # %
 
 
@@ -47,6 +49,8 @@ class Run:
     personality: str | None = None
     advertises_state_of_charge: bool = True
     integration: Path = SOURCE
+    replay: Path | None = None
+    """A diagnostics download, whose device is shown instead of one of the scenario."""
 
     @property
     def config(self) -> Path:
@@ -93,8 +97,9 @@ async def demo(run: Run, *, keep: bool) -> None:
         await children.watch(_set_up(run, emulator) if emulator_port is None else _go_on(run))
         say(f"Ready after {time.monotonic() - started:.0f} s. Ctrl-C ends it. The battery is at")
         print(f"\n    {address_of(run.port)}\n", flush=True)
-        say("Its front panel, where you make it cold or low, is at")
-        print(f"\n    {emulator.control}/\n", flush=True)
+        if emulator.control:
+            say("Its front panel, where you make it cold or low, is at")
+            print(f"\n    {emulator.control}/\n", flush=True)
         await _stay(children, run, home_assistant)
 
 
@@ -113,6 +118,13 @@ async def check(run: Run) -> None:
 async def _start_and_check(run: Run) -> None:
     async with _started(run) as (children, emulator):
         await children.watch(_set_up_and_check(run, emulator))
+
+
+async def visit_replayed(run: Run, visitor: Callable[[str], Coroutine[None, None, None]]) -> None:
+    """Show a replayed device to a visitor, who gets Home Assistant's address; end everything."""
+    async with _started(run) as (children, emulator):
+        await children.watch(_set_up(run, emulator))
+        await children.watch(visitor(address_of(run.port)))
 
 
 async def visit(run: Run, visitor: Visitor) -> None:
@@ -162,6 +174,10 @@ def _kept_port(run: Run) -> int | None:
 
 async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     say("Starting the emulator …")
+    if run.replay:
+        emulator = await start_replay(children, run.replay, log=run.emulator_log, port=port)
+        detail(f"with the device that {run.replay.name} recorded")
+        return emulator
     emulator = await start_emulator(
         children,
         log=run.emulator_log,
@@ -185,12 +201,28 @@ async def _start_home_assistant(children: Children, run: Run) -> Child:
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
+    if run.replay:
+        await _add_replayed(run, emulator)
+        return
     async with _prepared(run, emulator) as prepared:
         await _add_everything(run, emulator, prepared)
     run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
 
 
+async def _add_replayed(run: Run, emulator: Emulator) -> None:
+    """Add the device of a recording, which has no past."""
+    async with log_in(address_of(run.port), fresh=True) as hass:
+        say("Adding the Bluetooth proxy …")
+        await add_proxy(hass, emulator)
+        (device,) = emulator.devices
+        entities = await _add_device(hass, device, needed=frozenset({_READ_NOW}))
+        await save_dashboard(hass, {device.name: views(entities)})
+
+
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
+    if run.replay:
+        await _add_replayed(run, emulator)
+        return
     async with _prepared(run, emulator) as prepared:
         hass, control = prepared.hass, prepared.control
         added = await _add_everything(run, emulator, prepared)
@@ -261,17 +293,16 @@ async def _live(run: Run, prepared: _Prepared, added: Mapping[Device, Mapping[st
     return past
 
 
-async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
+async def _add_device(hass: HomeAssistant, device: Device, needed: AbstractSet[str] = _NEEDED) -> dict[str, str]:
     say(f"Waiting for {device.name} to be discovered, and adding it …")
     await add_device(hass, OURS, device)
     detail("It was added, and is read over a connection for the first time.")
-    return await _entities(hass, device)
+    return await _entities(hass, device, needed)
 
 
-async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
+async def _entities(hass: HomeAssistant, device: Device, needed: AbstractSet[str]) -> dict[str, str]:
     """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
     before: dict[str, str] = {}
-    needed = {*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW}
 
     async def complete() -> dict[str, str] | None:
         nonlocal before

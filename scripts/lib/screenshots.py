@@ -18,7 +18,7 @@ from demo.errors import DemoError
 from demo.folder import temporary_folder
 from demo.ports import free_port
 from demo.progress import detail, fail, say
-from demo.run import Run, visit
+from demo.run import Run, visit, visit_replayed
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
 SETTLED: Final = 6.0  # seconds until the cards have drawn what they fetch
@@ -38,6 +38,7 @@ class Picture:
 
     advertises_state_of_charge: as one owner's device does not.
     of_panel: whether it is the front panel of the device, instead of a page of Home Assistant.
+    of_replay: whether it shows the device of a recording.
     """
 
     name: str
@@ -48,6 +49,7 @@ class Picture:
     visit: Visit | None = None
     advertises_state_of_charge: bool = True
     of_panel: bool = False
+    of_replay: bool = False
 
 
 def fault(name: str, argument: float | str | None = None) -> Preparation:
@@ -105,6 +107,8 @@ def one_by_one(*visits: Visit) -> Visit:
 
 
 SUBMIT: Final = click("ha-button:has-text('Submit')")
+RECORDING: Final = FOLDER.parents[1] / "tests" / "recordings" / "new-firmware.json"
+DEVICE_PAGE: Final = "/config/integrations/integration/smallbms_ng"
 
 PICTURES: Final = (
     Picture(name="dashboard", path="/", width=1640, height=930),
@@ -155,6 +159,23 @@ PICTURES: Final = (
             click("hui-tile-card:has-text('Synchronize')"),
             click("dialog-box ha-button:has-text('OK')"),
         ),
+    ),
+    Picture(name="replayed", path="/", width=1640, height=930, of_replay=True),
+    Picture(
+        name="first-owner-device",
+        path=DEVICE_PAGE,
+        width=1280,
+        height=1100,
+        of_replay=True,
+        visit=one_by_one(click("ha-config-entry-device-row")),
+    ),
+    Picture(
+        name="first-owner-download",
+        path=DEVICE_PAGE,
+        width=1100,
+        height=700,
+        of_replay=True,
+        visit=one_by_one(click("ha-config-entry-row ha-icon-button[slot='trigger']")),
     ),
     # The last, as what is set is not undone.
     Picture(
@@ -237,6 +258,20 @@ def _photograph(pictures: list[Picture], speed: float, after: float, *, advertis
         asyncio.run(visit(run, lambda base, control: photograph_all(base, control, pictures, after)))
 
 
+def _photograph_replay(pictures: list[Picture], after: float) -> None:
+    """Photograph the device of a recording."""
+
+    async def visitor(base: str) -> None:
+        await asyncio.sleep(after)
+        async with open_chromium() as browser:
+            for picture in pictures:
+                await photograph(browser, base, picture)
+
+    with temporary_folder() as folder:
+        run = Run(folder=folder, port=free_port(), speed=1.0, replay=RECORDING)
+        asyncio.run(visit_replayed(run, visitor))
+
+
 def main() -> int:
     """Take the pictures and return the exit code."""
     chosen = options()
@@ -244,8 +279,10 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         for advertises in (True, False):
-            if some := [picture for picture in pictures if picture.advertises_state_of_charge is advertises]:
+            if some := [one for one in pictures if one.advertises_state_of_charge is advertises and not one.of_replay]:
                 _photograph(some, chosen.speed, chosen.after, advertises_state_of_charge=advertises)
+        if replayed := [picture for picture in pictures if picture.of_replay]:
+            _photograph_replay(replayed, chosen.after)
     except DemoError as error:
         fail(str(error))
         return 1
