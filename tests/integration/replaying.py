@@ -96,7 +96,7 @@ class House:
 
     async def download(self, entry: ConfigEntry) -> str:
         """Return the diagnostics as an owner downloads them."""
-        data = await get_diagnostics_for_config_entry(self.hass, self.client, entry)  # type: ignore[arg-type]  # any entry
+        data = await get_diagnostics_for_config_entry(self.hass, self.client, entry)
         manifest = {"domain": DOMAIN}
         return json.dumps({"home_assistant": {}, "integration_manifest": manifest, "data": data})
 
