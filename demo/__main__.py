@@ -16,7 +16,7 @@ from .errors import DemoError
 from .folder import DEFAULT, own_folder, temporary_folder
 from .ports import free_port
 from .progress import fail
-from .run import DEFAULT_SCENARIO, Run, check, demo
+from .run import DEFAULT_SCENARIO, Run, check, demo, demo_of_recording
 
 _PORT: Final = 8127  # not Home Assistant's usual one, which may well be in use
 _SPEED: Final = 60.0  # a day within 24 minutes
@@ -81,6 +81,8 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.check and options.keep:
         parser.error("--keep does not go with --check")
+    if options.keep and options.replay:
+        parser.error("--keep does not go with --replay")
     if options.replay:
         _check_recording(parser, options.replay)
     return options
@@ -99,7 +101,7 @@ def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
     return Run(
         folder=folder,
         port=port,
-        speed=options.speed,
+        speed=1.0 if options.replay else options.speed,
         scenario=options.scenario,
         personality=options.personality,
         advertises_state_of_charge=options.advertises_state_of_charge,
@@ -116,7 +118,8 @@ def _run(options: argparse.Namespace) -> None:
     else:
         with own_folder(DEFAULT) as folder:
             run = _configured(options, folder, options.port or _PORT)
-            asyncio.run(_until_signal(demo(run, keep=options.keep)))
+            work = demo_of_recording(run) if run.replay else demo(run, keep=options.keep)
+            asyncio.run(_until_signal(work))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

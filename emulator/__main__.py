@@ -3,7 +3,7 @@
 import signal
 
 if __name__ == "__main__":
-    # Until somebody listens to it, an interrupt ends the process at once, without a traceback of half an import.
+    # Until there is a handler, an interrupt ends the process at once, without a traceback from the middle of an import.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import asyncio
@@ -121,7 +121,7 @@ def make_proxy(plan: ProxyPlan) -> EsphomeProxy:
 
 
 def _make_rig(options: Options, state_file: StateFile | None) -> Rig:
-    """Return what the command line asks for, nothing of it started."""
+    """Return the rig that the command line asks for, not started yet."""
     try:
         rig = Rig(
             options.changed(load(options.scenario)),
@@ -221,7 +221,7 @@ async def run(options: Options, announce: Callable[[Ready], None], show: Show) -
 
 
 async def _live(ready: Ready, ended: asyncio.Event, announce: Callable[[Ready], None], show: Show) -> None:
-    """Tell that all is ready, and go on until the end, however it comes; then save."""
+    """Announce that all is ready, run until something ends it, then save."""
     rig = ready.rig
     try:
         announce(ready)
@@ -234,7 +234,7 @@ async def _live(ready: Ready, ended: asyncio.Event, announce: Callable[[Ready], 
 
 @contextmanager
 def _claimed(path: Path | None) -> Iterator[StateFile | None]:
-    """Give the state file, which others are kept away from meanwhile. Raises CannotStartError."""
+    """Yield the state file, which no other emulator can use meanwhile. Raises CannotStartError."""
     if path is None:
         yield None
         return
@@ -250,7 +250,7 @@ def _claimed(path: Path | None) -> Iterator[StateFile | None]:
 
 
 def _save_first(rig: Rig) -> None:
-    """Save at once: better to hear now that it does not work."""
+    """Save at once, so that a file that cannot be written is noticed now."""
     try:
         rig.save()
     except StateFileError as error:
@@ -267,7 +267,7 @@ async def _save_now_and_then(rig: Rig) -> None:
 
 
 async def _until_ended(ended: asyncio.Event, works: Iterable[Coroutine[None, None, None]]) -> None:
-    """Wait for a signal, and let the works go on until then. Raises what breaks one of them."""
+    """Run the works until a signal. Raises the error of the first that fails."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in works]
         await ended.wait()
@@ -277,7 +277,7 @@ async def _until_ended(ended: asyncio.Event, works: Iterable[Coroutine[None, Non
 
 @contextmanager
 def _signals() -> Iterator[asyncio.Event]:
-    """Give an event that the signals to end set."""
+    """Yield an event that is set by the signals to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in END_SIGNALS:
@@ -301,14 +301,14 @@ def _telling() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Or Python would try again at the end, and complain.
+        # Otherwise Python tries to flush it once more at exit, and complains.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputLostError(f"The standard output takes no more: {error.strerror}.") from error
 
 
 async def _show_nothing(_rig: Rig, _control: str) -> None:
-    """Leave the standard output to who reads JSON."""
+    """Write nothing: a program reads the standard output."""
 
 
 async def _show_lines(rig: Rig, _control: str) -> None:
@@ -321,7 +321,7 @@ async def _show_screen(rig: Rig, control: str) -> None:
 
 
 def _output(options: Options) -> tuple[Callable[[Ready], None], Show]:
-    """Return what tells that all is ready, and what goes on telling."""
+    """Return what announces that all is ready, and what shows the run from then on."""
     if options.json:
         return lambda ready: _print_line(ready.as_json()), _show_nothing
     return lambda ready: _print_line(ready.as_text()), _show_screen if sys.stdout.isatty() else _show_lines
@@ -369,7 +369,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return EXIT_NOT_SAVED
     except KeyboardInterrupt:
-        # Before anything had begun.
+        # The interrupt came before anything was started.
         return EXIT_INTERRUPTED
     return EXIT_OK
 
