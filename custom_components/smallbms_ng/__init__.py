@@ -23,7 +23,13 @@ from .coordinator import (
     present_battery,
 )
 from .devices import battery_of, bluetooth_is_up
-from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
+from .issues import (
+    async_forget,
+    async_manage_charge_issue,
+    async_manage_code_issues,
+    async_manage_help_issue,
+    async_watch,
+)
 from .messages import async_text_of
 from .number import NUMBERS
 from .outlook import OutlookCoordinator
@@ -138,6 +144,7 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     async_watch_places(entry)
     async_manage_code_issues(hass, entry)
     async_manage_charge_issue(hass, entry)
+    async_manage_help_issue(hass, entry)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
