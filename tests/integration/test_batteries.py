@@ -17,7 +17,7 @@ from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.pages import GONE_AFTER
 from custom_components.smallbms_ng.protocol.registers import MOST_BATTERIES, MOST_CELLS
 from emulator.battery.layout import BankLayout
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import ONE_48V, make_bms
 
