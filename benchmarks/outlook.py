@@ -4,7 +4,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from statistics import fmean, quantiles
 import sys
@@ -47,6 +47,7 @@ _FULL: Final = 100.0
 _ASKED_AT: Final = 21
 # As many hours as the integration reads.
 _READ_BACK: Final = 16 * _HOURS_PER_DAY
+_SHUTDOWNS_BACK: Final = 10 * _HOURS_PER_DAY
 
 
 # Evenings in cabins
@@ -87,7 +88,11 @@ def _evening(hours: Sequence[Hour], records: Sequence[HourRecord], number: int, 
     """Return what is foretold at the end of an hour, and what comes."""
     last = hours[number]
     now, known = last.start + timedelta(hours=1), records[max(0, number - _READ_BACK) : number]
-    battery = Battery(state_of_charge=last.last_state_of_charge or 0.0, capacity=capacity, discharge_floor=FLOOR)
+    battery = Battery(
+        state_of_charge=last.last_state_of_charge or 0.0,
+        capacity=capacity,
+        discharge_floor=max([FLOOR, *_shutdowns(hours[max(0, number - _SHUTDOWNS_BACK) : number + 1])]),
+    )
     (tonight,) = islice(nights_before(_where(), now + timedelta(days=1)), 1)
     to_come = records[number : number + _HOURS_PER_DAY]
     end = _end(to_come, tonight)
@@ -99,6 +104,13 @@ def _evening(hours: Sequence[Hour], records: Sequence[HourRecord], number: int, 
         cut_off=not all(hour.allowed_to_discharge for hour in night),
         used=last.drawn_ah - hours[number - _HOURS_PER_DAY].drawn_ah,
     )
+
+
+def _shutdowns(hours: Sequence[Hour]) -> Iterator[float]:
+    """Yield the states of charge at which the loads were cut off."""
+    for before, hour in pairwise(hours):
+        if before.allowed_to_discharge and not hour.allowed_to_discharge and hour.last_state_of_charge is not None:
+            yield hour.last_state_of_charge
 
 
 def _where() -> HomeAssistant:
@@ -290,7 +302,7 @@ def errors_of(found: Sequence[Evening]) -> Plot:
         title="How many nights end within so much of what was told at 21:00",
         x=(0, 30, 5),
         y=(0, 100, 20),
-        units=("% of state of charge", "% of the nights"),
+        units=("% of state of charge", "%"),
         lines=[
             Line(name=name, points=[(limit, share(error <= limit for error in errors)) for limit in within])
             for name, errors in (("expected lowest state of charge", ours), ("time to go", others))

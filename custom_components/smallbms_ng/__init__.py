@@ -28,7 +28,7 @@ from .number import NUMBERS
 from .outlook import OutlookCoordinator
 from .places import async_watch_places
 from .recording import async_forget_recording
-from .sensor import CONNECTION, PAGE_SENSORS
+from .sensor import CONNECTION, PAGE_SENSORS, SETTING_SENSORS
 from .services import async_setup_actions
 from .storage import EntryStore, StoredPages, without_battery
 from .switch import SWITCHES
@@ -36,7 +36,7 @@ from .switch import SWITCHES
 _TABLES: Final = {
     Platform.BUTTON: BUTTONS,
     Platform.NUMBER: NUMBERS,
-    Platform.SENSOR: (*PAGE_SENSORS, CONNECTION),
+    Platform.SENSOR: (*PAGE_SENSORS, *SETTING_SENSORS, CONNECTION),
     Platform.SWITCH: SWITCHES,
 }
 

@@ -1,7 +1,7 @@
 """What is to be expected of a battery, from the long-term statistics that Home Assistant keeps of its sensors."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 import logging
 from math import inf
@@ -9,6 +9,7 @@ from typing import Final, Self, override
 
 from homeassistant.components.recorder import DOMAIN as RECORDER
 from homeassistant.components.recorder import get_instance
+from homeassistant.components.recorder.history import state_changes_during_period
 from homeassistant.components.recorder.models import StatisticMetaData
 from homeassistant.components.recorder.statistics import StatisticsRow, get_metadata, statistics_during_period
 from homeassistant.config_entries import ConfigEntry
@@ -19,6 +20,7 @@ from homeassistant.const import (
     SUN_EVENT_SUNSET,
     UnitOfElectricPotential,
     UnitOfEnergy,
+    UnitOfRatio,
 )
 from homeassistant.core import Event, HomeAssistant, callback
 from homeassistant.helpers.start import async_at_started
@@ -29,6 +31,7 @@ from homeassistant.util.unit_conversion import ElectricPotentialConverter, Energ
 from sqlalchemy.exc import SQLAlchemyError
 
 from .const import AMPERE_HOURS
+from .protocol.codes import Level
 from .protocol.outlook import AFTER_SUNRISE, NIGHTS, Battery, History, HourRecord, Night, Outlook, Range, outlook
 from .protocol.quantities import ENERGY_CHARGED, ENERGY_DISCHARGED
 from .storage import sensor_ids
@@ -38,12 +41,17 @@ _LOGGER = logging.getLogger(__name__)
 READ_EVERY: Final = timedelta(minutes=15)
 # Of how long ago statistics are read: the nights, and a day on either side.
 _READ_BACK: Final = timedelta(days=NIGHTS + 2)
+# Of how long ago shutdowns for low cell voltage are looked for: Home Assistant keeps states as long by default.
+_SHUTDOWNS_BACK: Final = timedelta(days=10)
 _DAY: Final = timedelta(days=1)
 _HOUR: Final = timedelta(hours=1)
 
 _VOLTAGE: Final = "voltage"
 _CONSUMED: Final = "consumed_amphours"
-# In which units statistics are read. The consumed Ah have no other one.
+_STATE_OF_CHARGE: Final = "battery_level"
+# Its states are read, as it has no statistics.
+_LOW_CELL_VOLTAGE: Final = "low_cell_voltage"
+# In which units statistics are read. The others have no other one.
 _UNITS: Final[dict[str, str]] = {
     EnergyConverter.UNIT_CLASS: UnitOfEnergy.WATT_HOUR,
     ElectricPotentialConverter.UNIT_CLASS: UnitOfElectricPotential.VOLT,
@@ -62,7 +70,9 @@ _UNDERSTOOD: Final[Mapping[str, Callable[[StatisticMetaData], bool]]] = {
     ENERGY_DISCHARGED: _converts(EnergyConverter.UNIT_CLASS),
     _VOLTAGE: _converts(ElectricPotentialConverter.UNIT_CLASS),
     _CONSUMED: lambda metadata: metadata["unit_of_measurement"] == AMPERE_HOURS,
+    _STATE_OF_CHARGE: lambda metadata: metadata["unit_of_measurement"] == UnitOfRatio.PERCENTAGE,
 }
+_READ: Final = (*_UNDERSTOOD, _LOW_CELL_VOLTAGE)
 
 type _Rows = Mapping[str, Mapping[int, StatisticsRow]]
 """Statistics by the key of their sensor, and by when the hour began."""
@@ -117,6 +127,15 @@ _FAR_NORTH: Final = 10.0
 _FAR_BY_CLOCK: Final = 2.0
 
 
+@dataclass(frozen=True, kw_only=True)
+class Past:
+    """What was read: the hours, the nights, and the state of charge at which cells were empty lately, in %."""
+
+    records: Sequence[HourRecord] = ()
+    nights: Sequence[Night] = ()
+    empty_at: float | None = None
+
+
 class OutlookCoordinator(DataUpdateCoordinator[Outlook]):
     """Reads the statistics of a device, and tells what is to be expected.
 
@@ -144,8 +163,7 @@ class OutlookCoordinator(DataUpdateCoordinator[Outlook]):
             always_update=False,
         )
         self.data = Outlook()
-        self._records: list[HourRecord] = []
-        self._nights: list[Night] = []
+        self._past = Past()
         self._battery = battery
         self._capacity = capacity
         self._battery_seen: Battery | None = None
@@ -178,28 +196,33 @@ class OutlookCoordinator(DataUpdateCoordinator[Outlook]):
 
     @override
     async def _async_update_data(self) -> Outlook:
-        self._records, self._nights = await self._async_read()
+        self._past = await self._async_read()
         return self._look(self._battery())
 
     def _look(self, battery: Battery | None) -> Outlook:
         self._battery_seen = battery
-        history = History(self._records, self._capacity())
-        return outlook(history, battery, self._nights, dt_util.utcnow().timestamp())
+        past = self._past
+        if battery and past.empty_at is not None:
+            # Cells that have aged, or are out of balance, are empty before the bank is.
+            battery = replace(battery, discharge_floor=max(battery.discharge_floor, past.empty_at))
+        history = History(past.records, self._capacity())
+        return outlook(history, battery, past.nights, dt_util.utcnow().timestamp())
 
-    async def _async_read(self) -> tuple[list[HourRecord], list[Night]]:
-        """Return the hours and the nights of the past; none where there is no recorder, or it cannot be read."""
+    async def _async_read(self) -> Past:
+        """Return what is known of the past: nothing where there is no recorder, or it cannot be read."""
         if RECORDER not in self.hass.config.components:
-            return [], []
-        ids = sensor_ids(self.hass, self.config_entry.data[CONF_ADDRESS], _UNDERSTOOD)
+            return Past()
+        ids = sensor_ids(self.hass, self.config_entry.data[CONF_ADDRESS], _READ)
         now = dt_util.utcnow()
         self._settle(now)
         since = self.place.since if self.place else 0.0
         try:
-            records, nights = await get_instance(self.hass).async_add_executor_job(_read, self.hass, ids, now)
+            past = await get_instance(self.hass).async_add_executor_job(_read, self.hass, ids, now)
         except SQLAlchemyError as error:
             _LOGGER.debug("Cannot read the statistics of %s: %s", self.config_entry.title, error)
-            return [], []
-        return self._trusted(records, now), [night for night in nights if night.begin >= since]
+            return Past()
+        nights = [night for night in past.nights if night.begin >= since]
+        return replace(past, records=self._trusted(past.records, now), nights=nights)
 
     @callback
     def _settle(self, now: datetime) -> None:
@@ -211,17 +234,16 @@ class OutlookCoordinator(DataUpdateCoordinator[Outlook]):
             self.place = here
 
     @callback
-    def _trusted(self, records: Iterable[HourRecord], now: datetime) -> list[HourRecord]:
+    def _trusted(self, records: Sequence[HourRecord], now: datetime) -> list[HourRecord]:
         """Return the records that can be trusted.
 
         One that begins in a time to come was made while the clock was ahead. Home Assistant records no hour twice:
         until that time is over, what flows is not recorded, and all of it is counted in the hour after.
         """
-        found = list(records)
-        ahead = [record.start for record in found if record.start > now.timestamp()]
+        ahead = [record.start for record in records if record.start > now.timestamp()]
         if ahead:
             self._distrusted_until = max(ahead) + _HOUR.total_seconds()
-        return [record for record in found if record.start >= self._distrusted_until]
+        return [record for record in records if record.start >= self._distrusted_until]
 
 
 def _is_alike(one: Battery | None, other: Battery | None) -> bool:
@@ -231,9 +253,34 @@ def _is_alike(one: Battery | None, other: Battery | None) -> bool:
     return (one.capacity, one.discharge_floor) == (other.capacity, other.discharge_floor)
 
 
-def _read(hass: HomeAssistant, ids: Mapping[str, str], now: datetime) -> tuple[list[HourRecord], list[Night]]:
+def _read(hass: HomeAssistant, ids: Mapping[str, str], now: datetime) -> Past:
     """Return what was recorded, and the nights of that time. Works in the recorder's executor."""
-    return list(_records(_rows(hass, ids, now))), list(nights_before(hass, now))
+    rows = _rows(hass, {key: ids[key] for key in _UNDERSTOOD if key in ids}, now)
+    low_cell_voltage = ids.get(_LOW_CELL_VOLTAGE)
+    return Past(
+        records=list(_records(rows)),
+        nights=list(nights_before(hass, now)),
+        empty_at=_empty_at(rows, _shutdowns(hass, low_cell_voltage, now)) if low_cell_voltage else None,
+    )
+
+
+def _shutdowns(hass: HomeAssistant, entity_id: str, now: datetime) -> Iterator[datetime]:
+    """Yield when low cell voltage has switched the loads off, by the states of its sensor."""
+    before: str = Level.ALARM
+    found = state_changes_during_period(hass, now - _SHUTDOWNS_BACK, now, entity_id, no_attributes=True)
+    for state in found.get(entity_id, ()):
+        if state.state in list(Level):
+            if state.state == Level.ALARM != before:
+                yield state.last_changed
+            before = state.state
+
+
+def _empty_at(rows: _Rows, shutdowns: Iterable[datetime]) -> float | None:
+    """Return the highest state of charge in %, by the hour, at which the loads were switched off; None if never."""
+    levels = rows.get(_STATE_OF_CHARGE, {})
+    hours = (int(at.replace(minute=0, second=0, microsecond=0).timestamp()) for at in shutdowns)
+    found = [level for hour in hours if (level := _number(levels.get(hour), "min")) is not None]
+    return max(found, default=None)
 
 
 def _rows(hass: HomeAssistant, ids: Mapping[str, str], now: datetime) -> _Rows:

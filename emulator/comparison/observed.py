@@ -112,9 +112,13 @@ class Talk:
         ]
 
     def answers_to(self, request: Message[GetValues] | Message[SetValues]) -> Iterator[AboutRegister]:
-        """Yield what was said to the registers of a request, until the same is asked once more."""
+        """Yield what was said to the registers of a request, until one of them is read, or written, once more."""
         content, registers = request.content, _registers(request.content)
-        again = [other.at for other in self.messages if other.at > request.at and other.content == content]
+        again = (
+            other.at
+            for other in self.of_kind(type(content))
+            if other.at > request.at and not registers.isdisjoint(_registers(other.content))
+        )
         until = min(again, default=inf)
         said: list[AboutRegister] = [*self.of_kind(Value), *self.of_kind(ValueResponse)]
         for answer in said:
@@ -172,6 +176,7 @@ class Observed:
             Talk(number=number, connection=connection) for number, connection in enumerate(recording.connections, 1)
         )
         self.records = tuple(_advertised(each) for each in recording.advertisements if _has_record(each))
+        self.learned = recording.learned
         self._survey = () if recording.survey is None else recording.survey.answers
 
     @cached_property

@@ -32,7 +32,9 @@ from pytest_homeassistant_custom_component.typing import RecorderInstanceContext
 from sqlalchemy.exc import OperationalError
 
 from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_RESIDUAL_CURRENT, DOMAIN
-from custom_components.smallbms_ng.outlook import READ_EVERY
+from custom_components.smallbms_ng.outlook import READ_EVERY, nights_before
+from custom_components.smallbms_ng.protocol.outlook import Night
+from emulator.snapshot import Level, LevelField
 
 from .conftest import ADDRESS, Radio, entity_id, make_entry, state_of
 
@@ -445,3 +447,69 @@ async def test_a_restart_remembers_where_the_nights_were(
     await Past(hass, radio).record()
     assert (not unknown(hass, "lasts_the_night")) is known
     await hass.config_entries.async_unload(entry.entry_id)
+
+
+async def shut_down(past: Past, state_of_charge: float) -> None:
+    """Let low cell voltage switch the loads off, at a state of charge that the hour is recorded with."""
+    await past.radio.send_levels({LevelField.LOW_CELL_VOLTAGE: Level.WARNING})
+    await past.radio.send_levels({LevelField.LOW_CELL_VOLTAGE: Level.ALARM})
+    past.units["battery_level"] = "%"
+    start = utcnow().replace(minute=0, second=0, microsecond=0)
+    past.add("battery_level", [{"start": start, "mean": 50.0, "min": state_of_charge, "max": 60.0}])
+    del past.units["battery_level"]
+
+
+@pytest.mark.parametrize(("state_of_charge", "floor"), [(34.0, 34.0), (8.0, 10.0)])
+async def test_cells_that_were_empty_above_the_floor(
+    hass: HomeAssistant, past: Past, state_of_charge: float, floor: float
+) -> None:
+    """As those of a bank that has aged: what is below that cannot be used."""
+    await shut_down(past, state_of_charge)
+    await past.record()
+    assert state_of(hass, "sensor", "lasts_the_night").attributes["discharge_floor"] == floor
+    assert number(hass, "days_left") == pytest.approx((60 - floor) / 20, abs=0.05)
+
+
+async def test_a_shutdown_is_one_whatever_was_heard_in_between(hass: HomeAssistant, past: Past) -> None:
+    """A device that was silent, or a restart, makes no new one of it at another state of charge."""
+    await shut_down(past, 34.0)
+    past.radio.tick(2 * HOUR)
+    await past.radio.jump(READ_EVERY)
+    assert state_of(hass, "sensor", "low_cell_voltage").state == "unavailable"
+    past.units["battery_level"] = "%"
+    start = utcnow().replace(minute=0, second=0, microsecond=0)
+    past.add("battery_level", [{"start": start, "mean": 50.0, "min": 50.0, "max": 60.0}])
+    del past.units["battery_level"]
+    await past.radio.confirm()
+    await past.record(until=utcnow())
+    assert state_of(hass, "sensor", "low_cell_voltage").state == "alarm"
+    assert state_of(hass, "sensor", "lasts_the_night").attributes["discharge_floor"] == 34
+
+
+@pytest.mark.parametrize(
+    ("latitude", "longitude", "zone"),
+    [
+        (52.4, 4.9, "Europe/Amsterdam"),
+        (-36.8, 174.8, "Pacific/Auckland"),
+        (19.1, 72.9, "Asia/Kolkata"),
+        (21.3, -157.9, "Pacific/Honolulu"),
+    ],
+)
+async def test_nights_all_over_the_world(hass: HomeAssistant, latitude: float, longitude: float, zone: str) -> None:
+    """Each is the one that follows its beginning, or that is just ending."""
+    await hass.config.async_update(latitude=latitude, longitude=longitude, time_zone=zone)
+    for now in (NOW + number * 3 * HOUR for number in range(8)):
+        nights = list(nights_before(hass, now))
+        assert [night.begin for night in nights] == [(now - ago * DAY).timestamp() for ago in range(1, 15)]
+        check(nights)
+
+
+def check(nights: list[Night]) -> None:
+    for night in nights:
+        assert night.sunset < night.sunrise < night.midday < night.sunset + DAY.total_seconds()
+        assert -2 <= (night.sunrise - night.begin) / HOUR.total_seconds() <= 22.1
+
+
+async def test_there_are_no_nights_where_the_sun_does_not_set(hass: HomeAssistant) -> None:
+    await hass.config.async_update(latitude=69.6, longitude=18.9)
+    assert list(nights_before(hass, NOW)) == []
