@@ -11,8 +11,8 @@ from custom_components.smallbms_ng.protocol.record_filter import (
     HEARD_SELDOM,
     KEY_LOST_AFTER,
     ORDER_HOLDS,
-    Changes,
     Confirmation,
+    FlagChanges,
     KeyTrust,
     NonceOrder,
     Order,
@@ -36,14 +36,14 @@ FINE: dict[str, Flag] = {"error": 5, "low_soc": Level.OK, "allowed_to_charge": T
     ],
 )
 def test_what_is_a_change(now: dict[str, Flag], changed: bool) -> None:
-    changes = Changes()
+    changes = FlagChanges()
     assert not changes.take_advertised(FINE | {"contactor_closed": False}), "it is heard first"
     assert changes.take_advertised(now) is changed
     assert not changes.take_advertised(now)
 
 
 def test_what_was_not_known_in_between_is_compared_with_before() -> None:
-    changes = Changes()
+    changes = FlagChanges()
     changes.take_advertised(FINE)
     changes.take_advertised(FINE | {"error": None})
     assert not changes.take_advertised(FINE)
@@ -52,7 +52,7 @@ def test_what_was_not_known_in_between_is_compared_with_before() -> None:
 
 
 def test_what_was_read_is_compared_with_what_was_read() -> None:
-    changes = Changes()
+    changes = FlagChanges()
     changes.take_advertised(FINE)
     assert not changes.take_read(FINE | {"error": 9}), "it may always answer something else"
     assert not changes.take_read(FINE | {"error": 9})
@@ -60,7 +60,7 @@ def test_what_was_read_is_compared_with_what_was_read() -> None:
 
 
 def test_a_change_is_told_once_whichever_way_it_comes() -> None:
-    changes = Changes()
+    changes = FlagChanges()
     changes.take_advertised(FINE)
     changes.take_read(FINE)
     assert changes.take_read(FINE | {"error": 9})
