@@ -125,8 +125,9 @@ async def test_the_page_of_a_battery_does_not_show_who_the_bms_is(hass: HomeAssi
     assert device
     dr.async_get(hass).async_update_device(device.id, serial_number=DEFAULT_SERIAL_NUMBER, sw_version="v1.00")
     await bench.reload()
-    after = dr.async_get(hass).async_get(device.id)
+    after = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, ADDRESS), bench.entry.entry_id)
     assert after
+    assert after.id == device.id
     assert (after.serial_number, after.sw_version) == (None, None)
 
 
