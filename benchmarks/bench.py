@@ -1,17 +1,18 @@
 """Everything that is measured, in one table. Run with: scripts/bench."""
 
 import argparse
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 import json
+from math import ceil, floor, log10
 from pathlib import Path
 import platform
 import sys
 from typing import Final
 
-from . import advertising, changes, connection, decoding, recording, simulation, starting, states, work
+from . import advertising, changes, connection, database, decoding, recording, simulation, starting, states, work
 from .figures import Row, table
-from .plot import Line, plot
+from .plots import Line, Plot, Point, picture
 
 DOCS: Final = Path(__file__).parents[1] / "docs"
 IMAGES: Final = DOCS / "images"
@@ -23,18 +24,23 @@ type Measure = Callable[[bool], Sequence[Row]]
 
 MEASURES: Final[Mapping[str, Measure]] = {
     "states": states.rows,
-    "recording": recording.rows,
+    "database": database.rows,
     "work": work.rows,
     "decoding": decoding.rows,
     "starting": starting.rows,
+    "recording": recording.rows,
     "connection": connection.rows,
     "simulation": simulation.rows,
     "advertising": advertising.rows,
     "changes": changes.rows,
 }
-# How many devices the plot shows, and after how many hours each the size of the database.
+# For how many devices the processor time is drawn, measured for how many s; and after how many hours each the database.
 _DEVICES: Final = (1, 25, 50, 100, 200)
-_HOURS: Final = 24
+_SECONDS: Final = 60
+_HOURS: Final = 6
+# At most so many marks on an axis, in steps that people count by.
+_MARKS: Final = 8
+_STEPS: Final = (1, 2, 5, 10)
 
 
 def arguments() -> argparse.Namespace:
@@ -75,21 +81,33 @@ def write_page(rows: Sequence[Row]) -> None:
     page.write_text(before + measured + after, encoding="utf-8")
 
 
+def _axis(values: Iterable[float]) -> tuple[float, float, float]:
+    """Return from where to where an axis goes, and how far apart its marks are: round numbers."""
+    highest = max(values)
+    ten = 10 ** floor(log10(highest / _MARKS))
+    every = next(step * ten for step in _STEPS if highest / (step * ten) <= _MARKS)
+    return 0, ceil(highest / every) * every, every
+
+
+def _draw(name: str, title: str, units: tuple[str, str], found: Mapping[str, Sequence[Point]]) -> None:
+    points = [point for some in found.values() for point in some]
+    plot = Plot(
+        name=name,
+        title=title,
+        x=_axis(x for x, _ in points),
+        y=_axis(y for _, y in points),
+        units=units,
+        lines=[Line(name=integration, points=some) for integration, some in found.items()],
+    )
+    (IMAGES / f"{name}.svg").write_text(picture(plot), encoding="utf-8")
+
+
 def draw(days: int) -> None:
     """Measure how it grows, and draw it."""
-    devices = work.growth(_DEVICES, 60)
-    plot(
-        IMAGES / "performance-devices.svg",
-        [Line(name=name, points=points) for name, points in devices.items()],
-        across="devices, each heard once a second",
-        up="% of a core",
-    )
-    plot(
-        IMAGES / "performance-database.svg",
-        [Line(name=name, points=points) for name, points in recording.growth(days, _HOURS // 4).items()],
-        across="days",
-        up="MiB in the database",
-    )
+    devices = work.growth(_DEVICES, _SECONDS)
+    _draw("performance-devices", "Processor time", ("devices, each heard once a second", "% of a core"), devices)
+    database_size = database.growth(days, _HOURS)
+    _draw("performance-database", "Database", ("days", "MiB"), database_size)
 
 
 def main() -> int:

@@ -23,9 +23,9 @@ class Control:
         """Return everything of one device; the first one is 1."""
         return await self._request("GET", f"/state?device={device}", None)
 
-    async def advance(self, seconds: float) -> None:
-        """Let emulated time pass at once."""
-        await self._request("POST", "/advance", {"seconds": seconds})
+    async def advance(self, seconds: float, *, coarse: bool = False) -> None:
+        """Let emulated time pass at once, and in longer steps if coarse."""
+        await self._request("POST", "/advance", {"seconds": seconds, "coarse": coarse})
 
     async def speed(self) -> float:
         """Return how many times faster than real time it lives."""
@@ -39,6 +39,10 @@ class Control:
     async def set_state_of_charge(self, percent: float, device: int) -> None:
         """Set the state of charge of a device, as the app does."""
         await self._request("POST", f"/state-of-charge?device={device}", {"percent": percent})
+
+    async def switch_system_on(self) -> None:
+        """Switch the system of the first device on, as the app does."""
+        await self._request("POST", "/mode", {"on": True})
 
     async def raise_fault(self, name: str, argument: float | str | None = None) -> None:
         """Switch a fault of the first device on."""

@@ -26,7 +26,7 @@ class Device:
 
     @classmethod
     def from_json(cls, source: JsonObject) -> Self:
-        """Read what the emulator tells about it."""
+        """Read a device from what the emulator writes about it."""
         words = {word: text(source, word) for word in ("name", "key", "pin")}
         return cls(address=text(source, "address").upper(), **words)
 

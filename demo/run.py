@@ -12,6 +12,9 @@ import shutil
 import time
 from typing import Final
 
+from emulator.simulation.scenario import load
+
+from . import solar
 from .answers import Json, as_object, whole_number
 from .automations import save_automations
 from .check import check_device, complaints
@@ -22,17 +25,23 @@ from .dashboard import save_dashboard, views
 from .emulator import Device, Emulator, start_emulator
 from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
-from .flows import OURS, add_device, add_proxy
+from .flows import OURS, add_device, add_proxy, set_option
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
-from .past import Hour, go_back, live
+from .past import Hour, live, live_before
+from .place import home, settle
 from .ports import check_free
 from .progress import detail, say
-from .statistics import COUNTED, MEASURED, add_past, add_past_power, counters
+from .statistics import COUNTED, COUNTED_HERE, MEASURED, add_past, add_past_power, counters, show_outlook
 from .waiting import until
 
 DEFAULT_SCENARIO: Final = "solar"
 _ENTITIES_LIMIT: Final = 60.0
 _READ_NOW: Final = "read_now"
+# The option of how often to connect, in minutes.
+_INTERVAL_OPTION: Final = "pages_interval"
+_USUAL_INTERVAL: Final = 15
+_SHORTEST_INTERVAL: Final = 1
+_SPARE_SCENARIO: Final = Path(__file__).with_name("spare.yaml")
 _CHECKED_SOC: Final = 50.0  # %
 
 
@@ -69,6 +78,16 @@ class Run:
         return self.folder / "battery.json"
 
     @property
+    def spare(self) -> Path:
+        """Return the file in which the emulator keeps the battery of the device that nobody has added."""
+        return self.folder / "spare.json"
+
+    @property
+    def spare_log(self) -> Path:
+        """Return the file of the log of that emulator."""
+        return self.folder / "spare.log"
+
+    @property
     def memory(self) -> Path:
         """Return the file that says how to go on with this run. It exists once everything is set up."""
         return self.folder / "kept.json"
@@ -82,20 +101,31 @@ async def demo(run: Run, *, keep: bool) -> None:
     """Start everything and stay until cancelled; keep goes on with the Home Assistant of the run before."""
     started = time.monotonic()
     check_free(run.port)
-    emulator_port = _kept_port(run) if keep else None
-    if emulator_port is None:
+    ports = _kept_ports(run) if keep else None
+    if ports is None:
         _begin_anew(run)
     else:
         write_http(run.config, port=run.port)
     async with Children() as children:
-        emulator = await _start_emulator(children, run, emulator_port or 0)
+        emulator = await _start_emulator(children, run, ports.emulator if ports else 0)
+        spare = await _start_spare(children, run, ports.spare if ports else 0)
         home_assistant = await _start_home_assistant(children, run)
-        await children.watch(_set_up(run, emulator) if emulator_port is None else _go_on(run))
+        await children.watch(_go_on(run) if ports else _set_up_with_spare(run, emulator, spare))
         say(f"Ready after {time.monotonic() - started:.0f} s. Ctrl-C ends it. The battery is at")
         print(f"\n    {address_of(run.port)}\n", flush=True)
         say("Its front panel, where you make it cold or low, is at")
         print(f"\n    {emulator.control}/\n", flush=True)
-        await _stay(children, run, home_assistant)
+        _introduce(emulator, spare)
+        await _stay(children, run, home_assistant, emulator)
+
+
+def _introduce(emulator: Emulator, spare: Emulator) -> None:
+    """Tell what a user would find on the label of each device, and in the app."""
+    say("What you would find on the label and in the app:")
+    for device in (*emulator.devices, *spare.devices):
+        detail(f"{device.name} ({device.address}): PIN {device.pin}, key {device.key}")
+    for device in spare.devices:
+        detail(f"Nobody has added {device.name} yet. Try it: Settings → Devices & services.")
 
 
 async def check(run: Run) -> None:
@@ -119,6 +149,15 @@ async def visit(run: Run, visitor: Visitor) -> None:
     """Start everything, let the visitor go to Home Assistant's address, end everything."""
     async with running(run) as (children, _hass, control):
         await children.watch(visitor(address_of(run.port), control))
+
+
+async def visit_spare(run: Run, visitor: Visitor) -> None:
+    """Do the same, with the device that nobody has added; the visitor gets its control channel."""
+    async with running(run) as (children, hass, _control):
+        spare = await _start_spare(children, run, 0)
+        await add_proxy(hass, spare)
+        async with open_control(spare.control) as control:
+            await children.watch(visitor(address_of(run.port), control))
 
 
 @asynccontextmanager
@@ -145,19 +184,28 @@ async def _started(run: Run) -> AsyncIterator[tuple[Children, Emulator]]:
 def _begin_anew(run: Run) -> None:
     """Remove what an earlier run left, and write a fresh configuration."""
     shutil.rmtree(run.config, ignore_errors=True)
-    for file in (run.log, run.emulator_log, run.memory, run.battery):
+    for file in (run.log, run.emulator_log, run.memory, run.battery, run.spare, run.spare_log):
         file.unlink(missing_ok=True)
     write_config(run.config, port=run.port, integration=run.integration)
 
 
-def _kept_port(run: Run) -> int | None:
-    """Return the emulator's port of the run before, where its Home Assistant will look for the proxy."""
+@dataclass(frozen=True, kw_only=True)
+class _Ports:
+    """Where Home Assistant finds the proxies of the two emulators."""
+
+    emulator: int
+    spare: int
+
+
+def _kept_ports(run: Run) -> _Ports | None:
+    """Return the ports of the run before, where its Home Assistant will look for the proxies; None without any."""
     try:
         memory: Json = json.loads(run.memory.read_text())
-    except FileNotFoundError, ValueError:
+        kept = as_object(memory)
+        return _Ports(emulator=whole_number(kept, "emulator_port"), spare=whole_number(kept, "spare_port"))
+    except FileNotFoundError, ValueError, DemoError:
         detail("There is nothing to go on with: this is a fresh start.")
         return None
-    return whole_number(as_object(memory), "emulator_port")
 
 
 async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
@@ -179,32 +227,57 @@ async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     return emulator
 
 
+async def _start_spare(children: Children, run: Run, port: int) -> Emulator:
+    """Start the device that nobody has added."""
+    return await start_emulator(
+        children, log=run.spare_log, battery=run.spare, port=port, scenario=str(_SPARE_SCENARIO), speed=1
+    )
+
+
 async def _start_home_assistant(children: Children, run: Run) -> Child:
     say("Starting Home Assistant …")
     return await start_home_assistant(children, config=run.config, log=run.log)
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
-    async with _prepared(run, emulator) as (hass, control):
-        await _add_everything(run, hass, control, emulator)
-    run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
+    async with _prepared(run, emulator) as prepared:
+        await _add_everything(run, emulator, prepared)
+
+
+async def _set_up_with_spare(run: Run, emulator: Emulator, spare: Emulator) -> None:
+    async with _prepared(run, emulator) as prepared:
+        await _add_everything(run, emulator, prepared)
+        await add_proxy(prepared.hass, spare)
+    run.memory.write_text(json.dumps({"emulator_port": emulator.port, "spare_port": spare.port}))
 
 
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
-    async with _prepared(run, emulator) as (hass, control):
-        added = await _add_everything(run, hass, control, emulator)
+    async with _prepared(run, emulator) as prepared:
+        hass, control = prepared.hass, prepared.control
+        added = await _add_everything(run, emulator, prepared)
         for number, (device, entities) in enumerate(added.items(), start=1):
             await check_device(hass, device, entities, partial(control.set_state_of_charge, _CHECKED_SOC, number))
         await check_energy(hass)
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Prepared:
+    """A fresh Home Assistant, and an emulator whose batteries have lived through these hours of theirs."""
+
+    hass: HomeAssistant
+    control: Control
+    past: list[tuple[Hour, ...]]
+
+
 @asynccontextmanager
-async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[tuple[HomeAssistant, Control]]:
-    """Yield a fresh Home Assistant, and the emulator at the time of day at which the history is to begin."""
+async def _prepared(run: Run, emulator: Emulator) -> AsyncIterator[_Prepared]:
+    """Let the batteries live through two weeks while Home Assistant starts."""
     async with open_control(emulator.control) as control:
-        await go_back(control, _now())
+        past = await live_before(control, devices=len(emulator.devices), now=_now())
         async with log_in(address_of(run.port), fresh=True) as hass:
-            yield hass, control
+            scenario = load(run.scenario)
+            await settle(hass, home(scenario.place, scenario=scenario.start, now=_now()))
+            yield _Prepared(hass=hass, control=control, past=past)
 
 
 def _now() -> datetime:
@@ -216,50 +289,67 @@ async def _go_on(run: Run) -> None:
         detail("It is as it was left.")
 
 
-async def _add_everything(
-    run: Run, hass: HomeAssistant, control: Control, emulator: Emulator
-) -> dict[Device, dict[str, str]]:
+async def _add_everything(run: Run, emulator: Emulator, prepared: _Prepared) -> dict[Device, dict[str, str]]:
     """Do by its flows what a user would do, and return the entity ids by key of each device."""
+    hass = prepared.hass
     say("Adding the Bluetooth proxy …")
     await add_proxy(hass, emulator)
-    added = {device: await _add_device(hass, device) for device in emulator.devices}
-    past = await _live(run, hass, control, added)
+    added = {device: await _add_device(run, hass, device) for device in emulator.devices}
+    past = await _live(run, prepared, added)
     await save_automations(hass, [(device.name, entities) for device, entities in added.items()])
     await save_dashboard(hass, {device.name: views(entities) for device, entities in added.items()})
     states = await hass.states()
-    powers = await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])
+    batteries = [battery(device.name, entities, states) for device, entities in added.items()]
+    powers = await save_energy(hass, batteries, *([solar.SOURCE] if solar.ENTITY in states else []))
     for power, hours in zip(powers, past, strict=True):
         await add_past_power(hass, power, hours)
+    for entities, hours in zip(added.values(), past, strict=True):
+        await show_outlook(hass, entities, hours)
     return added
 
 
-async def _live(
-    run: Run, hass: HomeAssistant, control: Control, added: Mapping[Device, Mapping[str, str]]
-) -> list[tuple[Hour, ...]]:
-    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that.
+async def _live(run: Run, prepared: _Prepared, added: Mapping[Device, Mapping[str, str]]) -> list[tuple[Hour, ...]]:
+    """Let the batteries live through yesterday and today, and give Home Assistant the statistics of that and before.
 
-    Home Assistant has read the counters before, and reads them after it. So it counts on from where the past ends.
+    Home Assistant has read the counters before yesterday, and reads them after today. So its sums begin with yesterday,
+    those of the two weeks before it are below 0, and it counts on from where the past ends.
     """
+    hass = prepared.hass
     say("Letting the battery live through yesterday and today …")
     zeros = [await counters(hass, entities) for entities in added.values()]
-    past = await live(control, devices=len(added), now=_now(), speed=run.speed)
+    if has_solar := solar.has_chargers(prepared.past[0]):
+        zero_yield = solar.yields(prepared.past)[-1][1]
+        await solar.tell(hass, zero_yield)
+    lately = await live(prepared.control, devices=len(added), now=_now(), speed=run.speed)
+    past = [(*before, *hours) for before, hours in zip(prepared.past, lately, strict=True)]
     for entities, hours, zero in zip(added.values(), past, zeros, strict=True):
         await hass.post("/api/services/button/press", {"entity_id": entities[_READ_NOW]})
         await add_past(hass, entities, hours, zero)
+    if has_solar:
+        await solar.add_past_yield(hass, solar.yields(past), zero_yield)
     return past
 
 
-async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
+async def _add_device(run: Run, hass: HomeAssistant, device: Device) -> dict[str, str]:
     say(f"Waiting for {device.name} to be discovered, and adding it …")
-    await add_device(hass, OURS, device)
+    entry = await add_device(hass, OURS, device)
     detail("It was added, and is read over a connection for the first time.")
-    return await _entities(hass, device)
+    entities = await _entities(hass, device)
+    if (minutes := connection_interval(run.speed)) != _USUAL_INTERVAL:
+        await set_option(hass, entry, _INTERVAL_OPTION, minutes)
+        detail(f"As it lives {run.speed:g} times faster, the option Connection interval is set to {minutes} min.")
+    return entities
+
+
+def connection_interval(speed: float) -> int:
+    """Return how often to connect, in min, so that it is as often as usual in the life of the battery, if possible."""
+    return min(max(round(_USUAL_INTERVAL / speed), _SHORTEST_INTERVAL), _USUAL_INTERVAL)
 
 
 async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
     """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
     before: dict[str, str] = {}
-    needed = {*MEASURED, *COUNTED, *CAPACITY, _READ_NOW}
+    needed = {*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW}
 
     async def complete() -> dict[str, str] | None:
         nonlocal before
@@ -273,12 +363,21 @@ async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
     )
 
 
-async def _stay(children: Children, run: Run, home_assistant: Child) -> None:
+async def _go_on_telling(run: Run, emulator: Emulator) -> None:
+    """Tell Home Assistant what the solar chargers yield, if there are any, until canceled."""
+    async with open_control(emulator.control) as control:
+        has_chargers = bool(solar.chargers(await control.state(1)))
+    if has_chargers:
+        await solar.feed(address_of(run.port), emulator.control, devices=len(emulator.devices))
+    await asyncio.Event().wait()
+
+
+async def _stay(children: Children, run: Run, home_assistant: Child, emulator: Emulator) -> None:
     """Wait until cancelled. Home Assistant is started again when it was told to restart."""
     with suppress(asyncio.CancelledError):
         while True:
             try:
-                await children.watch(asyncio.Event().wait())
+                await children.watch(_go_on_telling(run, emulator))
             except ChildEnded as ended:
                 if ended.child is not home_assistant or home_assistant.returncode != RESTART_EXIT_CODE:
                     raise

@@ -20,6 +20,16 @@ class Clockwork:
         self._simulations = simulations
         self._after = after
 
+    @property
+    def longest_step(self) -> float:
+        """How long a step is when nothing happens, in s."""
+        return self._simulations[0].longest_step
+
+    @longest_step.setter
+    def longest_step(self, seconds: float) -> None:
+        for simulation in self._simulations:
+            simulation.longest_step = seconds
+
     def advance(self, seconds: float) -> None:
         """Let simulated seconds pass."""
         for simulation in self._simulations:
@@ -70,23 +80,25 @@ class Drive:
         """Wait for an error in a simulation, and raise it."""
         await asyncio.shield(self._broken)
 
-    async def leap(self, seconds: float) -> None:
+    async def leap(self, seconds: float, *, longest_step: float = LONGEST_STEP) -> None:
         """Let simulated seconds pass as fast as possible, while others have their turns too.
 
-        Raises ValueError if they are negative or have no end.
+        longest_step: in s; COARSE_STEP is quicker. Raises ValueError if they are negative or have no end.
         """
         if not (isfinite(seconds) and seconds >= 0):
             raise ValueError(f"A time must be a finite number of seconds from 0, not {seconds}.")
         async with self._leaping:
             self._pause()
+            self._clockwork.longest_step = longest_step
             try:
                 await self._leap_to(min(self._clockwork.elapsed + seconds, LONGEST_LIFE))
             finally:
+                self._clockwork.longest_step = LONGEST_STEP
                 self.start()
 
     async def _leap_to(self, end: float) -> None:
         while (left := end - self._clockwork.elapsed) > TOLERANCE:
-            self._clockwork.advance(min(left, LONGEST_STEP))
+            self._clockwork.advance(min(left, self._clockwork.longest_step))
             await asyncio.sleep(0)
 
     def _pause(self) -> None:

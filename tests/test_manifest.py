@@ -15,6 +15,7 @@ import voluptuous as vol
 
 from custom_components.smallbms_ng.const import DOMAIN
 from custom_components.smallbms_ng.protocol.advertisement import COMPANY_ID, PRODUCT_ADVERTISEMENT
+from custom_components.smallbms_ng.protocol.session import SERVICES
 
 from .sources import FOLDER, ROOT, all_syntax, calls, imports, read_json, registers_actions, syntax_of
 
@@ -146,13 +147,17 @@ def test_only_integration_of_the_repository() -> None:
 
 
 def test_bluetooth_wakes_us_for_product_advertisements_of_victron() -> None:
-    """The byte after the first differs between products and firmware, so the matcher ends before it."""
+    """The byte after the first differs between products and firmware, so the matcher ends before it.
+
+    With Instant Readout off, a product may advertise nothing but its service.
+    """
     assert MANIFEST["bluetooth"] == [
         {
             "connectable": False,
             "manufacturer_data_start": [PRODUCT_ADVERTISEMENT],
             "manufacturer_id": COMPANY_ID,
-        }
+        },
+        *({"connectable": False, "service_uuid": service} for service in sorted(SERVICES)),
     ]
 
 

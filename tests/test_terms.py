@@ -46,7 +46,7 @@ TERMS: Final[Mapping[str, Mapping[str, str]]] = {
         "capacity": "Kapazität",
         "charged_voltage": "Spannung geladen",
         "discharge_floor": "Entladeuntergrenze",
-        "encryption_key": "Kodierungsschlüssel",
+        "encryption_key": "Schlüssel",
         "instant_readout": "Instant Readout",
         "integrations": "Einstellungen, Geräte & Dienste",
         "loads": "Verbraucher",

@@ -15,12 +15,20 @@ from homeassistant.helpers.typing import ConfigType
 
 from .button import BUTTONS
 from .const import DOMAIN, can_connect
-from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
+from .coordinator import (
+    InstantReadoutCoordinator,
+    PagesCoordinator,
+    SmallBmsConfigEntry,
+    SmallBmsRuntime,
+    present_battery,
+)
 from .devices import battery_of, bluetooth_is_up
 from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
 from .number import NUMBERS
+from .outlook import OutlookCoordinator
 from .places import async_watch_places
-from .sensor import CONNECTION, PAGE_SENSORS
+from .recording import async_forget_recording
+from .sensor import CONNECTION, PAGE_SENSORS, SETTING_SENSORS
 from .services import async_setup_actions
 from .storage import EntryStore, StoredPages, without_battery
 from .switch import SWITCHES
@@ -28,7 +36,7 @@ from .switch import SWITCHES
 _TABLES: Final = {
     Platform.BUTTON: BUTTONS,
     Platform.NUMBER: NUMBERS,
-    Platform.SENSOR: (*PAGE_SENSORS, CONNECTION),
+    Platform.SENSOR: (*PAGE_SENSORS, *SETTING_SENSORS, CONNECTION),
     Platform.SWITCH: SWITCHES,
 }
 
@@ -103,7 +111,10 @@ async def async_setup_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> 
     else:
         async_remove_leftovers(hass, entry, store)
     await store.async_merge()
-    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages)
+    outlook = OutlookCoordinator(
+        hass, entry, battery=lambda: present_battery(coordinator, pages), capacity=lambda: coordinator.capacity
+    )
+    entry.runtime_data = SmallBmsRuntime(instant_readout=coordinator, pages=pages, outlook=outlook)
     for platform in PLATFORMS:
         await hass.config_entries.async_forward_entry_setups(entry, [platform])
     try:
@@ -120,6 +131,8 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     entry.async_on_unload(runtime.instant_readout.async_start())
     if runtime.pages:
         runtime.pages.async_start()
+    runtime.outlook.async_start()
+    entry.async_on_unload(runtime.instant_readout.async_add_listener(runtime.outlook.async_look_at_battery))
     async_watch(hass, entry)
     async_watch_places(entry)
     async_manage_code_issues(hass, entry)
@@ -145,6 +158,7 @@ async def async_remove_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) ->
     """Forget the device, so that it can be discovered again."""
     await EntryStore(hass, entry.entry_id).async_remove()
     async_forget(hass, entry)
+    async_forget_recording(hass, entry.data[CONF_ADDRESS])
     if bluetooth_is_up(hass):
         async_rediscover_address(hass, entry.data[CONF_ADDRESS])
 

@@ -41,9 +41,11 @@ from .connection.errors import (
 )
 from .connection.link import Answer, Reading
 from .connection.pairing import pair
+from .connection.recorder import Recorder
 from .protocol.advertisement import COMPANY_ID, ImplausibleRecord, InstantReadout, InstantReadoutError, WrongKey
 from .protocol.payloads import Value
 from .protocol.registers import Name, named
+from .recording import async_recording_of
 from .shared_connection import async_way_to
 
 # Seconds to wait for a second record. If none comes, one is enough: an idle battery repeats its record.
@@ -102,6 +104,7 @@ async def async_check_key(hass: HomeAssistant, address: str, key: bytes) -> None
 _PIN: Final = re.compile(r"[0-9]{6}")
 _KEY: Final = named(Name.INSTANT_READOUT_KEY)[0]
 _ON: Final = named(Name.INSTANT_READOUT_ON)[0]
+_PRODUCT_ID: Final = named(Name.PRODUCT_ID)[0]
 # Seconds. A short search is enough: Home Assistant keeps every adapter scanning, so nearby devices are known.
 _SEARCH_TIME: Final = 5
 
@@ -130,11 +133,12 @@ class AccessProof(StrEnum):
 class InstantReadoutInfo:
     """What a device reports about its Instant Readout, and how it was reached.
 
-    key, instant_readout_on: None if the device does not give it. proxy: its name; empty if none was used.
+    key, instant_readout_on, product_id: None if the device does not give it. proxy: its name; empty if none was used.
     """
 
     key: bytes | None
     instant_readout_on: bool | None
+    product_id: int | None
     proof: AccessProof
     proxy: str
 
@@ -205,11 +209,13 @@ def _proof(preference: AdapterPreference, *, checked: bool) -> AccessProof:
 
 
 async def _learn(client: VeSmartClient, proof: AccessProof, proxy: str = "") -> InstantReadoutInfo:
-    answers = await client.read(client.main_instance, (_KEY.id, _ON.id))
-    key, instant_readout_on = _value(answers, _KEY.id), _value(answers, _ON.id)
+    answers = await client.read(client.main_instance, (_KEY.id, _ON.id, _PRODUCT_ID.id))
+    key, instant_readout_on, product = (_value(answers, row.id) for row in (_KEY, _ON, _PRODUCT_ID))
+    product_id = product.get("product_id") if isinstance(product, Mapping) else None
     return InstantReadoutInfo(
         key=key if isinstance(key, bytes) else None,
         instant_readout_on=instant_readout_on if isinstance(instant_readout_on, bool) else None,
+        product_id=product_id if isinstance(product_id, int) else None,
         proof=proof,
         proxy=proxy,
     )
@@ -239,11 +245,15 @@ async def _client(hass: HomeAssistant, address: str, preference: AdapterPreferen
     get_device = partial(async_way_to, hass, address)
     if get_device() is None:
         raise NoPath("no radio that can connect hears the device")
-    client = VeSmartClient(get_device, preference=preference)
+    client = VeSmartClient(get_device, preference=preference, recorder=_recorder(hass, address))
     try:
         yield client
     finally:
         await client.disconnect()
+
+
+def _recorder(hass: HomeAssistant, address: str) -> Recorder:
+    return async_recording_of(hass, address).recorder
 
 
 async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin: str | None) -> bool:
@@ -252,14 +262,14 @@ async def _connect(hass: HomeAssistant, client: VeSmartClient, address: str, pin
         await client.connect()
         return False
     bonded = await bonded_adapters(address)
-    renewed = await _renew_refused_bonds(address, pin, bonded)
+    renewed = await _renew_refused_bonds(hass, address, pin, bonded)
     obstacle = None if bonded else await _bond(hass, address, pin)
     try:
         await client.connect()
     except NoAnswer:
         raise
     except BondRefused as error:
-        await _bond_anew(address, pin, error.adapter)
+        await _bond_anew(hass, address, pin, error.adapter)
         await client.connect()
         return True
     except NotPaired as error:
@@ -281,7 +291,8 @@ def _most_useful(error: NotPaired, obstacle: NoLocalAdapter | DeviceNotVisible |
 async def _bond(hass: HomeAssistant, address: str, pin: str) -> NoLocalAdapter | DeviceNotVisible | None:
     """Pair; return why no local adapter can, or None once paired. Raises a VeSmartError if pairing itself fails."""
     try:
-        await pair(address, pin, search_time=_SEARCH_TIME)
+        with _recorder(hass, address).pairing():
+            await pair(address, pin, search_time=_SEARCH_TIME)
     except DeviceNotVisible as error:
         return error
     except NoLocalAdapter as error:
@@ -307,21 +318,22 @@ def _bypasses_bluez(path: BluetoothScannerDevice) -> bool:
     return not isinstance(path.scanner, BaseHaRemoteScanner) and bluez_adapter(path.ble_device) is None
 
 
-async def _renew_refused_bonds(address: str, pin: str, adapters: Iterable[str]) -> bool:
+async def _renew_refused_bonds(hass: HomeAssistant, address: str, pin: str, adapters: Iterable[str]) -> bool:
     """Renew each bond that the device refuses, or may refuse; return whether there was one.
 
     A suspicion is enough: the user has just entered the PIN.
     """
     refused = [adapter for adapter in adapters if await bond_is_refused(address, adapter) is not False]
     for adapter in refused:
-        await _bond_anew(address, pin, adapter)
+        await _bond_anew(hass, address, pin, adapter)
     return bool(refused)
 
 
-async def _bond_anew(address: str, pin: str, adapter: str) -> None:
+async def _bond_anew(hass: HomeAssistant, address: str, pin: str, adapter: str) -> None:
     """Remove the bond of an adapter, which the device has lost, and pair again with the same adapter."""
     await remove_bond(address, adapter=adapter)
-    await pair(address, pin, adapter=adapter)
+    with _recorder(hass, address).pairing():
+        await pair(address, pin, adapter=adapter)
 
 
 def _value(answers: Mapping[int, Answer], register: int) -> Value:

@@ -87,6 +87,7 @@ from .const import (
     MAX_PAGES_INTERVAL,
     MAX_RESIDUAL_CURRENT,
     MAX_UPDATE_INTERVAL,
+    MILLIAMPERES_PER_AMPERE,
     MIN_CAPACITY,
     MIN_PAGES_INTERVAL,
     MIN_RESIDUAL_CURRENT,
@@ -96,8 +97,17 @@ from .const import (
 )
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
 from .messages import proxy_in
-from .protocol.advertisement import PRODUCT_NAMES, ImplausibleRecord, WrongKey, is_smallbms_ng, parse_key, product_id
+from .protocol.advertisement import (
+    PRODUCT_NAMES,
+    ImplausibleRecord,
+    WrongKey,
+    is_short_beacon,
+    is_smallbms_ng,
+    parse_key,
+    product_id,
+)
 from .protocol.payloads import safe_text
+from .protocol.session import SERVICES
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -111,6 +121,8 @@ CONF_SWITCH_ON: Final = "switch_on"
 CONF_REMOVE_PIN: Final = "remove_pin"
 # What a device without a name of its own is called, whatever its product id.
 (_MODEL,) = PRODUCT_NAMES.values()
+# How the advertised name of a smallBMS NG begins, unless its owner has changed it.
+_NAME: Final = "smallbms"
 _SECRET: Final = TextSelector(TextSelectorConfig(type=TextSelectorType.PASSWORD, autocomplete="off"))
 
 # Never with what is stored, or was entered before: a secret goes into Home Assistant, and does not come out of it.
@@ -205,6 +217,17 @@ def _name_of(service_info: BluetoothServiceInfoBleak) -> str:
     return name or f"{_MODEL} {service_info.address[-5:]}"
 
 
+def _is_smallbms_ng(info: BluetoothServiceInfoBleak) -> bool:
+    """Return whether a device is a smallBMS NG by its advertisement, or by its name if that does not tell."""
+    return is_smallbms_ng(data_of(info)) or (_hides_its_type(info) and info.name.casefold().startswith(_NAME))
+
+
+def _hides_its_type(info: BluetoothServiceInfoBleak) -> bool:
+    """Return whether a Victron device does not tell what it is, as with Instant Readout off."""
+    data = data_of(info)
+    return is_short_beacon(data) or (not data and not SERVICES.isdisjoint(info.service_uuids))
+
+
 class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     """Adds one device, found by Bluetooth or chosen from a list, once its key or its PIN is checked.
 
@@ -226,6 +249,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         self._proof = AccessProof.PIN
         self._accepted: dict[str, str | bool] | None = None
         self._instant_readout_on: bool | None = None
+        self._product_id: int | None = None
         self._task: asyncio.Task[Errors] | None = None
         self._is_over = False
 
@@ -244,7 +268,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
     @override
     async def async_step_bluetooth(self, discovery_info: BluetoothServiceInfoBleak) -> ConfigFlowResult:
         """Start with a device that Bluetooth found. All Victron products come here, but only ours may show a card."""
-        if not is_smallbms_ng(data_of(discovery_info)):
+        if not _is_smallbms_ng(discovery_info):
             return self.async_abort(reason="not_supported")
         await self.async_set_unique_id(discovery_info.address)
         self._abort_if_unique_id_configured()
@@ -264,12 +288,15 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
         return self.async_show_form(step_id="user", data_schema=self._device_schema())
 
     def _in_range(self) -> dict[str, BluetoothServiceInfoBleak]:
-        """Return the devices in range that are not configured. An ignored one may be added after all."""
+        """Return the devices in range that are not configured, also those that do not tell what they are.
+
+        An ignored one may be added after all.
+        """
         configured = self._async_current_ids(include_ignore=False)
         return {
             info.address: info
             for info in async_discovered_service_info(self.hass, connectable=False)
-            if info.address not in configured and is_smallbms_ng(data_of(info))
+            if info.address not in configured and (_is_smallbms_ng(info) or _hides_its_type(info))
         }
 
     def _device_schema(self) -> vol.Schema:
@@ -452,7 +479,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             self._adapters, self._proxy = _adapters_in(error), proxy_in(error)
             return {CONF_PIN: _error_key(error)}
         self._proof, self._proxy = learned.proof, learned.proxy
-        self._instant_readout_on = learned.instant_readout_on
+        self._instant_readout_on, self._product_id = learned.instant_readout_on, learned.product_id
         if learned.key is None and _text(self._entered, CONF_KEY):
             return await self._async_check_key(pin)
         self._accepted = self._way_in(pin) | ({CONF_KEY: learned.key.hex()} if learned.key else {})
@@ -528,7 +555,7 @@ class SmallBmsConfigFlow(ConfigFlow, domain=DOMAIN):
             return self.async_abort(reason="over")
         accepted = self._accepted or {}
         if self._entry is None:
-            data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(data_of(self._device))}
+            data = {CONF_ADDRESS: self._address, CONF_PRODUCT_ID: product_id(data_of(self._device)) or self._product_id}
             return self.async_create_entry(
                 title=self._name,
                 data=data | accepted,
@@ -560,6 +587,16 @@ class SmallBmsOptionsFlow(OptionsFlowWithReload):
             errors = {name: error for name, error in _WHOLE_NUMBERS.items() if whole[name] != user_input[name]}
             if not errors:
                 return self.async_create_entry(data=user_input | whole)
-        shown = self.config_entry.options if user_input is None else user_input
+        shown = self._suggested() if user_input is None else user_input
         schema = self.add_suggested_values_to_schema(OPTIONS_SCHEMA, shown)
         return self.async_show_form(step_id="init", data_schema=schema, errors=errors)
+
+    def _suggested(self) -> Mapping[str, object]:
+        """Return the present options, and the quiet draw as residual current if there is none but one is known."""
+        entry = self.config_entry
+        loaded = entry.state is ConfigEntryState.LOADED
+        drawn = entry.runtime_data.outlook.data.quiet_draw if loaded else None
+        milliamperes = round((drawn or 0.0) * MILLIAMPERES_PER_AMPERE, 1)
+        if not MIN_RESIDUAL_CURRENT <= milliamperes <= MAX_RESIDUAL_CURRENT:
+            return entry.options
+        return {CONF_RESIDUAL_CURRENT: milliamperes, **entry.options}

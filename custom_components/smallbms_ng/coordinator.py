@@ -43,10 +43,12 @@ from .const import (
     CONF_UPDATE_INTERVAL,
     DEFAULT_PAGES_INTERVAL,
     DEFAULT_UPDATE_INTERVAL,
+    MILLIAMPERES_PER_AMPERE,
     can_connect,
 )
 from .devices import async_remove_battery
 from .messages import failure
+from .outlook import OutlookCoordinator
 from .pages import PageReader, PageValues, PageWriter, RegisterKey
 from .protocol.advertisement import (
     COMPANY_ID,
@@ -58,14 +60,17 @@ from .protocol.advertisement import (
     MalformedRecord,
     NotInstantReadout,
     OtherRecord,
+    ShortBeacon,
     WrongKey,
     parse_key,
 )
 from .protocol.codes import LOW_CELL_SHUTDOWN, Code, active_codes, code_changes, worst_first
 from .protocol.energy import EnergyMeter, ReserveCountdown, Sample
 from .protocol.learned import DeviceMemory
+from .protocol.outlook import Battery
 from .protocol.payloads import Value
 from .protocol.quantities import (
+    ADVERTISED_FLAG_FIELDS,
     ENERGY_CHARGED,
     ENERGY_DISCHARGED,
     FLAG_FIELDS,
@@ -80,6 +85,7 @@ from .protocol.record_filter import Confirmation, FlagChanges, KeyTrust, NonceOr
 from .protocol.registers import BY_ID, MOST_CELLS, OF_BATTERY, Name, Page, battery_values, named
 from .protocol.session import ReceivedValue
 from .protocol.significance import SignificantChanges
+from .recording import Outcome, async_recording_of
 from .shared_connection import SharedConnection, Way
 from .storage import (
     EntryStore,
@@ -93,6 +99,7 @@ from .storage import (
     learned_to_store,
     to_store,
 )
+from .survey import Survey
 
 # How often texts about the reserve are updated.
 RENEWED_EVERY: Final = timedelta(minutes=2)
@@ -114,6 +121,23 @@ def reserve_of(entry: SmallBmsConfigEntry) -> Reserve | None:
     now = clock.now()
     left, hours = coordinator.reserve.left(capacity, now), coordinator.reserve.time_left(capacity, now)
     return None if left is None or hours is None else Reserve(left=left, hours=hours)
+
+
+# The discharge floor in % where no connection has told it: what is taken for the default (M-S6).
+ASSUMED_DISCHARGE_FLOOR: Final = 10.0
+
+
+def present_battery(readout: InstantReadoutCoordinator, pages: PagesCoordinator | None) -> Battery | None:
+    """Return the state of the battery now; None while its state of charge or its capacity is unknown."""
+    state_of_charge, capacity = readout.published.state_of_charge, readout.capacity
+    if state_of_charge is None or not capacity:
+        return None
+    floor = pages.values.value(RegisterKey(name=Name.DISCHARGE_FLOOR)) if pages else None
+    return Battery(
+        state_of_charge=state_of_charge,
+        capacity=capacity,
+        discharge_floor=floor if isinstance(floor, int | float) else ASSUMED_DISCHARGE_FLOOR,
+    )
 
 
 type CodeListener = Callable[[Code, bool], None]
@@ -275,11 +299,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         self._show_soon: Debouncer[None] = Debouncer(
             hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
         )
+        self._recording = async_recording_of(hass, self.address)
         self._connection = SharedConnection(
             hass,
             entry,
             way=self._way,
             preference=self._preference,
+            recorder=self._recording.recorder,
             memory=self.memory,
             timing=TIMING,
             keep_open=KEEP_OPEN,
@@ -287,6 +313,13 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             on_failure=self._lose,
             on_kept_open=self.async_read_status,
             before_end=self._before_end,
+        )
+        self.survey = Survey(
+            entry.title,
+            session=self._survey_session,
+            is_wanted=lambda: self._sessions > 1,
+            on_progress=self.async_update_listeners,
+            keep=self._recording.keep_survey,
         )
         self._reader = PageReader(self.values, self)
         self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
@@ -330,6 +363,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     def offered(self, name: Name, battery: int | None = None) -> bool:
         """Return whether the device has ever answered with this value, also before a restart."""
         return RegisterKey(name=name, battery=battery) in self.data
+
+    def can_write(self, name: Name) -> bool:
+        """Return whether the device may accept a setting or an action: it has not ruled that out."""
+        return self.values.can_write(name)
 
     def subscribed(self, battery: int | None) -> set[Name]:
         """Return what enabled entities show of the device, or of a battery."""
@@ -480,6 +517,20 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             await self._read_status_once(client)
             return await client.read(client.main_instance if instance is None else instance, registers)
 
+    async def async_survey(self) -> None:
+        """Start to read all registers that the device may have, in the background. Raises HomeAssistantError."""
+        name = f"survey of {self.config_entry.title}"
+        await self.survey.async_start(
+            lambda work: self.config_entry.async_create_background_task(self.hass, work, name)
+        )
+
+    @asynccontextmanager
+    async def _survey_session(self) -> AsyncGenerator[VeSmartClient]:
+        """Start a session for the survey, whose frames the recording need not keep."""
+        with self._recording.recorder.paused():
+            async with self._session() as client:
+                yield client
+
     async def async_write(self, name: Name, value: Value) -> None:
         """Write a value, and read back what the device then has.
 
@@ -497,7 +548,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         async with self._write_session() as client:
             try:
                 await self._writer.async_write(client, values)
-            except Refused:
+            except Refused as error:
+                self.values.take_refusal(error.register, error.reason)
                 await self._read_after_writing(client, Page.SETTINGS)
                 raise
             await self._read_after_writing(client, Page.SETTINGS)
@@ -506,7 +558,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def async_act(self, name: Name) -> None:
         """Carry out an action, such as clearing the history. Raises HomeAssistantError."""
         async with self._write_session() as client:
-            await client.act(client.main_instance, named(name)[0])
+            try:
+                await client.act(client.main_instance, named(name)[0])
+            except Refused as error:
+                self.values.take_refusal(error.register, error.reason)
+                self._show()
+                raise
             if name is Name.CLEAR_HISTORY:
                 self.values.expect_reset()
             await self._read_after_writing(client, Page.SETTINGS, Page.HISTORY)
@@ -721,7 +778,6 @@ STALE_AFTER: Final = timedelta(seconds=90)
 RESTORED_FOR: Final = timedelta(minutes=10)
 # How many connections in a row may fail before the values of the last one are too old.
 _MISSED_CONNECTIONS: Final = 2
-_MILLIAMPERES_PER_AMPERE: Final = 1000
 
 
 _SILENT: Final = "%s is silent: no readable advertisement for some time"
@@ -734,6 +790,7 @@ class DropReason(StrEnum):
     NOT_INSTANT_READOUT = "not_instant_readout"
     OTHER_RECORD = "other_record"
     OTHER_PRODUCT = "other_product"
+    SHORT_BEACON = "short_beacon"
     MALFORMED = "malformed"
     WRONG_KEY = "wrong_key"
     IMPLAUSIBLE = "implausible"
@@ -743,12 +800,33 @@ class DropReason(StrEnum):
     BEHIND = "behind"
 
 
+class Advertises(StrEnum):
+    """What a device advertises."""
+
+    READINGS = "readings"
+    NO_READINGS = "no_readings"
+    """Only that it is there, and which product it is."""
+    NOTHING = "nothing"
+
+
 _DROP_OF_ERROR: Final[dict[type[InstantReadoutError], DropReason]] = {
     NotInstantReadout: DropReason.NOT_INSTANT_READOUT,
     OtherRecord: DropReason.OTHER_RECORD,
+    ShortBeacon: DropReason.SHORT_BEACON,
     MalformedRecord: DropReason.MALFORMED,
     WrongKey: DropReason.WRONG_KEY,
     ImplausibleRecord: DropReason.IMPLAUSIBLE,
+}
+# Others are held back.
+_OUTCOME_OF_DROP: Final = {
+    DropReason.NOT_INSTANT_READOUT: Outcome.OTHER_RECORD,
+    DropReason.OTHER_RECORD: Outcome.OTHER_RECORD,
+    DropReason.OTHER_PRODUCT: Outcome.OTHER_RECORD,
+    DropReason.SHORT_BEACON: Outcome.SHORT_BEACON,
+    DropReason.MALFORMED: Outcome.MALFORMED,
+    DropReason.WRONG_KEY: Outcome.WRONG_KEY,
+    DropReason.IMPLAUSIBLE: Outcome.IMPLAUSIBLE,
+    DropReason.REPEATED: Outcome.REPEATED,
 }
 _DROP_OF_ORDER: Final = {Order.REPEATED: DropReason.REPEATED, Order.BEHIND: DropReason.BEHIND}
 
@@ -760,6 +838,7 @@ class SmallBmsRuntime:
     instant_readout: InstantReadoutCoordinator
     pages: PagesCoordinator | None
     """None without a PIN to connect with."""
+    outlook: OutlookCoordinator
 
 
 type SmallBmsConfigEntry = ConfigEntry[SmallBmsRuntime]
@@ -771,10 +850,13 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     Decodes the advertisements, and takes the values that connections read. Flags are published as soon as they are
     confirmed, measurements when they have changed significantly, at most once per update interval.
     published: the values that entities show.
+    record_at: when a record was last accepted, in s of the monotonic clock; -inf if none was.
     switched_off_at: when Home Assistant switched the system off, in s of the monotonic clock; None if it did not.
     """
 
     last_record: BatteryReading | None = None
+    record_at = -inf
+    _beacon_at = -inf
     accepted = 0
     switched_off_at: float | None = None
     _last_info: BluetoothServiceInfoBleak | None = None
@@ -800,7 +882,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self.codes = CodeEvents()
         self.meter = EnergyMeter()
         key: str | None = entry.data.get(CONF_KEY)
-        self._decoder = InstantReadout(parse_key(key)) if key else None
+        self._key = parse_key(key) if key else None
+        self._decoder = InstantReadout(self._key) if self._key else None
+        self._recording = async_recording_of(hass, self.address)
         self.quantities = Quantities(self._good_for, entry.options.get(CONF_CAPACITY))
         self._interval: int = entry.options.get(CONF_UPDATE_INTERVAL, DEFAULT_UPDATE_INTERVAL)
         self._significant = SignificantChanges(self._interval)
@@ -809,7 +893,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._unknown: Collection[str] = ()
         self.published = self.present
         self.reserve = ReserveCountdown(
-            entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / _MILLIAMPERES_PER_AMPERE,
+            entry.options.get(CONF_RESIDUAL_CURRENT, 0.0) / MILLIAMPERES_PER_AMPERE,
             holds_for=self.quantities.good_for[Source.ADVERTISED if key else Source.CONNECTION],
         )
         self._store = store
@@ -818,7 +902,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._changes = FlagChanges()
         self._order = NonceOrder()
         self._trust = KeyTrust()
-        self._heard_at = clock.now()
+        self._heard_at = self._present_at = clock.now()
         self._return_listeners: list[CALLBACK_TYPE] = []
         self._change_listeners: list[CALLBACK_TYPE] = []
         self._available = False
@@ -842,6 +926,16 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def silent_for(self) -> float | None:
         """How many s ago a value was last advertised or read; None if never since the start."""
         return None if self._known_at is None else clock.now() - self._known_at
+
+    @property
+    def advertises(self) -> Advertises | None:
+        """What the device has advertised lately; None without a key to read it, or if nothing was heard in this run."""
+        if self._decoder is None or self.record_at == self._beacon_at == -inf:
+            return None
+        now, good_for = clock.now(), self.quantities.good_for[Source.ADVERTISED]
+        if now - self.record_at <= good_for:
+            return Advertises.READINGS
+        return Advertises.NO_READINGS if now - self._beacon_at <= good_for else Advertises.NOTHING
 
     async def async_restore(self) -> None:
         """Restore the state of the previous run. Its values are shown if they are recent enough."""
@@ -967,38 +1061,51 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_receive(self, info: BluetoothServiceInfoBleak) -> None:
         """Take an advertisement from any radio."""
-        if info is self._last_info or self._decoder is None:
-            return
-        self._last_info = info
-        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
-            return
-        if clock.now() - info.time > STALE_AFTER.total_seconds():
-            self.dropped[DropReason.STALE] += 1
-        elif data == self._last_data and self.last_record:
-            self._async_take_repeat(self.last_record, info.time)
-        else:
-            self._async_decode(self._decoder, data, info.time)
+        if info is not self._last_info:
+            self._last_info = info
+            self._recording.hear(info, self._async_take(info), self._key)
 
     @callback
-    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> None:
+    def _async_take(self, info: BluetoothServiceInfoBleak) -> Outcome:
+        """Take an advertisement; return what became of it."""
+        if (data := info.manufacturer_data.get(COMPANY_ID)) is None:
+            self._async_take_beacon(info.time)
+            return Outcome.NO_DATA
+        if self._decoder is None:
+            return Outcome.HELD_BACK
+        if clock.now() - info.time > STALE_AFTER.total_seconds():
+            return self._drop(DropReason.STALE)
+        if data == self._last_data and self.last_record:
+            self._async_take_repeat(self.last_record, info.time)
+            return Outcome.REPEATED
+        return self._async_decode(self._decoder, data, info.time)
+
+    @callback
+    def _async_decode(self, decoder: InstantReadout, data: bytes, at: float) -> Outcome:
         try:
             reading = decoder.decode(data)
         except InstantReadoutError as error:
-            self._async_doubt(error, data)
-            return
+            return self._async_doubt(error, data, at)
         if reason := self._why_not(reading, at):
-            self.dropped[reason] += 1
-            return
+            return self._drop(reason)
         self._last_data = data
         self._async_take_record(reading, at)
+        return Outcome.BELIEVED
 
     @callback
-    def _async_doubt(self, error: InstantReadoutError, data: bytes) -> None:
+    def _async_doubt(self, error: InstantReadoutError, data: bytes, at: float) -> Outcome:
         """Count an advertisement that gives no reading; ask for a new key once the present one cannot be right."""
-        self.dropped[_DROP_OF_ERROR[type(error)]] += 1
+        if isinstance(error, ShortBeacon):
+            self._async_take_beacon(at)
         self._trust.doubt(error, data)
         if self._trust.lost:
             self.entry.async_start_reauth(self.hass)
+        return self._drop(_DROP_OF_ERROR[type(error)])
+
+    def _drop(self, reason: DropReason) -> Outcome:
+        """Count an advertisement that is dropped; return what that is called in the recording."""
+        self.dropped[reason] += 1
+        return _OUTCOME_OF_DROP.get(reason, Outcome.HELD_BACK)
 
     def _why_not(self, reading: BatteryReading, at: float) -> DropReason | None:
         """Return why a decoded record is dropped; None if it is accepted."""
@@ -1030,9 +1137,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     @callback
     def _async_hear(self, reading: BatteryReading, at: float) -> None:
         """Take the values of a record, whether new or repeated."""
-        was_silent = at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
-        self._heard_at = max(at, self._heard_at)
-        self._publishes_all |= was_silent
+        self._publishes_all |= at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
+        self.record_at = self._heard_at = max(at, self._heard_at)
         self._known_at = at if self._known_at is None else max(at, self._known_at)
         measured = dict(zip(MEASURED_FIELDS, _measured(reading), strict=True))
         flags = self._confirmation.confirmed(_flags(reading))
@@ -1042,6 +1148,19 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._measured = measured
         self._async_believe(flags)
         self._async_tell_change(changed=self._changes.take_advertised(flags))
+        self._async_note_heard(at)
+
+    @callback
+    def _async_take_beacon(self, at: float) -> None:
+        """Note that the device is there, though it gives no reading."""
+        self._beacon_at = max(at, self._beacon_at)
+        self._async_note_heard(at)
+
+    @callback
+    def _async_note_heard(self, at: float) -> None:
+        """Note that the device was heard, with or without a reading; call the listeners if it was silent before."""
+        was_silent = at - self._present_at >= self.quantities.good_for[Source.ADVERTISED]
+        self._present_at = max(at, self._present_at)
         if was_silent:
             for listener in list(self._return_listeners):
                 listener()
@@ -1247,4 +1366,4 @@ def _flags(reading: BatteryReading) -> Mapping[str, Flag]:
 
 @lru_cache(maxsize=64)
 def _named(flags: tuple[Flag, ...]) -> Mapping[str, Flag]:
-    return dict(zip(FLAG_FIELDS, flags, strict=True))
+    return dict(zip(ADVERTISED_FLAG_FIELDS, flags, strict=True))

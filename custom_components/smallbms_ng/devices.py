@@ -21,14 +21,14 @@ def device_info(entry: ConfigEntry) -> DeviceInfo:
 
     Serial number and firmware version are sensors: those of a device also show on the page of each battery.
     """
-    product_id: int = entry.data[CONF_PRODUCT_ID]
+    product_id: int | None = entry.data.get(CONF_PRODUCT_ID)
     return DeviceInfo(
         connections={(CONNECTION_BLUETOOTH, entry.data[CONF_ADDRESS])},
         identifiers={_identifier(entry)},
         name=entry.title,
         manufacturer=MANUFACTURER,
-        model=PRODUCT_NAMES.get(product_id),
-        model_id=f"0x{product_id:04X}",
+        model=None if product_id is None else PRODUCT_NAMES.get(product_id),
+        model_id=None if product_id is None else f"0x{product_id:04X}",
         serial_number=None,
         sw_version=None,
     )

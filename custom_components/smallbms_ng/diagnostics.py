@@ -1,5 +1,6 @@
-"""What helps to find out why a device is not read, without what identifies it."""
+"""Diagnostics: what helps to find out why a device is not read, without anything that identifies it."""
 
+from collections.abc import Iterator
 from dataclasses import asdict
 from math import isfinite
 import re
@@ -25,17 +26,18 @@ from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsCo
 from .devices import bluetooth_is_up
 from .protocol.advertisement import COMPANY_ID, BatteryReading
 from .protocol.learned import Learned
-from .protocol.registers import BY_ID, SECRETS, Name, named
+from .protocol.redaction import IDENTIFYING
+from .protocol.registers import BY_ID
+from .recording import async_download
 from .storage import StoredRegister
 
 TO_REDACT: Final = {CONF_ADDRESS, CONF_KEY, CONF_PIN}
-# What tells one device, or its owner, from another.
+# What identifies a device or its owner.
 _MAC_ADDRESS: Final = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", re.IGNORECASE)
-_IDENTIFIES: Final = {row.id for name in (Name.SERIAL_NUMBER, Name.CUSTOM_NAME) for row in named(name)}
 
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> dict[str, Any]:
-    """Return what is known of the device and of the way to it, also while the entry is not loaded."""
+    """Return what is known about the device and how it is reached, also while the entry is not loaded."""
     always = {
         "state": entry.state.value,
         "data": async_redact_data(entry.data, TO_REDACT),
@@ -43,7 +45,17 @@ async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBm
         "last_advertisement": _last_advertisement(hass, entry.data[CONF_ADDRESS]),
         "bluetooth": _bluetooth(hass, entry.data[CONF_ADDRESS]),
     }
+    pages = entry.runtime_data.pages if entry.state is ConfigEntryState.LOADED else None
+    learned = what_was_learned(pages.memory.learned) if pages else {}
+    always["recording"] = await async_download(hass, entry, learned=learned, secrets=_read_secrets(pages))
     return always | _loaded(entry.runtime_data) if entry.state is ConfigEntryState.LOADED else always
+
+
+def _read_secrets(pages: PagesCoordinator | None) -> Iterator[tuple[int, bytes]]:
+    """Yield the registers and payloads that were read and are secret."""
+    for row in pages.values.to_store()["registers"] if pages else ():
+        if row["register"] in IDENTIFYING:
+            yield from ((row["register"], bytes.fromhex(payload)) for payload in row["payloads"])
 
 
 def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
@@ -63,11 +75,12 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
         "instant_readout": readout,
         "pages": _pages(runtime.pages),
         "learned": what_was_learned(runtime.pages.memory.learned) if runtime.pages else None,
+        "outlook": asdict(runtime.outlook.data),
     }
 
 
 def _quantities(coordinator: InstantReadoutCoordinator) -> dict[str, Any]:
-    """Return what is shown of each quantity, where it comes from, and how old it is in seconds."""
+    """Return the value of each quantity, its source, and its age in seconds."""
     now = clock.now()
     return {
         name: {"value": one.value, "source": one.source, "age": round(now - one.at, 1) if isfinite(one.at) else None}
@@ -83,7 +96,7 @@ def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
 
 
 def _last_advertisement(hass: HomeAssistant, address: str) -> str | None:
-    """Return the last manufacturer data, encrypted, without the byte of the key."""
+    """Return the latest manufacturer data, still encrypted, without the byte of the key."""
     info = async_last_service_info(hass, address, connectable=False) if bluetooth_is_up(hass) else None
     if info is None or COMPANY_ID not in info.manufacturer_data:
         return None
@@ -92,7 +105,7 @@ def _last_advertisement(hass: HomeAssistant, address: str) -> str | None:
 
 
 def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
-    """Return what was read over connections, with its age in seconds, and why no more could be."""
+    """Return what was read over connections, with its age in seconds, and the error that prevented more."""
     if pages is None:
         return None
     kept = pages.values.to_store()
@@ -123,14 +136,14 @@ def what_was_learned(learned: Learned) -> dict[str, Any]:
 
 
 def _error(error: Exception | None) -> str | None:
-    """Return what went wrong. Only our own words are given: those of Bluetooth name the device."""
+    """Return the error. Its text is included only if it is our own: those of Bluetooth name the device."""
     if isinstance(error, BadAnswer):
         return f"{type(error).__name__}: {error}"
     return None if error is None else type(error).__name__
 
 
 def _register(row: StoredRegister) -> dict[str, Any]:
-    secret = row["register"] in SECRETS | _IDENTIFIES
+    secret = row["register"] in IDENTIFYING
     return {
         "register": f"0x{row['register']:04X}",
         "name": BY_ID[row["register"]].name,
@@ -156,7 +169,7 @@ def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any] | None:
 
 
 def _anonymous(hass: HomeAssistant, text: str) -> str:
-    """Return a text without Bluetooth addresses and names of scanners, which people name after rooms."""
+    """Return a text without Bluetooth addresses and without the names of scanners, which may be those of rooms."""
     for scanner in async_current_scanners(hass):
         text = text.replace(scanner.name, REDACTED)
     return _MAC_ADDRESS.sub(REDACTED, text)

@@ -23,7 +23,8 @@ from .connection.errors import (
 )
 from .const import DOMAIN
 from .protocol.payloads import PayloadError
-from .protocol.registers import Name, OutOfLimits, ThresholdConflict
+from .protocol.registers import BY_ID, Name, OutOfLimits, Page, ThresholdConflict
+from .protocol.session import RefusalReason
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,6 +40,12 @@ _KEYS: Final[Mapping[type[VeSmartError], str]] = {
     Lost: "connection_lost",
     BadAnswer: "bad_answer",
     Refused: "refused",
+}
+_REFUSED: Final[Mapping[RefusalReason, str]] = {
+    RefusalReason.VALUE: "refused_value",
+    RefusalReason.READ_ONLY: "refused_read_only",
+    RefusalReason.MISSING: "refused_missing",
+    RefusalReason.TRANSIENT: "refused_busy",
 }
 # One text for each setting: a name filled in as a placeholder could not be translated.
 _INVALID: Final[Mapping[Name, str]] = {
@@ -67,7 +74,7 @@ def failure(error: VeSmartError, device: str) -> HomeAssistantError:
     if isinstance(error, Refused) and error.code is not None:
         return HomeAssistantError(
             translation_domain=DOMAIN,
-            translation_key="refused_with_code",
+            translation_key=_refused_key(error),
             translation_placeholders={"device": device, "code": str(error.code)},
         )
     return HomeAssistantError(
@@ -75,6 +82,14 @@ def failure(error: VeSmartError, device: str) -> HomeAssistantError:
         translation_key=next(_KEYS[kind] for kind in type(error).mro() if kind in _KEYS),
         translation_placeholders={"device": device} | ({"proxy": proxy} if (proxy := proxy_in(error)) else {}),
     )
+
+
+def _refused_key(error: Refused) -> str:
+    """Return the key of the text for a refusal. An action has no value that the device could refuse."""
+    row = BY_ID.get(error.register)
+    if error.reason is RefusalReason.VALUE and row and row.page is Page.ACTIONS:
+        return "refused_with_code"
+    return _REFUSED.get(error.reason, "refused_with_code")
 
 
 def proxy_in(error: BaseException | None) -> str:

@@ -1,7 +1,7 @@
 """Sensors: what the battery measures, and what it says about itself."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from enum import IntFlag, StrEnum
 from functools import partial
@@ -32,24 +32,36 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_track_time_interval
-from homeassistant.helpers.restore_state import RestoreEntity
+from homeassistant.helpers.restore_state import ExtraStoredData, RestoredExtraData, RestoreEntity
 from homeassistant.helpers.typing import StateType
 from homeassistant.util.dt import parse_datetime, utcnow
 
+from . import number as number_platform
 from .connection.errors import NoAnswer, NotPaired
-from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN
+from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN, MILLIAMPERES_PER_AMPERE
 from .coordinator import (
     RENEWED_EVERY,
+    Advertises,
     InstantReadoutCoordinator,
     PagesCoordinator,
     Reserve,
     SmallBmsConfigEntry,
     reserve_of,
 )
-from .entity import Offers, PageEntity, ReadingEntity, SmallBmsEntity, async_add_offered, async_add_to_devices
+from .entity import (
+    Offers,
+    OutlookEntity,
+    PageEntity,
+    ReadingEntity,
+    SmallBmsEntity,
+    async_add_offered,
+    async_add_to_devices,
+)
+from .outlook import Place
 from .pages import RegisterKey
 from .places import place_of
 from .protocol.codes import CODES, CONDITIONS, Level, Severity, error_code
+from .protocol.outlook import LastsTheNight, Outlook
 from .protocol.payloads import Value, rounded
 from .protocol.quantities import CHARGE_SOURCE, COUNTERS, ShownValues, quantities_behind
 from .protocol.registers import BalancerStatus, BmsFlags, Name, NotAllowedReason, OffReason
@@ -123,6 +135,14 @@ RADIO_SENSORS: Final = (
         entity_category=EntityCategory.DIAGNOSTIC,
         outlasts_silence=True,
         value_fn=_last_heard,
+    ),
+    RadioSensorDescription(
+        key="advertises",
+        device_class=SensorDeviceClass.ENUM,
+        entity_category=EntityCategory.DIAGNOSTIC,
+        options=list(Advertises),
+        outlasts_silence=True,
+        value_fn=lambda coordinator: coordinator.advertises,
     ),
     RadioSensorDescription(
         key="signal_strength",
@@ -374,6 +394,128 @@ class SmallBmsConnectionSensor(PageEntity, RestoreEntity, SensorEntity):
         attributes = dict(self.entity_description.attributes_fn(pages.last_connected or self._restored))
         self._attr_extra_state_attributes = attributes
         return state, attributes
+
+
+@dataclass(frozen=True, kw_only=True)
+class OutlookSensorDescription(SensorEntityDescription):
+    """One sensor of what is to be expected, and its attributes if it has any."""
+
+    value_fn: Callable[[Outlook], StateType]
+    attributes_fn: Callable[[Outlook], Mapping[str, object]] | None = None
+
+
+def _rounded(name: str, digits: int = 1, factor: float = 1.0) -> Callable[[Outlook], StateType]:
+    """Return what takes one number of an outlook."""
+
+    def take(outlook: Outlook) -> StateType:
+        value = getattr(outlook, name)
+        return None if value is None else round(value * factor, digits)
+
+    return take
+
+
+def _lasts(outlook: Outlook) -> StateType:
+    return outlook.night.lasts if outlook.night else None
+
+
+def _expected_lowest(outlook: Outlook) -> StateType:
+    return round(outlook.night.expected) if outlook.night else None
+
+
+ATTR_NIGHTS: Final = "nights"
+ATTR_MEDIAN: Final = "percentile_50"
+ATTR_BAD_NIGHT: Final = "percentile_90"
+ATTR_DISCHARGE_FLOOR: Final = "discharge_floor"
+
+
+def _of_nights(outlook: Outlook) -> Mapping[str, object]:
+    """Return how many nights were like, and the lowest state of charge by what was drawn in them."""
+    if (night := outlook.night) is None:
+        return {}
+    return {
+        ATTR_NIGHTS: night.nights,
+        ATTR_MEDIAN: round(night.expected, 1),
+        ATTR_BAD_NIGHT: round(night.in_bad_night, 1),
+        ATTR_DISCHARGE_FLOOR: night.discharge_floor,
+    }
+
+
+_outlook = partial(OutlookSensorDescription, state_class=SensorStateClass.MEASUREMENT)
+
+OUTLOOK_SENSORS: Final = (
+    _outlook(
+        key="use_from_battery",
+        native_unit_of_measurement=AMPERE_HOURS,
+        suggested_display_precision=1,
+        value_fn=_rounded("use"),
+    ),
+    _outlook(
+        key="median_day",
+        native_unit_of_measurement=AMPERE_HOURS,
+        suggested_display_precision=1,
+        value_fn=_rounded("median_day"),
+    ),
+    _outlook(
+        key="quiet_draw",
+        device_class=SensorDeviceClass.CURRENT,
+        native_unit_of_measurement=UnitOfElectricCurrent.MILLIAMPERE,
+        suggested_display_precision=0,
+        value_fn=_rounded("quiet_draw", digits=0, factor=MILLIAMPERES_PER_AMPERE),
+    ),
+    _outlook(
+        key="days_left",
+        device_class=SensorDeviceClass.DURATION,
+        native_unit_of_measurement=UnitOfTime.DAYS,
+        suggested_display_precision=1,
+        value_fn=_rounded("days_left"),
+    ),
+)
+NIGHT_SENSORS: Final = (
+    OutlookSensorDescription(
+        key="lasts_the_night",
+        device_class=SensorDeviceClass.ENUM,
+        options=list(LastsTheNight),
+        value_fn=_lasts,
+        attributes_fn=_of_nights,
+    ),
+    _outlook(
+        key="expected_lowest_state_of_charge",
+        native_unit_of_measurement=UnitOfRatio.PERCENTAGE,
+        suggested_display_precision=0,
+        value_fn=_expected_lowest,
+    ),
+)
+
+
+class SmallBmsOutlookSensor(OutlookEntity, SensorEntity):
+    """One number of what is to be expected."""
+
+    _unrecorded_attributes = frozenset({ATTR_NIGHTS, ATTR_MEDIAN, ATTR_BAD_NIGHT, ATTR_DISCHARGE_FLOOR})
+    entity_description: OutlookSensorDescription
+
+    @override
+    def _shown(self) -> object:
+        description, outlook = self.entity_description, self.coordinator.data
+        self._attr_native_value = description.value_fn(outlook)
+        attributes = dict(description.attributes_fn(outlook)) if description.attributes_fn else {}
+        self._attr_extra_state_attributes = attributes
+        return self._attr_native_value, attributes
+
+
+class SmallBmsNightSensor(SmallBmsOutlookSensor, RestoreEntity):
+    """What is to be expected of the night; remembers where its nights are, as those elsewhere tell nothing."""
+
+    @property
+    @override
+    def extra_restore_state_data(self) -> ExtraStoredData | None:
+        place = self.coordinator.place
+        return RestoredExtraData(asdict(place)) if place else None
+
+    @override
+    async def async_added_to_hass(self) -> None:
+        if (extra := await self.async_get_last_extra_data()) and self.coordinator.place is None:
+            self.coordinator.place = Place.from_dict(extra.as_dict())
+        await super().async_added_to_hass()
 
 
 PARALLEL_UPDATES: Final = 0
@@ -688,6 +830,18 @@ PAGE_SENSORS: Final = (
     _extreme_temperature(key="history_highest_temperature", source=Name.HIGHEST_TEMPERATURE),
 )
 
+# The settings, as sensors where the device does not let anybody change them.
+SETTING_SENSORS: Final = tuple(
+    _fact(
+        key=row.key,
+        source=row.name_of_register,
+        device_class=SensorDeviceClass(row.device_class) if row.device_class else None,
+        native_unit_of_measurement=row.native_unit_of_measurement,
+    )
+    for row in number_platform.NUMBERS
+    if not row.is_action
+)
+
 BATTERY_SENSORS: Final = (
     _voltage(key="voltage", source=Name.VOLTAGE),
     _measured(
@@ -713,16 +867,19 @@ async def async_setup_entry(
     if CONF_RESIDUAL_CURRENT not in entry.options:
         async_remove_reserve(hass, entry.runtime_data.instant_readout)
     async_add_to_devices(hass, entry, async_add_entities, _sensors(entry))
-    async_add_offered(entry, async_add_entities, _offers)
+    async_add_offered(entry, async_add_entities, _offers, _ruled_out)
 
 
 def _sensors(entry: SmallBmsConfigEntry) -> Iterator[SmallBmsEntity]:
     """Yield the sensors that an entry has whatever its device offers."""
     coordinator, pages = entry.runtime_data.instant_readout, entry.runtime_data.pages
+    outlook = entry.runtime_data.outlook
     yield from (SmallBmsSensor(coordinator, description) for description in SENSORS)
     yield SmallBmsStatus(coordinator, STATUS, pages)
     yield from (SmallBmsEnergySensor(coordinator, description) for description in ENERGY_SENSORS)
     yield from (SmallBmsRadioSensor(coordinator, description) for description in RADIO_SENSORS)
+    yield from (SmallBmsOutlookSensor(outlook, description) for description in OUTLOOK_SENSORS)
+    yield from (SmallBmsNightSensor(outlook, description) for description in NIGHT_SENSORS)
     if CONF_RESIDUAL_CURRENT in entry.options:
         yield SmallBmsReserveSensor(coordinator, RESERVE_TIME)
     if pages:
@@ -733,9 +890,17 @@ def _offers(pages: PagesCoordinator) -> Offers:
     offers: dict[str, Callable[[], PageEntity]] = {
         row.key: partial(SmallBmsPageSensor, pages, row) for row in PAGE_SENSORS if pages.offered(row.source)
     }
+    for row in SETTING_SENSORS:
+        if pages.offered(row.source) and not pages.can_write(row.source):
+            offers[row.key] = partial(SmallBmsPageSensor, pages, row)
     for battery in pages.batteries:
         offers |= _battery_offers(pages, battery)
     return offers
+
+
+def _ruled_out(pages: PagesCoordinator) -> Iterator[tuple[Platform, str]]:
+    """Yield the settings that are numbers."""
+    return ((Platform.SENSOR, row.key) for row in SETTING_SENSORS if pages.can_write(row.source))
 
 
 def _battery_offers(pages: PagesCoordinator, battery: int) -> Offers:

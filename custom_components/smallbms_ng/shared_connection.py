@@ -24,6 +24,7 @@ from .connection.adapters import AdapterPreference
 from .connection.client import VeSmartClient
 from .connection.errors import Lost, Refused, VeSmartError
 from .connection.link import Timing
+from .connection.recorder import Recorder
 from .protocol.learned import DeviceMemory
 from .protocol.session import ReceivedValue
 
@@ -118,7 +119,7 @@ class Way:
             self._on_changed()
 
 
-# How often the device is checked while the connection is kept open: it does not advertise meanwhile.
+# How often the status is read while the connection is kept open: the device does not advertise meanwhile.
 _LOOKS_EVERY: Final = timedelta(seconds=1)
 
 _CLOSED: Final = "the device is not connected to any more"
@@ -143,6 +144,7 @@ class SharedConnection:
         *,
         way: Way,
         preference: AdapterPreference,
+        recorder: Recorder,
         memory: DeviceMemory,
         timing: Timing,
         keep_open: timedelta,
@@ -161,6 +163,7 @@ class SharedConnection:
             timing=timing,
             on_value=self._received,
             preference=preference,
+            recorder=recorder,
             memory=memory,
         )
         self._timing = timing

@@ -516,7 +516,7 @@ async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | N
     """Return the latest recorded energy of a device; None if the recorder has none."""
     if RECORDER not in hass.config.components:
         return None
-    entity_ids = _entity_ids(hass, address)
+    entity_ids = sensor_ids(hass, address, _KEYS)
     try:
         states = await get_instance(hass).async_add_executor_job(_last_states, hass, entity_ids)
     except SQLAlchemyError as error:
@@ -525,12 +525,11 @@ async def async_last_recorded(hass: HomeAssistant, address: str) -> Recorded | N
     return _recorded(states)
 
 
-def _entity_ids(hass: HomeAssistant, address: str) -> dict[str, str]:
-    """Return the entity ids of the sensors that exist, by key."""
+@callback
+def sensor_ids(hass: HomeAssistant, address: str, keys: Iterable[str]) -> dict[str, str]:
+    """Return the entity ids of those sensors of a device that exist, by key."""
     registry = er.async_get(hass)
-    found = {
-        key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in _KEYS
-    }
+    found = {key: registry.async_get_entity_id(Platform.SENSOR, DOMAIN, f"{format_mac(address)}_{key}") for key in keys}
     return {key: entity_id for key, entity_id in found.items() if entity_id}
 
 

@@ -144,7 +144,7 @@ class Bank:
 
     over_pulse: a battery once carried more than its pulse current, or more than 1 C for too long (M-B2, M-B3). ruined:
     a cell was once emptied (M-D1). Both are only remembered. destroyed: a battery was once so hot that it is useless.
-    drains: the current in A that leaks inside a cell, by the number of the cell.
+    drains: the current in A that leaks inside a cell, by the number of the cell. longest: the longest step, in s.
     """
 
     def __init__(
@@ -156,6 +156,7 @@ class Bank:
         self.temperature = temperature
         self.ledger = Ledger()
         self.drains: dict[int, float] = {}
+        self.longest = LONGEST_STEP
         self.current = 0.0
         self.over_seconds = 0.0
         self.over_pulse = False
@@ -184,13 +185,22 @@ class Bank:
 
     @classmethod
     def build(
-        cls, layout: BankLayout, *, random: Random, state_of_charge: float = 50.0, temperature: float = 20.0
+        cls,
+        layout: BankLayout,
+        *,
+        random: Random,
+        state_of_charge: float = 50.0,
+        temperature: float = 20.0,
+        capacity_factor: float = 1.0,
     ) -> Self:
-        """Return a new bank; state_of_charge in %, temperature in °C."""
+        """Return a bank; state_of_charge in %, temperature in °C.
+
+        capacity_factor: how many times the capacity of new batteries these have.
+        """
         return cls(
             layout=layout,
             batteries=tuple(Battery(model=model, serial_number=_serial_number(random)) for model in layout.batteries),
-            cells=Cells.build(layout, state_of_charge=state_of_charge, random=random),
+            cells=Cells.build(layout, state_of_charge=state_of_charge, random=random, capacity_factor=capacity_factor),
             temperature=np.full(len(layout.batteries), float(temperature)),
         )
 
@@ -274,10 +284,10 @@ class Bank:
         if (apparent := self._look.apparent_seconds) is not None:
             moving = moving + (moving - self._diffusing[self.cells.string_of]) * (apparent / SLOW_SECONDS)
             # The voltage rises so steeply near full that a step must not run into it.
-            slope = np.maximum(slope, self.cells.slope(self.cells.after(self._look.charge, moving, LONGEST_STEP)))
+            slope = np.maximum(slope, self.cells.slope(self.cells.after(self._look.charge, moving, self.longest)))
         speed = float(np.max(slope * np.abs(moving)))
-        if speed * LONGEST_STEP <= VOLTAGE_STEP:
-            return LONGEST_STEP
+        if speed * self.longest <= VOLTAGE_STEP:
+            return self.longest
         return max(VOLTAGE_STEP / speed, SHORTEST_STEP)
 
     # What happens

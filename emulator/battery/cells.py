@@ -156,23 +156,24 @@ class Cells:
         self.string_starts = _starts(strings)
 
     @classmethod
-    def build(cls, layout: BankLayout, *, state_of_charge: float, random: Random) -> Self:
+    def build(cls, layout: BankLayout, *, state_of_charge: float, random: Random, capacity_factor: float = 1.0) -> Self:
         """Return new cells, balanced as they leave the factory: all of them are full at the same moment.
 
-        state_of_charge is in % of the nominal capacity.
+        state_of_charge is in % of the nominal capacity, as the BMS counts it. capacity_factor: how many times the
+        capacity of new cells they have; what they lack of it is missing at the lower end.
         """
         nominal = np.array(
             [model.capacity_ah for model in layout.batteries for _ in range(model.cells)], dtype=np.float64
         )
         spread = np.array([[random.random(), random.gauss(), random.uniform(-1, 1)] for _ in nominal])
-        capacity = (nominal * NAH_PER_AH * (1 + CAPACITY_SURPLUS * spread[:, 0])).astype(np.int64)
+        capacity = (nominal * NAH_PER_AH * (1 + CAPACITY_SURPLUS * spread[:, 0]) * capacity_factor).astype(np.int64)
         missing = (nominal * NAH_PER_AH * (1 - state_of_charge / 100)).astype(np.int64)
         factor = 1 + RESISTANCE_SPREAD * np.clip(spread[:, 1], -3, 3)
         per_tick = nominal * NAH_PER_AH * SELF_DISCHARGE_PER_MONTH / (HOURS_PER_MONTH * 3600 / TICK)
         return cls(
             layout=layout,
             capacity=capacity,
-            charge=capacity - missing,
+            charge=np.maximum(capacity - missing, 0),
             resistance=RESISTANCE_TIMES_CAPACITY / nominal * factor,
             polarization=POLARIZATION_TIMES_CAPACITY / nominal * factor,
             self_discharge=(per_tick * (1 + SELF_DISCHARGE_SPREAD * spread[:, 2])).astype(np.int64),

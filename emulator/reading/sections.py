@@ -7,14 +7,16 @@ of day, and the second is a word.
 from collections.abc import Collection, Iterable
 from datetime import UTC, datetime
 from math import isfinite
+from random import Random
 import re
-from typing import Annotated, Final
+from typing import Annotated, Final, Self
 
 from pydantic import (
     BaseModel,
     BeforeValidator,
     ConfigDict,
     Discriminator,
+    Field,
     PlainValidator,
     StringConstraints,
     Tag,
@@ -60,6 +62,23 @@ class Section(BaseModel):
             fields = {name: field for name, field in cls.model_fields.items() if field.init is not False}
             check_known(content, [field.alias or name for name, field in fields.items()])
         return content
+
+
+class Range[Value: float](Section):
+    """Two limits, between which the seed of a scenario chooses a value."""
+
+    lowest: Value = Field(alias="from")
+    highest: Value = Field(alias="to")
+
+    @model_validator(mode="after")
+    def _is_the_right_way_round(self) -> Self:
+        if self.lowest > self.highest:
+            raise problem(f"from {self.lowest:g} to {self.highest:g} is the wrong way round")
+        return self
+
+    def choose(self, random: Random) -> float:
+        """Return a value between them."""
+        return random.uniform(self.lowest, self.highest)
 
 
 def one_of(words: Collection[str]) -> WrapValidator:
@@ -137,3 +156,5 @@ type Daily[Value] = Annotated[dict[TimeOfDay, Value], BeforeValidator(_by_time_o
 type WordOr[Word, Block] = Annotated[
     Annotated[Word, Tag("(word)")] | Annotated[Block, Tag("(block)")], Discriminator(_shape)
 ]
+# One number, or a range from which the seed chooses one.
+type OneOrRange[Value: float] = WordOr[Value, Range[Value]]

@@ -9,14 +9,19 @@ import numpy as np
 from emulator.battery.bank import Bank
 from emulator.battery.cells import NAH_PER_AH
 from emulator.bms.bms import SmallBms
-from emulator.simulation.scenario import BatterySpec, Scenario
+from emulator.reading.sections import Range
+from emulator.simulation.scenario import BankSpec, BatterySpec, Scenario
 
 
 def build_bms(scenario: Scenario, random: Random) -> SmallBms:
     """Return the BMS of a scenario with its bank, at the start."""
     spec = scenario.bank
     bank = Bank.build(
-        spec.layout, random=random, state_of_charge=spec.state_of_charge, temperature=scenario.bank_temperature
+        spec.layout,
+        random=random,
+        state_of_charge=spec.state_of_charge,
+        temperature=scenario.bank_temperature,
+        capacity_factor=_capacity(spec, random) / 100,
     )
     different = {int(number) - 1: battery for number, battery in spec.batteries.items()}
     if different:
@@ -32,6 +37,11 @@ def build_bms(scenario: Scenario, random: Random) -> SmallBms:
     bms.remote = scenario.remote
     bms.refresh()
     return bms
+
+
+def _capacity(spec: BankSpec, random: Random) -> float:
+    """Return the capacity in % of the nominal one."""
+    return spec.capacity.choose(random) if isinstance(spec.capacity, Range) else spec.capacity
 
 
 def _with_different_batteries(bank: Bank, different: Iterable[tuple[int, BatterySpec]]) -> Bank:
@@ -55,4 +65,4 @@ def _charge_battery(bank: Bank, battery: int, state_of_charge: float) -> None:
     cells, where = bank.cells, bank.battery_cells(battery)
     missing = bank.batteries[battery].model.capacity_ah * NAH_PER_AH * (1 - state_of_charge / 100)
     cells.charge = cells.charge.copy()
-    cells.charge[where] = cells.capacity[where] - np.int64(missing)
+    cells.charge[where] = np.maximum(cells.capacity[where] - np.int64(missing), 0)

@@ -31,6 +31,7 @@ from emulator.reading.sections import (
     Celsius,
     Items,
     Named,
+    OneOrRange,
     Percent,
     Section,
     Text,
@@ -49,6 +50,9 @@ FOLDER: Final = Path(__file__).parent / "scenarios"
 SUFFIX: Final = ".yaml"
 
 MOST_BATTERIES: Final = 100  # more than a bank may have, so that the BMS can report it
+# % of the nominal capacity.
+LOWEST_CAPACITY: Final = 50.0
+HIGHEST_CAPACITY: Final = 110.0
 DEFAULT_SLOTS: Final = 3
 DEFAULT_RSSI: Final = -60
 
@@ -80,7 +84,7 @@ class BatterySpec(Section):
 
 
 class BankSpec(Section):
-    """A bank. state_of_charge in %; temperature in °C, None = that around it.
+    """A bank. state_of_charge in %; temperature in °C, None = that around it. capacity: in % of the nominal one.
 
     batteries: how some batteries differ from the others, by number from 1.
     """
@@ -88,6 +92,7 @@ class BankSpec(Section):
     state_of_charge: Percent
     state_of_charge_known: YesOrNo = True
     temperature: Celsius | None = None
+    capacity: OneOrRange[Annotated[float, number(LOWEST_CAPACITY, HIGHEST_CAPACITY)]] = 100.0
     batteries: Named[str, BatterySpec] = Field(default_factory=dict)
 
     @property

@@ -51,9 +51,14 @@ class SavedSimulation:
 
 
 class Simulation:
-    """One device of a scenario with its bank and its world. Not for several threads."""
+    """One device of a scenario with its bank and its world. Not for several threads.
 
-    def __init__(self, scenario: Scenario, seed: int | None = None, *, device: int = 0) -> None:
+    longest_step: in s; a run through months may take COARSE_STEP, which is quicker.
+    """
+
+    def __init__(
+        self, scenario: Scenario, seed: int | None = None, *, device: int = 0, longest_step: float = LONGEST_STEP
+    ) -> None:
         self.scenario = scenario
         self.seed = scenario.seed if seed is None else seed
         self.device = device
@@ -65,7 +70,17 @@ class Simulation:
             seed=self._random_seed,
             fuse=Fuse(scenario.fuse or FUSE_FACTOR * self.bms.bank.continuous_current),
         )
+        self.longest_step = longest_step
         self.world.settle(self.elapsed, self.bms)
+
+    @property
+    def longest_step(self) -> float:
+        """How long a step is when nothing happens, in s."""
+        return self.world.sun_step
+
+    @longest_step.setter
+    def longest_step(self, seconds: float) -> None:
+        self.bms.bank.longest = self.world.sun_step = seconds
 
     @property
     def _random_seed(self) -> str:
@@ -115,13 +130,13 @@ class Simulation:
         """
         begin = self.world.flow(self.elapsed, self.bms, 0.0)
         allowed = max(CURRENT_STEP * abs(begin), SMALL_CURRENT * self.bms.detected.capacity_ah)
-        stride, midway = LONGEST_STEP, False
+        stride, midway = self.longest_step, False
         while abs((current := self.world.flow(self.elapsed, self.bms, stride)) - begin) > allowed:
             stride, midway = stride / 2, True
             if stride <= SHORTEST_STEP:
                 break
         accurate = self.bms.longest_step(current)
-        return stride_within(max(min(stride, accurate), SHORTEST_STEP)), midway
+        return stride_within(max(min(stride, accurate), SHORTEST_STEP), self.longest_step), midway
 
     def _target(self, stride: float, end: float) -> float:
         """Return where a step ends: on the grid, or earlier at a timer, at a change by the clock, or at the end."""

@@ -23,8 +23,8 @@ class Opcode(IntEnum):
 
 
 PATH_OPCODES: Final = range(0x0A, 0x11)
-# Reads as GET_VALUES does; some Orion chargers give their key to nothing else. It is this very byte on the wire, though
-# that is no unsigned number in CBOR.
+# Reads like GET_VALUES. Some Orion chargers give their key to this opcode only. On the wire it is this single byte,
+# although that is no unsigned number in CBOR.
 ENCRYPTED_GET_VALUES: Final = 0x25
 
 
@@ -53,7 +53,7 @@ class Unsubscribe:
 
 @dataclass(frozen=True, kw_only=True)
 class GetValues:
-    """Read registers of an instance, which stand in an array that is definite or not."""
+    """Read registers of an instance. definite: whether their array begins with its length."""
 
     instance: int
     registers: tuple[int, ...]
@@ -63,7 +63,7 @@ class GetValues:
 
 @dataclass(frozen=True, kw_only=True)
 class SetValues:
-    """Write registers of an instance: pairs of register and payload, in order, in an array that is definite or not."""
+    """Write registers of an instance: pairs of register and payload, in order. definite: as for GetValues."""
 
     instance: int
     values: tuple[tuple[int, bytes], ...]
@@ -80,11 +80,47 @@ class PathRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownRequest:
-    """A record whose fields, and so whose end, are not known."""
+    """A record of which neither the fields nor the end are known."""
 
     opcode: int
 
 
+@dataclass(frozen=True, kw_only=True)
+class DeviceList:
+    """The instances, each with a second number. definite: whether their array begins with its length."""
+
+    pairs: tuple[tuple[int, int], ...]
+    definite: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Response:
+    """What became of a whole request; code 0 is success."""
+
+    instance: int
+    opcode: int
+    code: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Value:
+    """One register's value."""
+
+    instance: int
+    register: int
+    payload: bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class ValueResponse:
+    """What became of one register of a request; code 0 is success."""
+
+    instance: int
+    register: int
+    code: int
+
+
+type Answer = DeviceList | Response | Value | ValueResponse
 type Request = GetDevices | Subscribe | Unsubscribe | GetValues | SetValues | PathRequest | UnknownRequest
 type Item = int | bytes
 
@@ -92,7 +128,7 @@ type Item = int | bytes
 _UNSIGNED: Final = 0
 _OCTETS: Final = 2
 _ARRAY: Final = 4
-# Lower five bits: the argument itself, or where it stands, or "until the break byte".
+# The lower five bits: the argument itself, the size of the argument that follows, or "until the break byte".
 _LARGEST_INLINE: Final = 23
 _ARGUMENT_SIZE: Final = {24: 1, 25: 2, 26: 4, 27: 8}
 _INDEFINITE: Final = 31
@@ -110,6 +146,11 @@ class Reader:
     def at_end(self) -> bool:
         """Whether nothing is left."""
         return self._at >= len(self._data)
+
+    @property
+    def position(self) -> int:
+        """How many bytes were taken."""
+        return self._at
 
     @property
     def at_definite_array(self) -> bool:
@@ -134,7 +175,7 @@ class Reader:
             self._take(1)
             return tuple(self._until_break())
         count = self._argument(_ARRAY)
-        # A header may announce more items than could ever follow: ask for what is there before looping.
+        # The length may be far more than the bytes that follow, so check it before looping.
         if count > len(self._data) - self._at:
             raise MalformedRecordError("array longer than its bytes")
         return tuple(self._item() for _ in range(count))
@@ -222,6 +263,42 @@ def requests(stream: bytes) -> Iterator[Request]:
             yield UnknownRequest(opcode=opcode)
             return
         yield _PARSERS[opcode](reader)
+
+
+def _device_list(reader: Reader) -> DeviceList:
+    definite = reader.at_definite_array
+    numbers = batched(map(_as_unsigned, reader.array()), 2, strict=False)
+    return DeviceList(pairs=tuple(map(_as_pair, numbers)), definite=definite)
+
+
+def _as_pair(numbers: tuple[int, ...]) -> tuple[int, int]:
+    match numbers:
+        case (instance, second):
+            return instance, second
+    raise MalformedRecordError("half a pair in the device list")
+
+
+_ANSWERS: Final[dict[int, Callable[[Reader], Answer]]] = {
+    Opcode.DEVICE_LIST: _device_list,
+    Opcode.RESPONSE: lambda reader: Response(
+        instance=reader.unsigned(), opcode=reader.unsigned(), code=reader.unsigned()
+    ),
+    Opcode.VALUE: lambda reader: Value(instance=reader.unsigned(), register=reader.unsigned(), payload=reader.octets()),
+    Opcode.VALUE_RESPONSE: lambda reader: ValueResponse(
+        instance=reader.unsigned(), register=reader.unsigned(), code=reader.unsigned()
+    ),
+}
+
+
+def answers(stream: bytes) -> Iterator[tuple[Answer, bytes]]:
+    """Yield the answers of a stream with their bytes; raises MalformedRecordError where they cannot be told apart."""
+    reader = Reader(stream)
+    while not reader.at_end:
+        start, opcode = reader.position, reader.unsigned()
+        if opcode not in _ANSWERS:
+            raise MalformedRecordError(f"record {opcode:#04x}")
+        answer = _ANSWERS[opcode](reader)
+        yield answer, stream[start : reader.position]
 
 
 def device_list(pairs: Iterable[tuple[int, int]], *, definite: bool = False) -> bytes:

@@ -1,4 +1,4 @@
-"""The registers of the emulated smallBMS NG: how each is called and written, and what it shows and changes."""
+"""The registers of the emulated smallBMS NG: names, payloads, what they show, and what writing them changes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ FIRST_CELL: Final = 1
 # Assumed: charge that was drawn is a negative number, as Victron's battery monitors show it.
 DRAWN: Final = -1.0
 
-# The key of the field that has no name; the advertisement has no room for it.
+# The key of a field without a name, which the advertisement does not have.
 TENTH: Final = "tenth"
 
 OLD_DEFAULT_PIN: Final = "000000"
@@ -44,7 +44,7 @@ MODE_OFF: Final = 4
 
 
 class Identity(Protocol):
-    """Who the device is, as far as its radio knows."""
+    """The identity of the device."""
 
     name: str
     key: bytes
@@ -55,7 +55,7 @@ class Identity(Protocol):
 
     @property
     def pin(self) -> str:
-        """The six digits."""
+        """The PIN, six digits."""
 
 
 @dataclass(kw_only=True)
@@ -85,7 +85,7 @@ class OneBattery:
 
     @property
     def battery(self) -> Battery:
-        """What of the battery does not change."""
+        """The battery's data that never change."""
         return self.bms.bank.batteries[self.index]
 
     def measured(self, value: Callable[[BatteryPage], float]) -> float | None:
@@ -102,10 +102,14 @@ class OneBattery:
 
 @dataclass(frozen=True, kw_only=True)
 class Register[Subject]:
-    """One register. read returns a payload for each value that it stands for; write raises ValueError."""
+    """One register. read returns a payload for each value that it stands for; write raises ValueError.
+
+    decode returns what a payload says; PayloadError if it is not one of this register.
+    """
 
     id: int
     name: str
+    decode: Callable[[bytes], object]
     read: Callable[[Subject], Sequence[bytes]] | None = None
     write: Callable[[Subject, bytes], None] | None = None
 
@@ -121,7 +125,7 @@ _AMPERE_HOURS: Final = signed(4, scale=0.1)
 _ENERGY: Final = unsigned(4, scale=0.01)
 _TEMPERATURE: Final = kelvin(not_available=0xFFFF)
 _HISTORY_TEMPERATURE: Final = kelvin(not_available=0)
-# Assumed: these are not available in the same way as others of their size.
+# Assumed: they say "not available" as others of their size do.
 _CELL_VOLTAGE: Final = unsigned(2, scale=0.01, not_available=0xFFFF)
 _CELL_MILLIVOLTS: Final = replace(_CELL_VOLTAGE, scale=0.001)
 _HISTORY_VOLTAGE: Final = signed(4, scale=0.01, not_available=0x7FFFFFFF)
@@ -138,6 +142,7 @@ _PRODUCT_ID: Final = Numbers(parts=(_U8, _U16, _U8))
 _SERIAL_NUMBER: Final = Text(size=32, padded=True)
 _NAME: Final = Text(size=64)
 _KEY: Final = Octets(size=16)
+_NOTHING: Final = Octets(size=0)
 _FIRMWARE: Final = FirmwareVersion()
 # Assumed: as many bytes as the fields need.
 _IO: Final = Fields(size=2, keys=tuple(IoField), states={None: 0, True: 1, False: 2})
@@ -161,6 +166,7 @@ def _row[Subject, Value](
     return Register(
         id=number,
         name=name,
+        decode=payload.decode,
         read=lambda subject: (payload.encode(get(subject)),),
         write=None if put is None else _writer(payload, put),
     )
@@ -211,7 +217,7 @@ def _action(number: int, name: str, act: Callable[[SmallBms], None]) -> Register
             raise ValueError("An action takes no payload.")
         act(device.bms)
 
-    return Register(id=number, name=name, write=write)
+    return Register(id=number, name=name, decode=_NOTHING.decode, write=write)
 
 
 def _given(value: float | None) -> float:
@@ -237,10 +243,14 @@ def _set_instant_readout(device: Device, on: float | None) -> None:
     device.identity.instant_readout_on = bool(on)
 
 
+def _one_cell(voltage: Number) -> Numbers:
+    """Return the payload of one cell: the numbers of battery and cell, and its voltage."""
+    return Numbers(parts=(_U8, _U8, voltage))
+
+
 def _cells(voltage: Number, battery: OneBattery) -> list[bytes]:
-    one_cell = Numbers(parts=(_U8, _U8, voltage))
     cells = enumerate(battery.cell_voltages, FIRST_CELL)
-    return [one_cell.encode((battery.number, cell, value)) for cell, value in cells]
+    return [_one_cell(voltage).encode((battery.number, cell, value)) for cell, value in cells]
 
 
 def batteries(bms: SmallBms) -> list[OneBattery]:
@@ -270,12 +280,13 @@ def _cell_registers(voltage: Number) -> tuple[Register[Device], ...]:
             two,
             lambda bms: (bms.history.lowest_cell_voltage, bms.history.highest_cell_voltage),
         ),
-        Register(id=0x0381, name="one cell", read=partial(_all_cells, voltage)),
+        Register(id=0x0381, name="one cell", decode=_one_cell(voltage).decode, read=partial(_all_cells, voltage)),
     )
 
 
 def _cell_registers_of_battery(voltage: Number) -> tuple[Register[OneBattery], ...]:
-    return (Register(id=0x0381, name="one cell", read=partial(_cells, voltage)),)
+    read = partial(_cells, voltage)
+    return (Register(id=0x0381, name="one cell", decode=_one_cell(voltage).decode, read=read),)
 
 
 def _voltage_history(voltage: Number) -> tuple[Register[Device], ...]:

@@ -1,13 +1,15 @@
 """Loads: what they draw, and when."""
 
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from enum import StrEnum
 from typing import Annotated, Final, NamedTuple, Self
 
 from pydantic import model_validator
 
-from emulator.reading.sections import Amperes, Daily, Duration, Section, Text, Watts, problem
+from emulator.reading.sections import Amperes, Daily, Duration, Percent, Section, Text, Watts, problem
 from emulator.reading.values import number
+from emulator.world.days import ALWAYS, Habits, Use
 from emulator.world.schedule import DutyCycle, Timetable
 
 # Assumed: the converter of a load that draws constant power gives up below the first voltage, and starts again when the
@@ -18,6 +20,8 @@ RESTART_VOLTAGE: Final = 10.0
 
 # The name of the load that a user can add by hand.
 ADDITIONAL_LOAD: Final = "Additional load"
+# The name of the load that is made of the quiet current of a scenario.
+QUIET_LOADS: Final = "Quiet loads"
 
 
 class Draw(StrEnum):
@@ -44,7 +48,8 @@ class DutySpec(Section):
 class LoadSpec(Section):
     """A load: what it follows, and one of power, current and resistance by time of day.
 
-    Without a duty cycle it never pauses.
+    Without a duty cycle it never pauses. varies, weekend, guests: how much its use usually differs from day to day,
+    and what it is on weekends and while there are guests, in % of that on an ordinary day.
     """
 
     name: Text
@@ -53,6 +58,14 @@ class LoadSpec(Section):
     current: Daily[Amperes] | None = None
     resistance: Daily[Annotated[float, number(0.001, 1_000_000)]] | None = None
     duty: DutySpec | None = None
+    varies: Percent = 0.0
+    weekend: Use = ALWAYS
+    guests: Use = ALWAYS
+
+    @property
+    def is_alike_every_day(self) -> bool:
+        """Whether its use never differs."""
+        return not self.varies and self.weekend == self.guests == ALWAYS
 
     @property
     def amounts(self) -> Mapping[Draw, Mapping[float, float]]:
@@ -90,10 +103,19 @@ def total(demands: Iterable[Demand]) -> Demand:
 class Load:
     """A load in the world. efficiency: of what stands between the bank and it; phase: of its duty cycle, 0 to 1.
 
+    habits: how its use differs from day to day. A load with a duty cycle is on for longer then, others draw more.
     tripped: whether its converter has given up.
     """
 
-    def __init__(self, spec: LoadSpec, *, efficiency: float = 1.0, factor: float = 1.0, phase: float = 0.0) -> None:
+    def __init__(
+        self,
+        spec: LoadSpec,
+        *,
+        efficiency: float = 1.0,
+        factor: float = 1.0,
+        phase: float = 0.0,
+        habits: Habits | None = None,
+    ) -> None:
         self.spec = spec
         self.name = spec.name
         self._efficiency = efficiency
@@ -104,21 +126,24 @@ class Load:
         self.amount = Timetable.daily(amount.items())
         duty = spec.duty
         self._cycle = None if duty is None else DutyCycle(on=duty.on, every=duty.every, phase=phase * duty.every)
+        self._habits = habits
 
     def runs(self, moment: float) -> bool:
         """Return whether its own switch is on."""
-        return self._cycle is None or self._cycle.is_on(moment)
+        cycle = self._cycle_at(moment)
+        return cycle is None or cycle.is_on(moment)
 
     def demand(self, moment: float) -> Demand:
         """Return what it draws while it runs."""
         amount = self.amount.value(moment)
+        use = self._use(moment) if self._cycle is None else 1.0
         match self.draw:
             case Draw.POWER:
-                return Demand(power=amount / self._efficiency)
+                return Demand(power=use * amount / self._efficiency)
             case Draw.CURRENT:
-                return Demand(current=amount)
+                return Demand(current=use * amount)
             case Draw.RESISTANCE:
-                return Demand(conductance=1 / amount)
+                return Demand(conductance=use / amount)
 
     def current(self, moment: float, voltage: float) -> float:
         """Return the current in A that it takes while it runs. Nothing draws from 0 V."""
@@ -129,8 +154,20 @@ class Load:
 
     def until_change(self, moment: float) -> float | None:
         """Return the seconds until it draws something else by itself."""
-        profile = self.amount.until_change(moment)
-        if self._cycle is None:
-            return profile
-        cycle = self._cycle.until_change(moment)
-        return cycle if profile is None else min(profile, cycle)
+        cycle = self._cycle_at(moment)
+        changes = (
+            self.amount.until_change(moment),
+            None if cycle is None else cycle.until_change(moment),
+            None if self._habits is None else self._habits.until_change(moment),
+        )
+        return min((change for change in changes if change is not None), default=None)
+
+    def _use(self, moment: float) -> float:
+        return 1.0 if self._habits is None else self._habits.use(moment)
+
+    def _cycle_at(self, moment: float) -> DutyCycle | None:
+        """Return its duty cycle on the day of a moment."""
+        cycle = self._cycle
+        if cycle is None or self._habits is None:
+            return cycle
+        return replace(cycle, on=min(cycle.on * self._use(moment), cycle.every))

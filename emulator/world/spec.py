@@ -2,17 +2,21 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from random import Random
 from typing import Annotated, Final, Literal, Self, override
 
 from pydantic import AfterValidator, Field, model_validator
 
 from emulator.bms.outputs import Output
 from emulator.reading.sections import (
+    Amperes,
     Celsius,
     Daily,
     Items,
     Moment,
+    OneOrRange,
     Percent,
+    Range,
     Section,
     Text,
     Volts,
@@ -22,13 +26,15 @@ from emulator.reading.sections import (
 )
 from emulator.reading.values import number, should_be
 from emulator.world.chargers import AnyCharger, ChargerSpec
-from emulator.world.loads import ADDITIONAL_LOAD, Draw, LoadSpec
+from emulator.world.days import ALWAYS, GuestsSpec
+from emulator.world.loads import ADDITIONAL_LOAD, QUIET_LOADS, Draw, LoadSpec
 from emulator.world.schedule import DailyCurve
 from emulator.world.starter_battery import StarterBatterySpec
 from emulator.world.sun import Place
 from emulator.world.switches import (
     PROTECT_DISCONNECTS,
     PROTECT_RECONNECTS,
+    STRAIGHT,
     WIRINGS,
     BatteryProtect,
     CyrixLiCharge,
@@ -38,6 +44,7 @@ from emulator.world.switches import (
     Switch,
     SwitchKind,
 )
+from emulator.world.weather import WeatherSpec
 
 SYSTEM_VOLTAGE: Final = 12  # V, that voltages are multiples of
 DEFAULT_TEMPERATURE: Final = 20.0  # °C
@@ -147,7 +154,8 @@ def _of_a_known_year(start: datetime) -> datetime:
 class WorldSpec(Section):
     """Everything around the bank. clouds: mean cover in %. temperature: °C around the batteries.
 
-    fuse: rating of the main fuse in A; None = what the batteries need.
+    fuse: rating of the main fuse in A; None = what the batteries need. quiet_current: A that is always drawn straight
+    from the bank. weather and guests: how one day differs from the next.
     """
 
     start: Annotated[Moment, AfterValidator(_of_a_known_year)]
@@ -155,6 +163,9 @@ class WorldSpec(Section):
     clouds: Percent = 0.0
     temperature: Daily[Celsius] = Field({0.0: DEFAULT_TEMPERATURE})
     fuse: Annotated[float, number(1, 100_000)] | None = None
+    weather: WeatherSpec | None = None
+    guests: GuestsSpec | None = None
+    quiet_current: OneOrRange[Amperes] = 0.0
     switches: Items[AnySwitch] = ()
     loads: Items[LoadSpec] = ()
     chargers: Items[Annotated[AnyCharger, Field(discriminator="kind")]] = ()
@@ -162,7 +173,7 @@ class WorldSpec(Section):
     @model_validator(mode="after")
     def _every_name_is_its_own(self) -> Self:
         """Check this: everything in a world is found by its name."""
-        taken = {*WIRINGS, ADDITIONAL_LOAD}
+        taken = {*WIRINGS, ADDITIONAL_LOAD, QUIET_LOADS}
         for section in ("switches", "loads", "chargers"):
             for index, item in enumerate(getattr(self, section)):
                 if item.name in taken:
@@ -178,7 +189,7 @@ class WorldSpec(Section):
 
     def _check_follows(self, section: str, items: Iterable[LoadSpec | ChargerSpec], output: Output) -> None:
         own = [switch.name for switch in self.switches if _OUTPUTS[switch.kind] is output]
-        allowed = (*own, *_wirings(output), "nothing")
+        allowed = (*own, *_wirings(output), STRAIGHT)
         for index, item in enumerate(items):
             if item.follows not in allowed:
                 raise should_be(f"one of {', '.join(allowed)}", section, index, "follows")
@@ -188,6 +199,13 @@ class WorldSpec(Section):
         for index, load in enumerate(self.loads):
             if load.follows in self.inverters and Draw.POWER not in load.amounts:
                 raise problem(f"a load needs exactly one of {Draw.POWER}", "loads", index)
+        return self
+
+    @model_validator(mode="after")
+    def _guests_come(self) -> Self:
+        for index, load in enumerate(self.loads):
+            if load.guests != ALWAYS and self.guests is None:
+                raise problem("there is no guests block that says when they come", "loads", index, "guests")
         return self
 
     def check_voltages(self, factor: float) -> None:
@@ -208,10 +226,16 @@ class WorldSpec(Section):
         """The °C around the batteries over the day."""
         return DailyCurve.through(self.temperature.items())
 
-    @property
-    def all_loads(self) -> tuple[LoadSpec, ...]:
-        """The loads, and what inverters draw for themselves."""
-        return (*self.loads, *(inverter.idle_load() for inverter in self.inverters.values()))
+    def all_loads(self, seed: str) -> tuple[LoadSpec, ...]:
+        """Return the loads, what inverters draw for themselves, and what is always drawn with this seed."""
+        inverters = (inverter.idle_load() for inverter in self.inverters.values())
+        return (*self.loads, *inverters, *self._quiet_loads(Random(f"{seed}/quiet")))
+
+    def _quiet_loads(self, random: Random) -> Iterable[LoadSpec]:
+        quiet = self.quiet_current
+        current = quiet.choose(random) if isinstance(quiet, Range) else quiet
+        if current > 0:
+            yield LoadSpec(name=QUIET_LOADS, follows=STRAIGHT, current={0.0: current})
 
     @property
     def inverters(self) -> Mapping[str, InverterSpec]:

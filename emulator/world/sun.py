@@ -8,12 +8,13 @@ dependent on the amount and type of cloud", Solar Energy 24 (1980) 177.
 """
 
 from datetime import UTC, datetime
-from math import asin, atan2, cos, degrees, floor, radians, sin
-from random import Random
+from math import asin, atan2, cos, degrees, radians, sin
 from typing import Annotated, Final, NamedTuple
 
 from emulator.reading.sections import Section
 from emulator.reading.values import number
+from emulator.world.noise import Noise
+from emulator.world.weather import Weather
 
 J2000: Final = datetime(2000, 1, 1, 12, tzinfo=UTC)
 SECONDS_PER_DAY: Final = 86400.0
@@ -115,40 +116,29 @@ class Panel(Section):
 
 
 class Clouds:
-    """Clouds that come and go around a mean cover (0 to 1). The same seed makes the same clouds at every time."""
+    """Clouds that come and go around a mean cover (0 to 1), which may change with the weather.
 
-    def __init__(self, *, mean: float, seed: str) -> None:
+    The same seed makes the same clouds at every time.
+    """
+
+    def __init__(self, *, mean: float, seed: str, weather: Weather | None = None) -> None:
         self._mean = mean
-        self._swing = min(mean, 1 - mean) * 2  # none where the sky is always clear, or always covered
-        self._slow = _Noise(f"{seed}/slow", SLOW_CLOUDS[0])
-        self._fast = _Noise(f"{seed}/fast", FAST_CLOUDS[0])
+        self._weather = weather
+        self._slow = Noise(f"{seed}/slow", SLOW_CLOUDS[0])
+        self._fast = Noise(f"{seed}/fast", FAST_CLOUDS[0])
 
     def cover(self, elapsed: float) -> float:
         """Return the cover (0 to 1) after some seconds."""
+        mean = self._mean_at(elapsed)
+        swing = min(mean, 1 - mean) * 2  # none where the sky is clear all day, or covered all day
         noise = SLOW_CLOUDS[1] * self._slow.value(elapsed) + FAST_CLOUDS[1] * self._fast.value(elapsed)
-        return min(max(self._mean + self._swing * noise, 0.0), 1.0)
+        return min(max(mean + swing * noise, 0.0), 1.0)
 
-
-class _Noise:
-    """A smooth line through random values between -1 and 1, one every period (in s)."""
-
-    def __init__(self, seed: str, period: float) -> None:
-        self._seed = seed
-        self._period = period
-        self._between: tuple[int, float, float] = (-1, 0.0, 0.0)
-
-    def value(self, time: float) -> float:
-        """Return the value at a time in s."""
-        position = time / self._period
-        number = floor(position)
-        if self._between[0] != number:
-            self._between = (number, self._random(number), self._random(number + 1))
-        _, low, high = self._between
-        share = position - number
-        return low + (high - low) * share * share * (3 - 2 * share)
-
-    def _random(self, number: int) -> float:
-        return Random(f"{self._seed}/{number}").uniform(-1, 1)
+    def _mean_at(self, elapsed: float) -> float:
+        """Return the mean cover (0 to 1) of the weather of these days."""
+        if self._weather is None:
+            return self._mean
+        return min(max(self._mean + self._weather.cloudier(elapsed), 0.0), 1.0)
 
 
 class Sky:

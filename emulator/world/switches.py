@@ -67,6 +67,8 @@ class Wiring:
 
 # What a load or charger can follow, besides a switch. A cable inverts the signal only to fit what its end expects: on
 # the whole it passes high on as on.
+STRAIGHT: Final = "nothing"  # the name of the wiring of what is straight at the bank
+
 WIRINGS: Final[dict[str, Wiring]] = {
     wiring.name: wiring
     for wiring in (
@@ -78,7 +80,7 @@ WIRINGS: Final[dict[str, Wiring]] = {
             name="skylla-tg-cable", output=Output.CHARGER, how="the non-inverting remote on-off cable of a Skylla TG"
         ),
         Wiring(name="skylla-i-cable", output=Output.CHARGER, how="the remote on-off cable of a Skylla-i"),
-        Wiring(name="nothing", output=None, how="straight at the bank, and switched by nobody"),
+        Wiring(name=STRAIGHT, output=None, how="straight at the bank, and switched by nobody"),
     )
 }
 

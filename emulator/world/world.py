@@ -12,6 +12,7 @@ from emulator.reading.sections import Watts
 from emulator.reading.state import JsonObject, JsonValue, Number, as_json, from_json
 from emulator.world.chargers import Charger, ChargerState, Stage
 from emulator.world.circuit import Balance, Line, Source, balance
+from emulator.world.days import Guests, Habits
 from emulator.world.fuse import Fuse, FuseState
 from emulator.world.loads import (
     ADDITIONAL_LOAD,
@@ -37,8 +38,9 @@ from emulator.world.switches import (
     Switch,
     SwitchState,
 )
+from emulator.world.weather import Weather
 
-# How long the sun counts as standing still, in s.
+# How long the sun counts as standing still, in s, unless a coarser run wants more.
 SUN_STEP: Final = 60.0
 TOLERANCE: Final = 1e-9
 # How near to each other two rounds must come, in V, and how many there may be, when a voltage is looked for.
@@ -149,15 +151,18 @@ class World:
         self.fuse = fuse or Fuse()
         self.forced: dict[str, bool] = {}
         self._factor = system_voltage / SYSTEM_VOLTAGE
-        self._sky = Sky(
-            place=spec.place, start=spec.start, clouds=Clouds(mean=spec.clouds / 100, seed=f"{seed}/clouds")
-        )
+        self._weather = None if spec.weather is None else Weather(spec.weather, seed=f"{seed}/weather")
+        clouds = Clouds(mean=spec.clouds / 100, seed=f"{seed}/clouds", weather=self._weather)
+        self._sky = Sky(place=spec.place, start=spec.start, clouds=clouds)
         self._solar: dict[Panel, tuple[int, float]] = {}
+        self.sun_step = SUN_STEP
         self._temperature = spec.curve
         self._monday = (spec.start - _monday(spec.start)).total_seconds()
-        self.switches = self._build_switches()
+        loads = spec.all_loads(seed)
+        self.switches = self._build_switches(loads)
         self._by_hand = ByHand()
-        self._own_loads = tuple(self._build_load(load, seed) for load in spec.all_loads)
+        self._visits = None if spec.guests is None else Guests(spec.guests, seed=f"{seed}/guests")
+        self._own_loads = tuple(self._build_load(load, seed) for load in loads)
         self.loads = self._own_loads
         self.chargers = tuple(Charger(charger, factor=self._factor) for charger in spec.chargers)
         self._protects = [switch for switch in self.switches.values() if isinstance(switch, BatteryProtect)]
@@ -168,9 +173,9 @@ class World:
         self._giving_up: tuple[Load, ...] = ()
         self._bank_current = 0.0
 
-    def _build_switches(self) -> dict[str, Switch]:
+    def _build_switches(self, loads: Iterable[LoadSpec]) -> dict[str, Switch]:
         switches = {spec.name: spec.build(self._factor) for spec in self.spec.switches}
-        followed = {load.follows for load in self.spec.loads} | {charger.follows for charger in self.spec.chargers}
+        followed = {load.follows for load in loads} | {charger.follows for charger in self.spec.chargers}
         return switches | {name: Direct(wiring) for name, wiring in WIRINGS.items() if name in followed}
 
     def _build_load(self, spec: LoadSpec, seed: str) -> Load:
@@ -179,6 +184,16 @@ class World:
             efficiency=self.spec.efficiency(spec),
             factor=self._factor,
             phase=Random(f"{seed}/{spec.name}").random(),
+            habits=None if spec.is_alike_every_day else self._habits(spec, seed),
+        )
+
+    def _habits(self, spec: LoadSpec, seed: str) -> Habits:
+        return Habits(
+            varies=spec.varies,
+            weekend=spec.weekend,
+            guests=spec.guests,
+            visits=self._visits,
+            seed=f"{seed}/{spec.name}/days",
         )
 
     def _starter_sides(self) -> Iterable[StarterSide]:
@@ -194,7 +209,8 @@ class World:
         """Return the temperature in °C around the batteries."""
         if self._by_hand.temperature is not None:
             return self._by_hand.temperature
-        return self._temperature.value(self._moment(elapsed))
+        warmer = 0.0 if self._weather is None else self._weather.warmer(elapsed)
+        return self._temperature.value(self._moment(elapsed)) + warmer
 
     def conditions(self) -> Hashable:
         """Return all discrete states that can flip."""
@@ -487,7 +503,7 @@ class World:
         return load.runs(moment) if forced is None else forced
 
     def _solar_power(self, charger: Charger, elapsed: float) -> float:
-        """Return the power in W of a charger's panel. The sun moves once a minute: often enough, and cheap."""
+        """Return the power in W of a charger's panel. The sun moves in steps: often enough, and cheap."""
         panel = charger.panel
         return 0.0 if panel is None else self._panel_power(panel, elapsed)
 
@@ -495,10 +511,10 @@ class World:
         """Return the power in W of a panel, by the sun or by hand."""
         if self._by_hand.sunshine is not None:
             return panel.peak_power * PANEL_YIELD * self._by_hand.sunshine / STANDARD_IRRADIANCE
-        minute = floor(elapsed / SUN_STEP + TOLERANCE)
+        step = floor(elapsed / self.sun_step + TOLERANCE)
         known = self._solar.get(panel)
-        if known is None or known[0] != minute:
-            known = self._solar[panel] = (minute, self._sky.power(panel, (minute + 0.5) * SUN_STEP))
+        if known is None or known[0] != step:
+            known = self._solar[panel] = (step, self._sky.power(panel, (step + 0.5) * self.sun_step))
         return known[1]
 
     def _moment(self, elapsed: float) -> float:

@@ -7,6 +7,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 cache="${XDG_CACHE_HOME:-$HOME/.cache}/smallbms_ng"
 venv="$root/.venv"
 browser="$cache/browser"
+fuzz="$cache/fuzz"
+mutate="$cache/mutate"
 
 say() { printf '\033[1m▸ %s\033[0m\n' "$*" >&2; }
 detail() { printf '  %s\n' "$*" >&2; }

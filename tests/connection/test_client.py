@@ -597,6 +597,7 @@ async def test_the_keep_alive_does_not_pile_up(bench: Bench) -> None:
             notify(link, channel, data)
 
     async with bench.client(timing=replace(QUICK, keep_alive=60)) as client:
+        await client.read(client.main_instance, [VOLTAGE.id])
         link = client._link
         assert link
         queue = link.session.queue
@@ -770,6 +771,7 @@ async def test_the_keep_alive_is_renewed(bench: Bench) -> None:
 
     with patch.object(KeepAlive, "write", noted):
         async with bench.client(timing=replace(QUICK, keep_alive=0.3)) as client, asyncio.timeout(5):
+            await client.read(client.main_instance, [VOLTAGE.id])
             for _ in range(5):
                 assert await written.get() == (300).to_bytes(2, "little")
             assert client.connected
@@ -778,6 +780,7 @@ async def test_the_keep_alive_is_renewed(bench: Bench) -> None:
 async def test_a_central_that_dies_is_dropped_soon(bench: Bench) -> None:
     client = bench.client(timing=replace(QUICK, keep_alive=0.1))
     await client.connect()
+    await client.read(client.main_instance, [VOLTAGE.id])
     assert client._renewal
     client._renewal.cancel()
     session = bench.service.session

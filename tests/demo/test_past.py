@@ -12,7 +12,7 @@ from demo.children import Children
 from demo.control import Control, open_control
 from demo.emulator import start_emulator
 from demo.errors import DemoError
-from demo.past import Hour, full_hours, go_back, live
+from demo.past import TWO_WEEKS, Hour, earlier_hours, full_hours, live, live_before
 from demo.statistics import COUNTED, MEASURED, Source, counted, measured
 
 pytestmark = pytest.mark.usefixtures("socket_enabled")
@@ -41,11 +41,11 @@ async def control(tmp_path: Path) -> AsyncGenerator[Control]:
             yield control
 
 
-def time_of_day(state: object, now: datetime) -> timedelta:
-    """Return how far the emulated clock is from a clock, at most half a day."""
+def off(state: object, now: datetime) -> timedelta:
+    """Return how far the emulated weekday and time of day are from a clock, at most half a week."""
     emulated = datetime.fromisoformat(text(as_object(state), "time")).replace(tzinfo=None)  # type: ignore[arg-type]
-    difference = (emulated - now.replace(tzinfo=None)) % timedelta(days=1)
-    return min(difference, timedelta(days=1) - difference)
+    difference = (emulated - now.replace(tzinfo=None)) % timedelta(weeks=1)
+    return min(difference, timedelta(weeks=1) - difference)
 
 
 def test_the_full_hours_since_the_midnight_before_last() -> None:
@@ -54,16 +54,25 @@ def test_the_full_hours_since_the_midnight_before_last() -> None:
     assert all(after - before == HOUR for before, after in pairwise(hours))
 
 
+def test_the_hours_before_them() -> None:
+    hours = earlier_hours(NOW, TWO_WEEKS)
+    assert (hours[0], hours[-1] + HOUR) == (FIRST - TWO_WEEKS, FIRST)
+    assert all(after - before == HOUR for before, after in pairwise(hours))
+
+
 async def test_the_battery_lives_through_them(control: Control) -> None:
-    await go_back(control, NOW)
-    before = await control.state(1)
-    assert time_of_day(before, FIRST.astimezone(INDIA)) < timedelta(minutes=1)
+    (earlier,) = await live_before(control, devices=1, now=NOW, time=timedelta(days=1))
+    assert [hour.start for hour in earlier] == earlier_hours(NOW, timedelta(days=1))
+    assert {len(hour.states) for hour in earlier} == {4}
+    for hour in earlier:
+        assert off(hour.states[-1], (hour.start + HOUR).astimezone(INDIA)) < timedelta(minutes=1)
+    assert off(await control.state(1), FIRST.astimezone(INDIA)) < timedelta(minutes=1)
     (hours,) = await live(control, devices=1, now=NOW, speed=1)
     assert [hour.start for hour in hours] == full_hours(NOW)
     assert {len(hour.states) for hour in hours} == {12}
     for hour in hours:
-        assert time_of_day(hour.states[-1], (hour.start + HOUR).astimezone(INDIA)) < timedelta(minutes=1)
-    assert time_of_day(await control.state(1), NOW) < timedelta(minutes=1)
+        assert off(hour.states[-1], (hour.start + HOUR).astimezone(INDIA)) < timedelta(minutes=1)
+    assert off(await control.state(1), NOW) < timedelta(minutes=1)
     assert await control.speed() == 1
 
 
@@ -98,6 +107,15 @@ def test_means_of_what_is_known() -> None:
         {"start": "2026-11-24T18:00:00+00:00", "mean": 3.002, "min": 2, "max": 4.004},
         {"start": "2026-11-24T20:00:00+00:00", "mean": 10, "min": 10, "max": 10},
     ]
+
+
+def test_an_hour_begins_with_what_the_one_before_it_ended_with() -> None:
+    """As it does in the statistics of Home Assistant."""
+    falling = [
+        Hour(start=FIRST + number * HOUR, states=({"status": {"power": -number}}, {"status": {"power": -number - 0.5}}))
+        for number in range(2)
+    ]
+    assert [(row["min"], row["max"]) for row in measured(SOURCE, falling)] == [(-0.5, 0), (-1.5, -0.5)]
 
 
 def test_sums_from_the_zero_on() -> None:

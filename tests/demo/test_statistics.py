@@ -4,11 +4,11 @@ from datetime import UTC, datetime
 
 import pytest
 
-from demo.answers import Json, JsonObject
+from demo.answers import Json, JsonObject, as_object, as_objects
 from demo.errors import DemoError
 from demo.home_assistant import HomeAssistant
 from demo.past import Hour
-from demo.statistics import add_past_power, number_of
+from demo.statistics import COUNTED, COUNTED_HERE, MEASURED, add_past, add_past_power, number_of, show_outlook
 
 from .conftest import StandIn
 
@@ -54,3 +54,44 @@ async def test_another_unit_is_a_sentence(stand_in: StandIn, hass: HomeAssistant
 async def test_the_number_of_an_entity(stand_in: StandIn, hass: HomeAssistant) -> None:
     show(stand_in, "W")
     assert await number_of(hass, "sensor.inverted") == -30
+
+
+ENTITIES = {key: f"sensor.cabin_{key}" for key in (*MEASURED, *COUNTED, *COUNTED_HERE, "lasts_the_night")}
+COUNTED_HOURS = [
+    Hour(
+        start=datetime(2026, 11, 25, hour, tzinfo=UTC),
+        states=({"status": {}, "bank": {}, "history": {"discharged_energy_kwh": counter}},),
+    )
+    for hour, counter in enumerate((7.0, 7.5, 9.25))
+]
+
+
+async def test_what_is_counted_here_begins_with_the_demo(stand_in: StandIn, hass: HomeAssistant) -> None:
+    """Home Assistant makes sums from 0 on of what it has not heard."""
+    rows = {**MEASURED, **COUNTED, **COUNTED_HERE}
+    stand_in.results = {
+        "recorder/list_statistic_ids": [
+            {**KNOWN, "statistic_id": ENTITIES[key], "statistics_unit_of_measurement": source.unit}
+            for key, source in rows.items()
+        ],
+        "recorder/import_statistics": None,
+    }
+    await add_past(hass, ENTITIES, COUNTED_HOURS, dict.fromkeys(COUNTED, 0.0))
+    imports = [command for command in stand_in.commands if command["type"] == "recorder/import_statistics"]
+    sums = {
+        as_object(command["metadata"])["statistic_id"]: [row["sum"] for row in as_objects(command["stats"])]
+        for command in imports
+        if any("sum" in row for row in as_objects(command["stats"]))
+    }
+    assert sums[ENTITIES["energy_discharged"]] == [-2.25, -1.75, 0.0]
+    assert sums[ENTITIES["history_discharged_energy"]] == [7.0, 7.5, 9.25]
+
+
+async def test_the_outlook_is_told_once_the_past_is_there(stand_in: StandIn, hass: HomeAssistant) -> None:
+    stand_in.results = {"recorder/statistics_during_period": {ENTITIES["energy_discharged"]: [{}]}}
+    stand_in.answers["POST", "/api/services/homeassistant/update_entity"] = []
+    await show_outlook(hass, ENTITIES, COUNTED_HOURS)
+    assert stand_in.sent[-1] == (
+        "/api/services/homeassistant/update_entity",
+        {"entity_id": ENTITIES["lasts_the_night"]},
+    )

@@ -7,15 +7,20 @@ from hypothesis import strategies as st
 import pytest
 
 from emulator.ve_smart.cbor_records import (
+    DeviceList,
     GetDevices,
     GetValues,
     MalformedRecordError,
     PathRequest,
     Reader,
+    Response,
     SetValues,
     Subscribe,
     UnknownRequest,
     Unsubscribe,
+    Value,
+    ValueResponse,
+    answers,
     device_list,
     path_response,
     requests,
@@ -151,3 +156,24 @@ def test_what_is_encoded_reads_back(number: int, payload: bytes) -> None:
     assert (reader.unsigned(), reader.unsigned(), reader.unsigned()) == (8, number, number)
     assert reader.octets() == payload
     assert reader.at_end
+
+
+@given(st.lists(st.tuples(st.integers(0, 300), st.integers(0, 300)), max_size=20), st.booleans())
+def test_a_device_list_is_read_back(pairs: list[tuple[int, int]], definite: bool) -> None:
+    stream = device_list(pairs, definite=definite)
+    assert list(answers(stream)) == [(DeviceList(pairs=tuple(pairs), definite=definite), stream)]
+
+
+def test_answers_are_read_one_by_one() -> None:
+    parts = [response(0, 3, 0), value(1, 0xED8D, b"\xb8\x09"), value_response(0, 0x0004, 2)]
+    assert list(answers(b"".join(parts))) == [
+        (Response(instance=0, opcode=3, code=0), parts[0]),
+        (Value(instance=1, register=0xED8D, payload=b"\xb8\x09"), parts[1]),
+        (ValueResponse(instance=0, register=0x0004, code=2), parts[2]),
+    ]
+
+
+@pytest.mark.parametrize("stream", ["0a00", "0500", "029f00ff", "0800190200", "028300"])
+def test_answers_that_cannot_be_told_apart(stream: str) -> None:
+    with pytest.raises(MalformedRecordError):
+        list(answers(bytes.fromhex(stream)))

@@ -1,6 +1,6 @@
 """The control channel, over real sockets."""
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +18,7 @@ from emulator.reading.state import JsonObject, JsonValue, as_json
 from emulator.report import HISTORY
 from emulator.rig import CannotStartError, Rig
 from emulator.simulation.faults import FAULTS
+from emulator.simulation.grid import LONGEST_STEP
 
 from .rigs import Proxies, two
 
@@ -171,6 +172,15 @@ async def test_what_is_no_speed(client: Client, speed: JsonValue) -> None:
 async def test_advance(client: Client) -> None:
     assert await client.post("/advance", {"seconds": 3600}) == {"time": "2026-04-15T10:00:00+02:00", "elapsed": 3600}
     assert client.rig.stations[1].simulation.elapsed == 3600
+
+
+async def test_advance_in_longer_steps(client: Client) -> None:
+    answer = await client.post("/advance", {"seconds": 3600, "coarse": True})
+    assert isinstance(answer, Mapping)
+    assert answer["elapsed"] == 3600
+    assert client.rig.stations[0].simulation.longest_step == LONGEST_STEP
+    assert "coarse" in await client.refused("/advance", {"seconds": 3600, "coarse": "very"})
+    assert client.rig.stations[0].simulation.elapsed == 3600
 
 
 @pytest.mark.parametrize("seconds", [-1, 1e10, 10**400, "1", None, True])

@@ -41,7 +41,7 @@ async def test_m_s3_synchronize(bench: Bench) -> None:
 async def test_what_cannot_be_undone_is_disabled_at_first(bench: Bench) -> None:
     registry = er.async_get(bench.hass)
     buttons = [found for found in registry.entities.values() if found.domain == "button"]
-    assert {found.unique_id.split("_", 1)[1] for found in buttons if found.disabled_by} == set(DISABLED)
+    assert {found.unique_id.split("_", 1)[1] for found in buttons if found.disabled_by} == {*DISABLED, "survey"}
     assert {found.disabled_by for found in buttons} == {None, er.RegistryEntryDisabler.INTEGRATION}
 
 

@@ -22,6 +22,7 @@ from custom_components.smallbms_ng.coordinator import (
     InstantReadoutCoordinator,
     SmallBmsConfigEntry,
 )
+from custom_components.smallbms_ng.sensor import NIGHT_SENSORS, OUTLOOK_SENSORS
 from custom_components.smallbms_ng.storage import STORAGE_DELAY
 from emulator.device import DEFAULT_KEY
 from emulator.radio.in_process import EmulatedScanner
@@ -64,8 +65,9 @@ async def test_silence_and_return(
     await radio.wait(UNTIL_SILENT)
     await radio.wait(UNTIL_SILENT)
     await radio.wait(UNTIL_SILENT)
-    # What has happened stays true, and when it was.
-    stay = {entity_id(hass, "event", "code"), entity_id(hass, "sensor", "last_heard")}
+    # What has happened stays true, and when it was. The outlook follows from statistics, which go on.
+    stay = {entity_id(hass, "event", "code")} | {entity_id(hass, "sensor", key) for key in ("last_heard", "advertises")}
+    stay |= {entity_id(hass, "sensor", description.key) for description in (*OUTLOOK_SENSORS, *NIGHT_SENSORS)}
     entities = [found for found in er.async_get(hass).entities.values() if found.entity_id not in stay]
     states = [hass.states.get(found.entity_id) for found in entities]
     assert {state.state for state in states if state} == {STATE_UNAVAILABLE}
@@ -256,7 +258,7 @@ UNREADABLE = {
     "only the first byte": (b"\x10", DropReason.MALFORMED),
     "solar charger": (bytes.fromhex("100242a0016207adceb37b605d7e0ee21b24df5c"), DropReason.OTHER_RECORD),
     "too short": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(15), DropReason.MALFORMED),
-    "too long": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(17), DropReason.MALFORMED),
+    "short beacon": (b"\x10\x00\xec\xa3", DropReason.SHORT_BEACON),
     "wrong key": (b"\x10\x02\xec\xa3\x0a\x01\x00" + OTHER_KEY[:1] + bytes(16), DropReason.WRONG_KEY),
     "nonsense": (b"\x10\x02\xec\xa3\x0a\x01\x00" + DEFAULT_KEY[:1] + bytes(16), DropReason.IMPLAUSIBLE),
 }

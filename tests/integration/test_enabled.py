@@ -27,7 +27,7 @@ SENSORS_OF_THE_DEVICE = {
     "signal_strength",
 }
 SENSORS_OF_A_BATTERY = {"battery_model", "firmware_version", "serial_number"}
-BUTTONS = {"clear_history", "restore_defaults"}
+BUTTONS = {"clear_history", "restore_defaults", "survey"}
 
 
 @pytest.fixture

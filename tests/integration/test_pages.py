@@ -46,8 +46,8 @@ from .conftest import ADDRESS, Radio, entity_id
 VOLTAGE: Final = 0xED8D
 CELL_VOLTAGES: Final = 0x0385
 CELL: Final = 0x0381
-FLOOR: Final = 0x1008
-OTHER_FLOOR: Final = 0x210B
+FLOOR: Final = 0x210B
+OTHER_FLOOR: Final = 0x1008
 DETECTION_TIME: Final = 0x1003
 CYCLES: Final = 0x0303
 MINUTE: Final = timedelta(minutes=1)
@@ -125,10 +125,9 @@ async def test_the_page_of_a_battery_does_not_show_who_the_bms_is(hass: HomeAssi
     assert device
     dr.async_get(hass).async_update_device(device.id, serial_number=DEFAULT_SERIAL_NUMBER, sw_version="v1.00")
     await bench.reload()
-    after = dr.async_get(hass).async_get_device_by_identifier((DOMAIN, ADDRESS), bench.entry.entry_id)
-    assert after
-    assert after.id == device.id
-    assert (after.serial_number, after.sw_version) == (None, None)
+    reloaded = dr.async_get(hass).async_get(device.id)
+    assert isinstance(reloaded, dr.DeviceEntry)
+    assert (reloaded.serial_number, reloaded.sw_version) == (None, None)
 
 
 async def test_each_page_has_its_age(loaded: Bench) -> None:

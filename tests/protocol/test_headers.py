@@ -1,4 +1,4 @@
-"""Manufacturer data that is not ours, not whole, or not readable: always one of five errors."""
+"""Manufacturer data that is not ours, not whole, or not readable: always one of six errors."""
 
 from contextlib import suppress
 from typing import Final
@@ -14,7 +14,9 @@ from custom_components.smallbms_ng.protocol.advertisement import (
     MalformedRecord,
     NotInstantReadout,
     OtherRecord,
+    ShortBeacon,
     WrongKey,
+    is_short_beacon,
     is_smallbms_ng,
     product_id,
 )
@@ -23,7 +25,7 @@ from .packer import KEY, PRODUCT_ID, advertise, pack
 
 GOOD: Final = advertise(pack())
 # The callers tell these apart by their exact type.
-REFUSALS: Final = {NotInstantReadout, OtherRecord, MalformedRecord, WrongKey, ImplausibleRecord}
+REFUSALS: Final = {ShortBeacon, NotInstantReadout, OtherRecord, MalformedRecord, WrongKey, ImplausibleRecord}
 
 
 def refusal(data: bytes) -> type[Exception] | None:
@@ -41,13 +43,12 @@ def refusal(data: bytes) -> type[Exception] | None:
         pytest.param(b"", NotInstantReadout, id="empty"),
         pytest.param(b"\x10", MalformedRecord, id="one byte"),
         pytest.param(b"\x11", NotInstantReadout, id="one other byte"),
-        pytest.param(GOOD[:4], MalformedRecord, id="ends before the record type"),
+        pytest.param(GOOD[:4], ShortBeacon, id="a short beacon"),
+        pytest.param(GOOD[:3], MalformedRecord, id="ends within the product id"),
         pytest.param(GOOD[:5], MalformedRecord, id="ends after the record type"),
         pytest.param(GOOD[:7], MalformedRecord, id="ends before the key byte"),
         pytest.param(GOOD[:8], MalformedRecord, id="header only"),
         pytest.param(GOOD[:23], MalformedRecord, id="one byte short"),
-        pytest.param(GOOD + b"\0", MalformedRecord, id="one byte long"),
-        pytest.param(GOOD + GOOD, MalformedRecord, id="twice"),
         pytest.param(b"\0" * 24, NotInstantReadout, id="zeros"),
         pytest.param(b"\xff" * 24, NotInstantReadout, id="ones"),
         pytest.param(b"\x10" * 24, OtherRecord, id="0x10 all over"),
@@ -56,9 +57,27 @@ def refusal(data: bytes) -> type[Exception] | None:
 )
 def test_data_that_holds_no_record_of_ours(data: bytes, error: type[Exception]) -> None:
     assert refusal(data) is error
-    assert not is_smallbms_ng(data)
-    with pytest.raises(error):
-        product_id(data)
+    if error is not ShortBeacon:
+        assert not is_smallbms_ng(data)
+        assert product_id(data) is None
+
+
+def test_a_longer_advertisement_is_read_by_its_first_bytes() -> None:
+    assert InstantReadout(KEY).decode(GOOD + b"\xff\x00") == InstantReadout(KEY).decode(GOOD)
+    assert is_smallbms_ng(GOOD + b"\0")
+
+
+@pytest.mark.parametrize(("product", "ours"), [(0xA3EC, True), (0xA3E5, False), (0xA389, False)])
+def test_a_beacon_is_ours_by_its_product_id_only(product: int, ours: bool) -> None:
+    beacon = b"\x10\x00" + product.to_bytes(2, "little")
+    assert is_short_beacon(beacon)
+    assert is_smallbms_ng(beacon) is ours
+    assert product_id(beacon) == product
+
+
+@pytest.mark.parametrize("data", [GOOD, GOOD[:5], b"", b"\x11\x00\xec\xa3"])
+def test_what_is_no_beacon(data: bytes) -> None:
+    assert not is_short_beacon(data)
 
 
 def test_any_other_first_byte() -> None:
@@ -142,7 +161,7 @@ def test_a_decoder_wants_sixteen_bytes_of_key(key: bytes) -> None:
 
 @given(st.binary(max_size=64) | st.binary(max_size=30).map(lambda tail: b"\x10" + tail))
 @settings(deadline=None, max_examples=300)
-def test_any_bytes_are_refused_with_one_of_five_errors(data: bytes) -> None:
+def test_any_bytes_are_refused_with_one_of_six_errors(data: bytes) -> None:
     assert refusal(data) in REFUSALS | {None}
     assert isinstance(is_smallbms_ng(data), bool)
 

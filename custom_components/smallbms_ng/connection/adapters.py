@@ -63,6 +63,11 @@ class AdapterPreference:
         return bluez_adapter(self._path)
 
     @property
+    def source(self) -> str | None:
+        """The source of the radio in use; None if it is not known."""
+        return self._used
+
+    @property
     def proxy(self) -> str | None:
         """The name of the proxy in use; None if no proxy is used."""
         return self._proxies.get(self._used or "")

@@ -46,6 +46,7 @@ from .errors import (
     connecting,
 )
 from .link import Answer, LatestPayloads, Link, OnValue, PendingResponse, Reading, Refusal, Silence, Timing
+from .recorder import Recorder
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -72,6 +73,7 @@ class VeSmartClient:
     on_value: called with every value received, requested or not.
     pair: whether connecting pairs, which needs an agent that knows the PIN.
     preference: which radios have a bond; the others are tried last.
+    recorder: keeps the latest connections.
     memory: what the device has taught; updated with what it teaches.
     instances: the instances of the device, once connected.
 
@@ -88,6 +90,7 @@ class VeSmartClient:
         on_value: OnValue | None = None,
         pair: bool = False,
         preference: AdapterPreference | None = None,
+        recorder: Recorder | None = None,
         memory: DeviceMemory | None = None,
     ) -> None:
         self._get_device = get_device
@@ -97,6 +100,7 @@ class VeSmartClient:
         self._on_value = on_value
         self._pair = pair
         self._preference = preference or AdapterPreference()
+        self._recorder = recorder or Recorder()
         self._memory = memory or DeviceMemory()
         self._lock = asyncio.Lock()
         self._client: BleakClient | None = None
@@ -159,14 +163,21 @@ class VeSmartClient:
             return {register: self._latest.of(instance, answer) for register, answer in answers.items()}
 
     async def write(
-        self, instance: int, register: Register, value: Value, *, system_voltage: int | None = None
+        self,
+        instance: int,
+        register: Register,
+        value: Value,
+        *,
+        system_voltage: int | None = None,
+        finer: bool = False,
     ) -> Reading:
         """Write a register, read it back, and return the reading.
 
         Raises Refused if the device does not accept the value. Raises PayloadError, before anything is sent, if the
-        value is outside the limits at the system voltage (in V), or the register is never written.
+        value is outside the limits at the system voltage (in V), or the register is never written. finer: the register
+        is in mV.
         """
-        payload = register.encode(value, system_voltage)
+        payload = register.encode(value, system_voltage, finer=finer)
         async with self._operation() as link:
             await self._prepare_write(link, instance)
             await link.send(set_values(instance, {register.id: payload}, self._memory.learned.array_form))
@@ -339,8 +350,9 @@ class VeSmartClient:
         self._address = device.address
         # Looked up now, because Home Assistant replaces the class.
         client_class = self._client_class or bleak_retry_connector.BleakClientWithServiceCache
+        preferring = self._preference.client_class_for(client_class, device)
         return await bleak_retry_connector.establish_connection(
-            self._preference.client_class_for(client_class, device),
+            self._recorder.recorded(preferring, self._preference),
             device,
             self._name,
             disconnected_callback=self._disconnected,
@@ -353,7 +365,6 @@ class VeSmartClient:
         await self._open_link(link, client)
         self.instances = await self._check(link)
         await self._subscribe(link, self.main_instance)
-        await link.renew()
         self._renewal = asyncio.create_task(self._keep_alive(link), name=f"keep-alive of {self._name}")
 
     async def _open_link(self, link: Link, client: BleakClient) -> None:
@@ -500,9 +511,15 @@ class VeSmartClient:
         await link.send(preface + get_values(instance, registers, form, flagged=flagged))
         await link.collect(pending)
         if pending.begun:
-            link.has_answered = True
-            self._memory.learned = replace(self._memory.learned, array_form=form)
+            await self._note_answer(link, form)
         return pending
+
+    async def _note_answer(self, link: Link, form: ArrayForm) -> None:
+        """Note that a request in this form was answered. The first one begins the keep-alive."""
+        self._memory.learned = replace(self._memory.learned, array_form=form)
+        if not link.has_answered:
+            link.has_answered = True
+            await link.renew()
 
     async def _ask_for_key(self, link: Link, instance: int) -> dict[int, Answer]:
         """Return the key if the device gives it to the opcode 0x25, having refused it to the usual one."""

@@ -45,17 +45,21 @@ class Reading:
     @property
     def values(self) -> tuple[Value, ...]:
         """The decoded payloads, without those that hold no value; as bytes if the register is not in the table."""
-        return tuple(value for payload in self.payloads if (value := self._decoded(payload)) is not None)
+        return self.decoded()
+
+    def decoded(self, *, finer: bool = False) -> tuple[Value, ...]:
+        """Return the values; finer: voltages are known to be in mV."""
+        return tuple(value for payload in self.payloads if (value := self._decoded(payload, finer=finer)) is not None)
 
     @property
     def value(self) -> Value:
         """The first value; None if no payload holds one."""
         return next(iter(self.values), None)
 
-    def _decoded(self, payload: bytes) -> Value:
+    def _decoded(self, payload: bytes, *, finer: bool) -> Value:
         row = BY_ID.get(self.register)
         try:
-            return payload if row is None else row.decode(payload)
+            return payload if row is None else row.decode(payload, finer=finer)
         except PayloadError:
             return None
 
@@ -327,9 +331,8 @@ class Link:
         while not pending.complete and (event := await self._next_event(deadline)):
             if pending.take(event):
                 deadline = self._deadline_in(self._timing.between if pending.unanswered else self._timing.settle)
-            elif pending.is_rejected:
-                # The error may be about an earlier request, such as the keep-alive: the answer may still come.
-                deadline = min(deadline, self._deadline_in(self._timing.between))
+            elif pending.is_rejected and not pending.begun:
+                return
 
     async def ask_for_devices(self) -> DeviceList | None:
         """Return the instances; None if the device does not answer."""
@@ -357,8 +360,12 @@ class Link:
         return None
 
     async def renew(self) -> None:
-        """Restart the time after which the device drops the connection."""
-        if self.session.waits_for_credit:
+        """Restart the time after which the device drops the connection.
+
+        Not before the device has answered a request: until then, the form of arrays is not certain, and an error of the
+        device could be about this write as well.
+        """
+        if self.session.waits_for_credit or not self.has_answered:
             return
         milliseconds = _KEEP_ALIVE.encode(self._timing.keep_alive * 1000)
         self.session.queue(

@@ -12,7 +12,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from .codes import IO_FIELDS, LEVEL_FIELDS, Level
+from .codes import ADVERTISED_LEVEL_FIELDS, IO_FIELDS, Level
 from .payloads import BOUNDS, KEY_LENGTH
 from .quantities import BatteryValues, Flag, power_of
 
@@ -29,6 +29,8 @@ PRODUCT_NAMES: Final = {0xA3EC: "smallBMS NG"}
 
 # First byte, a byte that varies, product id, record type, nonce, first byte of the key, encrypted record.
 _ADVERTISEMENT: Final = Struct("<BxHBHB16s")
+# First byte, a byte that varies, product id.
+_BEACON: Final = Struct("<BxH")
 _RECORD_TYPE: Final = slice(4, 5)
 _NONCE_PADDING: Final = bytes(14)
 
@@ -45,12 +47,16 @@ class OtherRecord(InstantReadoutError):
     """Instant Readout of another type of product."""
 
 
+class ShortBeacon(InstantReadoutError):
+    """Only the product id: Instant Readout is off, or the firmware sends this now and then between records."""
+
+
 class WrongKey(InstantReadoutError):
     """The record was encrypted with another key."""
 
 
 class MalformedRecord(InstantReadoutError):
-    """Too short or too long."""
+    """Too short."""
 
 
 class ImplausibleRecord(MalformedRecord):
@@ -103,7 +109,7 @@ _LEVELS: Final[tuple[Flag, ...]] = (None, Level.OK, Level.WARNING, Level.ALARM)
 _FLAGS_START: Final = 56
 _FLAGS: Final = (
     *((name, index, _IO_STATES) for index, name in enumerate(IO_FIELDS)),
-    *((name, index, _LEVELS) for index, name in enumerate(LEVEL_FIELDS, start=8)),
+    *((name, index, _LEVELS) for index, name in enumerate(ADVERTISED_LEVEL_FIELDS, start=8)),
 )
 _FLAGS_MASK: Final = (1 << 2 * 17) - 1
 
@@ -131,23 +137,39 @@ class BatteryReading(BatteryValues):
 
 
 def is_smallbms_ng(manufacturer_data: bytes) -> bool:
-    """Return whether an advertisement may be from a smallBMS NG: its record, and not another known product."""
+    """Return whether an advertisement is from a smallBMS NG: its record and no known other product, or its beacon.
+
+    A beacon does not tell the type of the product, so that only the known product ids count.
+    """
+    product = product_id(manufacturer_data)
+    if is_short_beacon(manufacturer_data):
+        return product in PRODUCT_NAMES
+    return product is not None and product not in OTHER_PRODUCTS
+
+
+def is_short_beacon(manufacturer_data: bytes) -> bool:
+    """Return whether an advertisement has nothing but the product id."""
+    return isinstance(_error_for(manufacturer_data), ShortBeacon)
+
+
+def product_id(manufacturer_data: bytes) -> int | None:
+    """Return the product id in a record of a smallBMS NG, or in a short beacon; None for all else."""
     try:
-        return product_id(manufacturer_data) not in OTHER_PRODUCTS
+        return _parts(manufacturer_data)[0]
+    except ShortBeacon:
+        return int(_BEACON.unpack(manufacturer_data)[1])
     except InstantReadoutError:
-        return False
-
-
-def product_id(manufacturer_data: bytes) -> int:
-    """Return the product id. Raises InstantReadoutError if the record is not that of a smallBMS NG."""
-    return _parts(manufacturer_data)[0]
+        return None
 
 
 def _parts(manufacturer_data: bytes) -> tuple[int, int, int, bytes]:
-    """Return product id, nonce, first byte of the key, and encrypted record. Raises InstantReadoutError."""
-    if len(manufacturer_data) != _ADVERTISEMENT.size:
+    """Return product id, nonce, first byte of the key, and encrypted record. Raises InstantReadoutError.
+
+    A longer advertisement is read by its first bytes: a charger was seen to send more than documented.
+    """
+    if len(manufacturer_data) < _ADVERTISEMENT.size:
         raise _error_for(manufacturer_data)
-    first, product, record_type, nonce, check, encrypted = _ADVERTISEMENT.unpack(manufacturer_data)
+    first, product, record_type, nonce, check, encrypted = _ADVERTISEMENT.unpack_from(manufacturer_data)
     if first != PRODUCT_ADVERTISEMENT or record_type != RECORD_TYPE:
         raise _error_for(manufacturer_data)
     return product, nonce, check, encrypted
@@ -157,6 +179,8 @@ def _error_for(manufacturer_data: bytes) -> InstantReadoutError:
     """Return the error for manufacturer data without the record of a smallBMS NG."""
     if manufacturer_data[:1] != bytes((PRODUCT_ADVERTISEMENT,)):
         return NotInstantReadout("no product advertisement")
+    if len(manufacturer_data) == _BEACON.size:
+        return ShortBeacon("a short beacon")
     record_type = manufacturer_data[_RECORD_TYPE]
     if record_type and record_type != bytes((RECORD_TYPE,)):
         return OtherRecord(f"record type 0x{record_type.hex()}")
@@ -209,3 +233,19 @@ class InstantReadout:
 def _flags(raw: int) -> Mapping[str, Flag]:
     """Return the meanings of the 2-bit fields, by name."""
     return {name: states[raw >> 2 * index & 3] for name, index, states in _FLAGS}
+
+
+def decrypt(manufacturer_data: bytes, key: bytes) -> bytes | None:
+    """Return manufacturer data of any record, of any length, decrypted and without the key check.
+
+    None where the key is another one, or where nothing is encrypted.
+    """
+    head, check, encrypted = manufacturer_data[:7], manufacturer_data[7:8], manufacturer_data[8:]
+    if head[:1] != bytes((PRODUCT_ADVERTISEMENT,)) or not encrypted or check != key[:1]:
+        return None
+    nonce = int.from_bytes(head[5:], "little")
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305  # a counter block each
+    blocks = range(nonce, nonce + -(-len(encrypted) // RECORD_LENGTH))
+    key_stream = b"".join(encryptor.update(block.to_bytes(RECORD_LENGTH, "little")) for block in blocks)
+    plain = bytes(one ^ other for one, other in zip(encrypted, key_stream, strict=False))
+    return head + b"\x00" + plain

@@ -99,7 +99,8 @@ class NumberPayload:
 
     def encode(self, value: Value) -> bytes:
         """Return the bytes of the nearest raw number."""
-        if not isinstance(value, int | float) or not isfinite(value):
+        # True and false are numbers to Python.
+        if isinstance(value, bool) or not isinstance(value, int | float) or not isfinite(value):
             raise PayloadError(f"{value!r} is not a number")
         raw = round((value + self.below_zero) * self.per_unit)
         if raw == self.not_available:

@@ -291,7 +291,8 @@ _READERS: Final[Mapping[int, Callable[[_Items], Record]]] = {
 }
 
 
-SERVICE: Final = "306b0001-b081-4037-83dc-e59fcc3cdfd0"
+# The VE.Smart service. Some products have the second one beside it, which was not seen to work.
+SERVICES: Final = frozenset({"306b0001-b081-4037-83dc-e59fcc3cdfd0", "306b0001-b081-4037-83dc-e59fcc3cdfd1"})
 
 
 class Channel(StrEnum):
