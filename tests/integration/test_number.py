@@ -14,7 +14,7 @@ from custom_components.smallbms_ng.number import REDRAWN_AFTER
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.battery.layout import BankLayout
 from emulator.bms.settings import SettingKey
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+from emulator.personality.quirks import EVERY_REGISTER, Quirks
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import FOUR_AS_24V, ONE_12V, ONE_24V, ONE_48V, make_bms
 
