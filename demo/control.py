@@ -40,6 +40,10 @@ class Control:
         """Set the state of charge of a device, as the app does."""
         await self._request("POST", f"/state-of-charge?device={device}", {"percent": percent})
 
+    async def switch_system_on(self) -> None:
+        """Switch the system of the first device on, as the app does."""
+        await self._request("POST", "/mode", {"on": True})
+
     async def raise_fault(self, name: str, argument: float | str | None = None) -> None:
         """Switch a fault of the first device on."""
         await self._request("POST", f"/faults/{name}", {} if argument is None else {"argument": argument})

@@ -37,11 +37,12 @@ def _capacity(entities: Mapping[str, str], states: Mapping[str, State]) -> float
     return amphours * series * _NOMINAL / 1000
 
 
-async def save_energy(hass: HomeAssistant, batteries: Iterable[JsonObject]) -> list[str]:
-    """Set the Energy dashboard up; return the entity ids of the inverted power that it makes, in the same order."""
-    sources: list[Json] = [*batteries]
+async def save_energy(hass: HomeAssistant, batteries: Iterable[JsonObject], *others: JsonObject) -> list[str]:
+    """Set the Energy dashboard up; return the entity ids of the inverted power of each battery, in the same order."""
+    sources: list[Json] = [*batteries, *others]
     saved = as_object(await hass.command("energy/save_prefs", energy_sources=sources))
-    return [text(source, "stat_rate") for source in as_objects(saved.get("energy_sources"))]
+    kept = as_objects(saved.get("energy_sources"))
+    return [text(source, "stat_rate") for source in kept if source.get("type") == "battery"]
 
 
 async def check_energy(hass: HomeAssistant) -> None:

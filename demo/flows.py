@@ -11,6 +11,7 @@ from .home_assistant import HomeAssistant
 from .waiting import until
 
 _FLOW: Final = "/api/config/config_entries/flow"
+_OPTIONS_FLOW: Final = "/api/config/config_entries/options/flow"
 _DISCOVERY_LIMIT: Final = 30.0
 _PROGRESS_LIMIT: Final = 60.0
 
@@ -38,8 +39,8 @@ async def add_proxy(hass: HomeAssistant, emulator: Emulator) -> None:
     await _answer(hass, "esphome", flow, {"host": emulator.host, "port": emulator.port})
 
 
-async def add_device(hass: HomeAssistant, kind: DeviceFlow, device: Device) -> None:
-    """Wait until the device is discovered, and add it."""
+async def add_device(hass: HomeAssistant, kind: DeviceFlow, device: Device) -> str:
+    """Wait until the device is discovered, and add it; return the id of its entry."""
 
     async def discovered() -> str | None:
         flows = as_objects(await hass.command("config_entries/flow/progress"))
@@ -47,7 +48,15 @@ async def add_device(hass: HomeAssistant, kind: DeviceFlow, device: Device) -> N
 
     flow_id = await until(discovered, limit=_DISCOVERY_LIMIT, otherwise=lambda: _not_discovered(kind, device))
     flow = as_object(await hass.get(f"{_FLOW}/{flow_id}"))
-    await _answer(hass, kind.domain, flow, kind.answers(device))
+    return await _answer(hass, kind.domain, flow, kind.answers(device))
+
+
+async def set_option(hass: HomeAssistant, entry: str, name: str, value: float) -> None:
+    """Change one option of an entry, as a user does in its form."""
+    flow = as_object(await hass.post(_OPTIONS_FLOW, {"handler": entry}))
+    result = as_object(await hass.post(f"{_OPTIONS_FLOW}/{text(flow, 'flow_id')}", {name: value}))
+    if result.get("type") != "create_entry":
+        raise DemoError(f"The option {name} could not be set: {_reason(result)}.")
 
 
 def _is_for(flow: JsonObject, kind: DeviceFlow, device: Device) -> bool:
@@ -59,8 +68,8 @@ def _not_discovered(kind: DeviceFlow, device: Device) -> str:
     return f"{kind.domain} did not discover {device.name} ({device.address}) within {_DISCOVERY_LIMIT:.0f} seconds."
 
 
-async def _answer(hass: HomeAssistant, domain: str, flow: JsonObject, values: JsonObject) -> None:
-    """Fill in the form that a flow shows now, and see it finished."""
+async def _answer(hass: HomeAssistant, domain: str, flow: JsonObject, values: JsonObject) -> str:
+    """Fill in the form that a flow shows now, and see it finished; return the id of the entry that it makes."""
     fields = as_objects(flow.get("data_schema")) if flow.get("type") == "form" else []
     names = {text(field, "name") for field in fields}
     required = {text(field, "name") for field in fields if field.get("required")}
@@ -69,6 +78,7 @@ async def _answer(hass: HomeAssistant, domain: str, flow: JsonObject, values: Js
     result = await _outcome(hass, domain, as_object(await hass.post(f"{_FLOW}/{text(flow, 'flow_id')}", values)))
     if result.get("type") != "create_entry":
         raise DemoError(f"{domain} could not be set up: {_reason(result)}.")
+    return text(as_object(result.get("result")), "entry_id")
 
 
 async def _outcome(hass: HomeAssistant, domain: str, result: JsonObject) -> JsonObject:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,6 +15,7 @@ from typing import Final
 
 from emulator.simulation.scenario import load
 
+from . import solar
 from .answers import Json, as_object, whole_number
 from .automations import save_automations
 from .check import check_device, complaints
@@ -21,10 +23,10 @@ from .children import Child, ChildEnded, Children
 from .config import SOURCE, write_config, write_http
 from .control import Control, open_control
 from .dashboard import save_dashboard, views
-from .emulator import Device, Emulator, start_emulator
+from .emulator import Device, Emulator, start_emulator, start_replay
 from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
-from .flows import OURS, add_device, add_proxy
+from .flows import OURS, add_device, add_proxy, set_option
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
 from .past import Hour, live, live_before
 from .place import home, settle
@@ -36,6 +38,12 @@ from .waiting import until
 DEFAULT_SCENARIO: Final = "solar"
 _ENTITIES_LIMIT: Final = 60.0
 _READ_NOW: Final = "read_now"
+_NEEDED: Final = frozenset({*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW})
+# The option of how often to connect, in minutes.
+_INTERVAL_OPTION: Final = "pages_interval"
+_USUAL_INTERVAL: Final = 15
+_SHORTEST_INTERVAL: Final = 1
+_SPARE_SCENARIO: Final = Path(__file__).with_name("spare.yaml")
 _CHECKED_SOC: Final = 50.0  # %
 
 
@@ -50,6 +58,8 @@ class Run:
     personality: str | None = None
     advertises_state_of_charge: bool = True
     integration: Path = SOURCE
+    replay: Path | None = None
+    """A diagnostics download, whose device is shown instead of one of the scenario."""
 
     @property
     def config(self) -> Path:
@@ -72,6 +82,16 @@ class Run:
         return self.folder / "battery.json"
 
     @property
+    def spare(self) -> Path:
+        """Return the file in which the emulator keeps the battery of the device that nobody has added."""
+        return self.folder / "spare.json"
+
+    @property
+    def spare_log(self) -> Path:
+        """Return the file of the log of that emulator."""
+        return self.folder / "spare.log"
+
+    @property
     def memory(self) -> Path:
         """Return the file that says how to go on with this run. It exists once everything is set up."""
         return self.folder / "kept.json"
@@ -85,20 +105,44 @@ async def demo(run: Run, *, keep: bool) -> None:
     """Start everything and stay until cancelled; keep goes on with the Home Assistant of the run before."""
     started = time.monotonic()
     check_free(run.port)
-    emulator_port = _kept_port(run) if keep else None
-    if emulator_port is None:
+    ports = _kept_ports(run) if keep else None
+    if ports is None:
         _begin_anew(run)
     else:
         write_http(run.config, port=run.port)
     async with Children() as children:
-        emulator = await _start_emulator(children, run, emulator_port or 0)
+        emulator = await _start_emulator(children, run, ports.emulator if ports else 0)
+        spare = await _start_spare(children, run, ports.spare if ports else 0)
         home_assistant = await _start_home_assistant(children, run)
-        await children.watch(_set_up(run, emulator) if emulator_port is None else _go_on(run))
+        await children.watch(_go_on(run) if ports else _set_up_with_spare(run, emulator, spare))
         say(f"Ready after {time.monotonic() - started:.0f} s. Ctrl-C ends it. The battery is at")
         print(f"\n    {address_of(run.port)}\n", flush=True)
         say("Its front panel, where you make it cold or low, is at")
         print(f"\n    {emulator.control}/\n", flush=True)
-        await _stay(children, run, home_assistant)
+        _introduce(emulator, spare)
+        await _stay(children, run, home_assistant, emulator)
+
+
+async def demo_of_recording(run: Run) -> None:
+    """Show the device of a recording until cancelled."""
+    check_free(run.port)
+    _begin_anew(run)
+    async with Children() as children:
+        emulator = await _start_emulator(children, run, 0)
+        home_assistant = await _start_home_assistant(children, run)
+        await children.watch(_set_up(run, emulator))
+        say("Ready. Ctrl-C ends it. The battery is at")
+        print(f"\n    {address_of(run.port)}\n", flush=True)
+        await _stay(children, run, home_assistant, emulator)
+
+
+def _introduce(emulator: Emulator, spare: Emulator) -> None:
+    """Tell what a user would find on the label of each device, and in the app."""
+    say("What you would find on the label and in the app:")
+    for device in (*emulator.devices, *spare.devices):
+        detail(f"{device.name} ({device.address}): PIN {device.pin}, key {device.key}")
+    for device in spare.devices:
+        detail(f"Nobody has added {device.name} yet. Try it: Settings → Devices & services.")
 
 
 async def check(run: Run) -> None:
@@ -118,10 +162,26 @@ async def _start_and_check(run: Run) -> None:
         await children.watch(_set_up_and_check(run, emulator))
 
 
+async def visit_replayed(run: Run, visitor: Callable[[str], Coroutine[None, None, None]]) -> None:
+    """Show a replayed device to a visitor, who gets Home Assistant's address; end everything."""
+    async with _started(run) as (children, emulator):
+        await children.watch(_set_up(run, emulator))
+        await children.watch(visitor(address_of(run.port)))
+
+
 async def visit(run: Run, visitor: Visitor) -> None:
     """Start everything, let the visitor go to Home Assistant's address, end everything."""
     async with running(run) as (children, _hass, control):
         await children.watch(visitor(address_of(run.port), control))
+
+
+async def visit_spare(run: Run, visitor: Visitor) -> None:
+    """Do the same, with the device that nobody has added; the visitor gets its control channel."""
+    async with running(run) as (children, hass, _control):
+        spare = await _start_spare(children, run, 0)
+        await add_proxy(hass, spare)
+        async with open_control(spare.control) as control:
+            await children.watch(visitor(address_of(run.port), control))
 
 
 @asynccontextmanager
@@ -148,23 +208,36 @@ async def _started(run: Run) -> AsyncIterator[tuple[Children, Emulator]]:
 def _begin_anew(run: Run) -> None:
     """Remove what an earlier run left, and write a fresh configuration."""
     shutil.rmtree(run.config, ignore_errors=True)
-    for file in (run.log, run.emulator_log, run.memory, run.battery):
+    for file in (run.log, run.emulator_log, run.memory, run.battery, run.spare, run.spare_log):
         file.unlink(missing_ok=True)
     write_config(run.config, port=run.port, integration=run.integration)
 
 
-def _kept_port(run: Run) -> int | None:
-    """Return the emulator's port of the run before, where its Home Assistant will look for the proxy."""
+@dataclass(frozen=True, kw_only=True)
+class _Ports:
+    """Where Home Assistant finds the proxies of the two emulators."""
+
+    emulator: int
+    spare: int
+
+
+def _kept_ports(run: Run) -> _Ports | None:
+    """Return the ports of the run before, where its Home Assistant will look for the proxies; None without any."""
     try:
         memory: Json = json.loads(run.memory.read_text())
-    except FileNotFoundError, ValueError:
+        kept = as_object(memory)
+        return _Ports(emulator=whole_number(kept, "emulator_port"), spare=whole_number(kept, "spare_port"))
+    except FileNotFoundError, ValueError, DemoError:
         detail("There is nothing to go on with: this is a fresh start.")
         return None
-    return whole_number(as_object(memory), "emulator_port")
 
 
 async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     say("Starting the emulator …")
+    if run.replay:
+        emulator = await start_replay(children, run.replay, log=run.emulator_log, port=port)
+        detail(f"with the device that {run.replay.name} recorded")
+        return emulator
     emulator = await start_emulator(
         children,
         log=run.emulator_log,
@@ -182,18 +255,47 @@ async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     return emulator
 
 
+async def _start_spare(children: Children, run: Run, port: int) -> Emulator:
+    """Start the device that nobody has added."""
+    return await start_emulator(
+        children, log=run.spare_log, battery=run.spare, port=port, scenario=str(_SPARE_SCENARIO), speed=1
+    )
+
+
 async def _start_home_assistant(children: Children, run: Run) -> Child:
     say("Starting Home Assistant …")
     return await start_home_assistant(children, config=run.config, log=run.log)
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
+    if run.replay:
+        await _add_replayed(run, emulator)
+        return
     async with _prepared(run, emulator) as prepared:
         await _add_everything(run, emulator, prepared)
-    run.memory.write_text(json.dumps({"emulator_port": emulator.port}))
+
+
+async def _set_up_with_spare(run: Run, emulator: Emulator, spare: Emulator) -> None:
+    async with _prepared(run, emulator) as prepared:
+        await _add_everything(run, emulator, prepared)
+        await add_proxy(prepared.hass, spare)
+    run.memory.write_text(json.dumps({"emulator_port": emulator.port, "spare_port": spare.port}))
+
+
+async def _add_replayed(run: Run, emulator: Emulator) -> None:
+    """Add the device of a recording, which has no past."""
+    async with log_in(address_of(run.port), fresh=True) as hass:
+        say("Adding the Bluetooth proxy …")
+        await add_proxy(hass, emulator)
+        (device,) = emulator.devices
+        entities = await _add_device(run, hass, device)
+        await save_dashboard(hass, {device.name: views(entities)})
 
 
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
+    if run.replay:
+        await _add_replayed(run, emulator)
+        return
     async with _prepared(run, emulator) as prepared:
         hass, control = prepared.hass, prepared.control
         added = await _add_everything(run, emulator, prepared)
@@ -236,12 +338,13 @@ async def _add_everything(run: Run, emulator: Emulator, prepared: _Prepared) -> 
     hass = prepared.hass
     say("Adding the Bluetooth proxy …")
     await add_proxy(hass, emulator)
-    added = {device: await _add_device(hass, device) for device in emulator.devices}
+    added = {device: await _add_device(run, hass, device) for device in emulator.devices}
     past = await _live(run, prepared, added)
     await save_automations(hass, [(device.name, entities) for device, entities in added.items()])
     await save_dashboard(hass, {device.name: views(entities) for device, entities in added.items()})
     states = await hass.states()
-    powers = await save_energy(hass, [battery(device.name, entities, states) for device, entities in added.items()])
+    batteries = [battery(device.name, entities, states) for device, entities in added.items()]
+    powers = await save_energy(hass, batteries, *([solar.SOURCE] if solar.ENTITY in states else []))
     for power, hours in zip(powers, past, strict=True):
         await add_past_power(hass, power, hours)
     for entities, hours in zip(added.values(), past, strict=True):
@@ -258,25 +361,39 @@ async def _live(run: Run, prepared: _Prepared, added: Mapping[Device, Mapping[st
     hass = prepared.hass
     say("Letting the battery live through yesterday and today …")
     zeros = [await counters(hass, entities) for entities in added.values()]
+    if has_solar := solar.has_chargers(prepared.past[0]):
+        zero_yield = solar.yields(prepared.past)[-1][1]
+        await solar.tell(hass, zero_yield)
     lately = await live(prepared.control, devices=len(added), now=_now(), speed=run.speed)
     past = [(*before, *hours) for before, hours in zip(prepared.past, lately, strict=True)]
     for entities, hours, zero in zip(added.values(), past, zeros, strict=True):
         await hass.post("/api/services/button/press", {"entity_id": entities[_READ_NOW]})
         await add_past(hass, entities, hours, zero)
+    if has_solar:
+        await solar.add_past_yield(hass, solar.yields(past), zero_yield)
     return past
 
 
-async def _add_device(hass: HomeAssistant, device: Device) -> dict[str, str]:
+async def _add_device(run: Run, hass: HomeAssistant, device: Device) -> dict[str, str]:
     say(f"Waiting for {device.name} to be discovered, and adding it …")
-    await add_device(hass, OURS, device)
+    entry = await add_device(hass, OURS, device)
     detail("It was added, and is read over a connection for the first time.")
-    return await _entities(hass, device)
+    # Nobody knows what the device of a recording has.
+    entities = await _entities(hass, device, frozenset({_READ_NOW}) if run.replay else _NEEDED)
+    if (minutes := connection_interval(run.speed)) != _USUAL_INTERVAL:
+        await set_option(hass, entry, _INTERVAL_OPTION, minutes)
+        detail(f"As it lives {run.speed:g} times faster, the option Connection interval is set to {minutes} min.")
+    return entities
 
 
-async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
+def connection_interval(speed: float) -> int:
+    """Return how often to connect, in min, so that it is as often as usual in the life of the battery, if possible."""
+    return min(max(round(_USUAL_INTERVAL / speed), _SHORTEST_INTERVAL), _USUAL_INTERVAL)
+
+
+async def _entities(hass: HomeAssistant, device: Device, needed: AbstractSet[str]) -> dict[str, str]:
     """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
     before: dict[str, str] = {}
-    needed = {*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW}
 
     async def complete() -> dict[str, str] | None:
         nonlocal before
@@ -290,12 +407,21 @@ async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
     )
 
 
-async def _stay(children: Children, run: Run, home_assistant: Child) -> None:
+async def _go_on_telling(run: Run, emulator: Emulator) -> None:
+    """Tell Home Assistant what the solar chargers yield, if there are any, until canceled."""
+    async with open_control(emulator.control) as control:
+        has_chargers = bool(solar.chargers(await control.state(1)))
+    if has_chargers:
+        await solar.feed(address_of(run.port), emulator.control, devices=len(emulator.devices))
+    await asyncio.Event().wait()
+
+
+async def _stay(children: Children, run: Run, home_assistant: Child, emulator: Emulator) -> None:
     """Wait until cancelled. Home Assistant is started again when it was told to restart."""
     with suppress(asyncio.CancelledError):
         while True:
             try:
-                await children.watch(asyncio.Event().wait())
+                await children.watch(_go_on_telling(run, emulator))
             except ChildEnded as ended:
                 if ended.child is not home_assistant or home_assistant.returncode != RESTART_EXIT_CODE:
                     raise

@@ -127,6 +127,11 @@ async def add_past_power(hass: HomeAssistant, entity: str, hours: Sequence[Hour]
     await _add(hass, entity, INVERTED_POWER, measured(INVERTED_POWER, hours))
 
 
+async def add_energy(hass: HomeAssistant, entity: str, rows: list[JsonObject]) -> None:
+    """Give Home Assistant the statistics of an energy in kWh."""
+    await _add(hass, entity, Source(part="", name=entity, unit="kWh"), rows)
+
+
 async def number_of(hass: HomeAssistant, entity: str) -> float:
     """Return the number that an entity shows, as soon as it does."""
 

@@ -3,7 +3,7 @@
 import signal
 
 if __name__ == "__main__":
-    # Until somebody listens to it, an interrupt ends the process at once, without a traceback of half an import.
+    # Until there is a handler, an interrupt ends the process at once, without a traceback from the middle of an import.
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 import asyncio
@@ -27,6 +27,7 @@ from emulator.radio.esphome_proxy import EsphomeProxy
 from emulator.reading.state import JsonObject
 from emulator.reading.yaml_reader import ScenarioError
 from emulator.recording import RecordingError, read_recording
+from emulator.replay.station import ReplayStation
 from emulator.report import speed
 from emulator.rig import HOST, CannotStartError, ProxyPlan, Rig
 from emulator.simulation.faults import FAULTS, Fault, FaultError
@@ -115,11 +116,12 @@ def make_proxy(plan: ProxyPlan) -> EsphomeProxy:
         pin=plan.pin,
         rssi=plan.rssi,
         slots=plan.slots,
+        period=plan.period,
     )
 
 
 def _make_rig(options: Options, state_file: StateFile | None) -> Rig:
-    """Return what the command line asks for, nothing of it started."""
+    """Return the rig that the command line asks for, not started yet."""
     try:
         rig = Rig(
             options.changed(load(options.scenario)),
@@ -134,6 +136,69 @@ def _make_rig(options: Options, state_file: StateFile | None) -> Rig:
     except (ScenarioError, FaultError) as error:
         raise CannotStartError(str(error)) from error
     return rig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyToReplay:
+    """Where the replayed device is, for whoever started the emulator."""
+
+    station: ReplayStation
+
+    def as_json(self) -> str:
+        """Return one line for programs."""
+        device, proxy = self.station.device, self.station.proxy
+        shown: JsonObject = {"address": device.address, "name": device.name, "key": device.key.hex(), "pin": device.pin}
+        address: JsonObject = {
+            "name": proxy.friendly_name,
+            "host": HOST,
+            "port": self.station.port,
+            "address": proxy.source,
+        }
+        ready: JsonObject = {
+            "host": HOST,
+            "port": self.station.port,
+            "devices": [shown],
+            "proxies": [address],
+            "replay": self.station.file.name,
+        }
+        return json.dumps(ready)
+
+    def as_text(self) -> str:
+        """Return some lines for people."""
+        device, proxy = self.station.device, self.station.proxy.friendly_name
+        return "\n".join(
+            (
+                f"{device.name} at {device.address}, as {self.station.file.name} recorded it",
+                f"  key {device.key.hex()}, PIN {device.pin}",
+                f"{proxy}: add it to Home Assistant as an ESPHome device, {HOST}, port {self.station.port}.",
+                "Ctrl-C ends it.",
+            )
+        )
+
+
+async def replay(options: Options, file: Path) -> None:
+    """Be the device of a recording until a signal ends it.
+
+    Raises CannotStartError or RecordingError if it cannot, and OutputLostError if nobody takes what it tells.
+    """
+    options.check_replay()
+    station = ReplayStation(
+        file,
+        make_proxy=make_proxy,
+        with_pin=options.with_pin,
+        address=options.address,
+        name=options.name,
+        key=options.key,
+        pin=options.pin,
+    )
+    with _signals() as ended:
+        await station.start(options.port)
+        try:
+            ready = ReadyToReplay(station=station)
+            _print_line(ready.as_json() if options.json else ready.as_text())
+            await ended.wait()
+        finally:
+            await station.stop()
 
 
 async def run(options: Options, announce: Callable[[Ready], None], show: Show) -> None:
@@ -156,7 +221,7 @@ async def run(options: Options, announce: Callable[[Ready], None], show: Show) -
 
 
 async def _live(ready: Ready, ended: asyncio.Event, announce: Callable[[Ready], None], show: Show) -> None:
-    """Tell that all is ready, and go on until the end, however it comes; then save."""
+    """Announce that all is ready, run until something ends it, then save."""
     rig = ready.rig
     try:
         announce(ready)
@@ -169,7 +234,7 @@ async def _live(ready: Ready, ended: asyncio.Event, announce: Callable[[Ready], 
 
 @contextmanager
 def _claimed(path: Path | None) -> Iterator[StateFile | None]:
-    """Give the state file, which others are kept away from meanwhile. Raises CannotStartError."""
+    """Yield the state file, which no other emulator can use meanwhile. Raises CannotStartError."""
     if path is None:
         yield None
         return
@@ -185,7 +250,7 @@ def _claimed(path: Path | None) -> Iterator[StateFile | None]:
 
 
 def _save_first(rig: Rig) -> None:
-    """Save at once: better to hear now that it does not work."""
+    """Save at once, so that a file that cannot be written is noticed now."""
     try:
         rig.save()
     except StateFileError as error:
@@ -202,7 +267,7 @@ async def _save_now_and_then(rig: Rig) -> None:
 
 
 async def _until_ended(ended: asyncio.Event, works: Iterable[Coroutine[None, None, None]]) -> None:
-    """Wait for a signal, and let the works go on until then. Raises what breaks one of them."""
+    """Run the works until a signal. Raises the error of the first that fails."""
     async with asyncio.TaskGroup() as group:
         tasks = [group.create_task(work) for work in works]
         await ended.wait()
@@ -212,7 +277,7 @@ async def _until_ended(ended: asyncio.Event, works: Iterable[Coroutine[None, Non
 
 @contextmanager
 def _signals() -> Iterator[asyncio.Event]:
-    """Give an event that the signals to end set."""
+    """Yield an event that is set by the signals to end."""
     loop = asyncio.get_running_loop()
     ended = asyncio.Event()
     for number in END_SIGNALS:
@@ -236,14 +301,14 @@ def _telling() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        # Or Python would try again at the end, and complain.
+        # Otherwise Python tries to flush it once more at exit, and complains.
         with suppress(OSError, ValueError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         raise OutputLostError(f"The standard output takes no more: {error.strerror}.") from error
 
 
 async def _show_nothing(_rig: Rig, _control: str) -> None:
-    """Leave the standard output to who reads JSON."""
+    """Write nothing: a program reads the standard output."""
 
 
 async def _show_lines(rig: Rig, _control: str) -> None:
@@ -256,7 +321,7 @@ async def _show_screen(rig: Rig, control: str) -> None:
 
 
 def _output(options: Options) -> tuple[Callable[[Ready], None], Show]:
-    """Return what tells that all is ready, and what goes on telling."""
+    """Return what announces that all is ready, and what shows the run from then on."""
     if options.json:
         return lambda ready: _print_line(ready.as_json()), _show_nothing
     return lambda ready: _print_line(ready.as_text()), _show_screen if sys.stdout.isatty() else _show_lines
@@ -281,18 +346,22 @@ def _aligned(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
     return (f"  {name:<{width}}  {description}" for name, description in rows)
 
 
+def _do(options: Options) -> None:
+    """Do what the command line asks for."""
+    if options.listing:
+        _print_line(catalog())
+        return
+    if options.compare is not None:
+        _print_line(report(compare(read_recording(options.compare))))
+        return
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING)
+    asyncio.run(run(options, *_output(options)) if options.replay is None else replay(options, options.replay))
+
+
 def main(arguments: list[str]) -> int:
     """Run the emulator and return its exit code."""
     try:
-        options = Options.parse(arguments)
-        if options.listing:
-            _print_line(catalog())
-            return EXIT_OK
-        if options.compare is not None:
-            _print_line(report(compare(read_recording(options.compare))))
-            return EXIT_OK
-        logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING)
-        asyncio.run(run(options, *_output(options)))
+        _do(Options.parse(arguments))
     except (CannotStartError, RecordingError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE
@@ -300,7 +369,7 @@ def main(arguments: list[str]) -> int:
         print(error, file=sys.stderr)
         return EXIT_NOT_SAVED
     except KeyboardInterrupt:
-        # Before anything had begun.
+        # The interrupt came before anything was started.
         return EXIT_INTERRUPTED
     return EXIT_OK
 

@@ -151,7 +151,7 @@ async def _change_settings(call: Call) -> JsonValue:
     changed = bms.settings
     for key, value in values.items():
         changed = changed.changed(key, value)
-    # Only now, as all of them are good.
+    # Only now: all of them are valid.
     for key, value in values.items():
         bms.change_setting(key, value)
     return as_json(bms.settings)
@@ -182,7 +182,7 @@ async def _set_remote(call: Call) -> JsonValue:
 
 
 def _terminal(body: Body, *names: str) -> Terminal:
-    """Return what is connected to a terminal, by the first of its names that is there."""
+    """Return what is connected to a terminal, which a request may call by any of these names."""
     name = next((name for name in names if name in body), None)
     value = None if name is None else body.value(name)
     if name is None or value is None:
@@ -272,7 +272,7 @@ async def _set_world(call: Call) -> JsonValue:
 
 
 def _by_hand(body: Body, name: str) -> float | None:
-    """Return what is set by hand; nothing means as the scenario has it, and no additional load."""
+    """Return a value set by hand; null stands for that of the scenario, or for no additional load."""
     if body.value(name) is None:
         return 0.0 if name == "additional_load" else None
     return body.number(name, *_BY_HAND_LIMITS[name])
@@ -320,7 +320,7 @@ async def _change_quirks(call: Call) -> JsonValue:
 
 
 def _changed[Switches: (Quirks, RadioQuirks)](present: Switches, body: Body) -> Switches:
-    """Return switches with those that a request names as it wants them."""
+    """Return the switches, changed as a request asks."""
     own = {field.name for field in fields(present)}.intersection(body.names())
     make: Callable[..., Switches] = type(present)
     return make(**{**vars(present), **{name: _quirk(name, getattr(present, name), body.value(name)) for name in own}})
@@ -348,7 +348,7 @@ async def _change_proxy(call: Call) -> JsonValue:
 
 
 def _proxy_pin(call: Call, proxy: Proxy) -> str | None:
-    """Return the PIN that a proxy is to hold: the one given, right or wrong, that of the device, or none."""
+    """Return the PIN that a proxy gets: a given one, right or wrong, that of the device, or none."""
     if "pin" in call.body:
         pin = call.body.text("pin")
         if not _PIN.fullmatch(pin):
@@ -368,7 +368,7 @@ def _find_proxy(rig: Rig, name: str) -> tuple[Proxy, int]:
 
 
 def _quirk(name: str, present: object, value: JsonValue) -> object:
-    """Return a quirk's value, which is of the kind of the present one."""
+    """Return the new value of a quirk, of the same type as the present one."""
     if isinstance(present, bool):
         return as_truth(name, value)
     if isinstance(present, StrEnum):
@@ -394,7 +394,7 @@ def _registers(name: str, value: JsonValue) -> frozenset[int] | range:
     return frozenset(as_whole(name, item, 0, EVERY_REGISTER.stop - 1) for item in value)
 
 
-# The paths; a star stands for a name.
+# A star in a path stands for a name.
 ROUTES: Final = (
     Route(method="GET", path="/state", answer=_state),
     Route(method="GET", path="/state/*", answer=_part_of_state),
@@ -499,7 +499,7 @@ class Control:
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Keep web pages out, and answer every mistake with one sentence."""
+        """Refuse what web pages send, and answer every mistake with one sentence."""
         try:
             self._check_sender(request)
             return await handler(request)

@@ -1,7 +1,7 @@
 """One emulated device: who it is, what it advertises, and what it offers over GATT."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
@@ -35,15 +35,15 @@ MANUFACTURER_NAME: Final = "Victron Energy"
 MODEL_NUMBER: Final = "smallBMS NG"
 FIRMWARE_REVISION: Final = FIRMWARE_VERSION
 
-# Assumed: how long the same content keeps its nonce, in seconds.
+# Assumed: after how many seconds unchanged content gets a new nonce.
 NONCE_PERIOD: Final = 60.0
 
 _FLAGS, _COMPLETE_SERVICE_UUIDS, _COMPLETE_LOCAL_NAME, _MANUFACTURER_DATA = 0x01, 0x07, 0x09, 0xFF
 _GENERAL_DISCOVERABLE_LE_ONLY: Final = b"\x06"
 LONGEST_ADVERTISEMENT: Final = 31
-# With beacons between the records, every one of so many advertisements is a beacon.
+# With beacons between the records, one in this many advertisements is a beacon.
 _BEACON_EVERY: Final = 3
-# Assumed: what a longer record says at its end.
+# Assumed: the bytes at the end of a longer record.
 _TRAILING: Final = b"\xff"
 # What a scan response of 31 bytes holds besides length and type.
 LONGEST_NAME: Final = 29
@@ -80,7 +80,7 @@ SERVICES: Final = (
     Service(
         uuid=BASE_SERVICE,
         characteristics=tuple(
-            # Both ways of writing, and without a bond, so that every attempt arrives and is counted.
+            # Writable with and without response, and without a bond, so that every attempt is counted.
             Characteristic(uuid=uuid, properties=Property.WRITE | Property.WRITE_WITHOUT_RESPONSE)
             for uuid in BASE_CHARACTERISTICS
         ),
@@ -115,7 +115,7 @@ class VeSmartServer(Protocol):
 
 
 class VeSmartLink:
-    """What a VE.Smart server may do with the link that it serves."""
+    """The part of a link that its VE.Smart server may use."""
 
     def __init__(self, link: Link) -> None:
         self._link = link
@@ -127,7 +127,7 @@ class VeSmartLink:
 
     @property
     def operations(self) -> int:
-        """How many operations of the central went well."""
+        """How many operations of the central have succeeded."""
         return self._link.operations
 
     def notify(self, channel: Channel, data: bytes) -> None:
@@ -140,16 +140,16 @@ class VeSmartLink:
 
 
 class _NoServer:
-    """Stands in where no VE.Smart server is plugged in."""
+    """Takes the place of a VE.Smart server where there is none."""
 
     def read_control(self) -> bytes:
         return b""
 
     def write(self, channel: Channel, data: bytes) -> None:
-        """Keep silent."""
+        """Answer nothing."""
 
     def closed(self) -> None:
-        """Nothing was begun."""
+        """Do nothing: there is no session to end."""
 
 
 def _no_server(_link: VeSmartLink) -> VeSmartServer:
@@ -157,7 +157,7 @@ def _no_server(_link: VeSmartLink) -> VeSmartServer:
 
 
 class Board(Protocol):
-    """What the radio sits on, as far as the two know of each other."""
+    """The board of the device, as the radio sees it."""
 
     connected: bool
     bluetooth_enabled: bool
@@ -165,7 +165,7 @@ class Board(Protocol):
 
     @property
     def powered(self) -> bool:
-        """Whether there is a supply."""
+        """Whether the board has its supply."""
 
 
 @dataclass(kw_only=True)
@@ -213,7 +213,7 @@ class Advertisement:
 
     @property
     def joined(self) -> bytes:
-        """Both parts in a row, which is how a proxy passes them on."""
+        """Both parts joined, as a proxy passes them on."""
         return self.advertising_data + self.scan_response
 
 
@@ -282,7 +282,7 @@ class EmulatedDevice:
 
     @property
     def advertises(self) -> bool:
-        """Whether anything is sent: not while a connection is held. Without Instant Readout it is no record."""
+        """Whether the device advertises: not while it is connected. With Instant Readout off it sends no record."""
         return self._on_air and not self.connected and not self.faults.silent
 
     @property
@@ -301,12 +301,12 @@ class EmulatedDevice:
         return self.board.powered and self.board.bluetooth_enabled
 
     def follow_supply(self) -> None:
-        """Lose the link if there is no supply for it any more, or no Bluetooth."""
+        """Drop the link if the supply is gone or Bluetooth is switched off."""
         if not self._on_air:
             self.peripheral.drop_link()
 
     def renew_nonce(self) -> None:
-        """Give the next record a nonce of its own, though nothing has changed."""
+        """Give the next record a new nonce even if nothing has changed."""
         self._records.renew()
 
     def manufacturer_data(self) -> bytes:
@@ -333,24 +333,16 @@ class EmulatedDevice:
 
     def advertisement(self, manufacturer_data: bytes | None = None) -> Advertisement:
         """Return the next advertisement, or one with this manufacturer data instead of the next record."""
-        flags = _ad_structure(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
-        content = self._content(manufacturer_data)
-        # Assumed: what leaves no room for the flags goes without them.
-        data = flags + content if len(flags + content) <= LONGEST_ADVERTISEMENT else content
-        return Advertisement(
-            advertising_data=data,
-            scan_response=_ad_structure(_COMPLETE_LOCAL_NAME, _fitting(self.name)),
-        )
+        return advertisement_of(self._content(manufacturer_data), self.name)
 
     def _content(self, data: bytes | None) -> bytes:
         if data is not None:
-            return _manufacturer_structure(data)
+            return manufacturer_structure(data)
         if self.instant_readout_on:
-            return _manufacturer_structure(self._faulty_data())
+            return manufacturer_structure(self._faulty_data())
         if self.quirks.beacon_without_readout:
-            service = UUID(VE_SMART_SERVICE).bytes[::-1]
-            return _ad_structure(_COMPLETE_SERVICE_UUIDS, service) + _manufacturer_structure(self._beacon)
-        # Assumed: it stays in sight, else nobody could connect to switch Instant Readout on again.
+            return services_structure((VE_SMART_SERVICE,)) + manufacturer_structure(self._beacon)
+        # Assumed: it still sends its name, or nobody could connect to switch Instant Readout on again.
         return b""
 
     @property
@@ -362,7 +354,7 @@ class EmulatedDevice:
         return self.quirks.beacons_between and self._sent % _BEACON_EVERY == 0
 
     def _faulty_data(self) -> bytes:
-        """Return the next manufacturer data as the faults leave it."""
+        """Return the next manufacturer data, with the active faults applied to it."""
         if self.faults.garbage:
             return self._random.randbytes(self._random.randint(0, _GARBAGE_LENGTH))
         if self.faults.repeated and self._latest:
@@ -383,14 +375,30 @@ class EmulatedDevice:
         return _Handler(self, link)
 
 
+def advertisement_of(content: bytes, name: str) -> Advertisement:
+    """Return an advertisement with these AD structures, and a name unless that is empty."""
+    flags = _ad_structure(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
+    # Assumed: where there is no room for the flags, they are left out.
+    data = flags + content if len(flags + content) <= LONGEST_ADVERTISEMENT else content
+    response = _ad_structure(_COMPLETE_LOCAL_NAME, _fitting(name)) if name else b""
+    return Advertisement(advertising_data=data, scan_response=response)
+
+
+def manufacturer_structure(data: bytes) -> bytes:
+    """Return Victron's manufacturer data as an AD structure."""
+    return _ad_structure(_MANUFACTURER_DATA, COMPANY_ID.to_bytes(2, "little") + data)
+
+
+def services_structure(services: Iterable[str]) -> bytes:
+    """Return the UUIDs of services as an AD structure; nothing where there are none."""
+    uuids = b"".join(UUID(service).bytes[::-1] for service in services)
+    return _ad_structure(_COMPLETE_SERVICE_UUIDS, uuids) if uuids else b""
+
+
 def _ad_structure(kind: int, data: bytes) -> bytes:
     return bytes((len(data) + 1, kind)) + data
 
 
-def _manufacturer_structure(data: bytes) -> bytes:
-    return _ad_structure(_MANUFACTURER_DATA, COMPANY_ID.to_bytes(2, "little") + data)
-
-
 def _fitting(name: str) -> bytes:
-    """Return as much of the name as the scan response holds, never half a character."""
+    """Return the name, cut between two characters to what fits the scan response."""
     return name.encode()[:LONGEST_NAME].decode(errors="ignore").encode()

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import chain
+from itertools import batched, chain
 from math import inf
 from typing import Final
 
@@ -20,9 +20,10 @@ PRODUCT_ADVERTISEMENT: Final = 0x10
 HEADER_SECOND_BYTE: Final = 0x02  # several values are seen on real products, this one most often
 RECORD_TYPE: Final = 0x0A
 NONCE_MASK: Final = 0xFFFF
+NONCE_LENGTH: Final = 2  # bytes
 
 _RECORD_LENGTH: Final = 16
-# The one bit that means nothing is set in the only published record.
+# The only bit without a meaning, which is set in the only published record.
 _UNUSED_BITS: Final = 1 << 127
 
 
@@ -84,23 +85,31 @@ def short_beacon(product_id: int) -> bytes:
 
 def encrypt_record(record: bytes, *, key: bytes, nonce: int, product_id: int = DEFAULT_PRODUCT_ID) -> bytes:
     """Return the manufacturer data (without the company id) which carries this record."""
-    nonce_bytes = nonce.to_bytes(2, "little")
-    counter_block = nonce_bytes.ljust(_RECORD_LENGTH, b"\0")
-    ciphertext = Cipher(algorithms.AES(key), modes.CTR(counter_block)).encryptor().update(record)
-    return b"".join(
-        (
-            bytes((PRODUCT_ADVERTISEMENT, HEADER_SECOND_BYTE)),
-            product_id.to_bytes(2, "little"),
-            bytes((RECORD_TYPE,)),
-            nonce_bytes,
-            key[:1],
-            ciphertext,
-        )
+    header = (
+        bytes((PRODUCT_ADVERTISEMENT, HEADER_SECOND_BYTE)),
+        product_id.to_bytes(2, "little"),
+        bytes((RECORD_TYPE,)),
+        nonce.to_bytes(NONCE_LENGTH, "little"),
     )
+    return encrypt(b"".join(header), record, key=key)
+
+
+def encrypt(header: bytes, record: bytes, *, key: bytes) -> bytes:
+    """Return manufacturer data (without the company id) of a header, which ends with the nonce, and any record."""
+    nonce = int.from_bytes(header[-NONCE_LENGTH:], "little")
+    blocks = (bytes(block) for block in batched(record, _RECORD_LENGTH, strict=False))
+    ciphertext = b"".join(_encrypt_block(block, key, nonce + number) for number, block in enumerate(blocks))
+    return header + key[:1] + ciphertext
+
+
+def _encrypt_block(block: bytes, key: bytes, counter: int) -> bytes:
+    """Return an encrypted block. Assumed: in a longer record the counter goes on counting little-endian."""
+    mode = modes.CTR(counter.to_bytes(_RECORD_LENGTH, "little"))
+    return Cipher(algorithms.AES(key), mode).encryptor().update(block)
 
 
 class InstantReadout:
-    """The device's stream of records: a new nonce for every change, and for the same content once a period.
+    """The records of the device in turn: a change gets a new nonce at once, unchanged content once a period.
 
     period is in seconds of the clock that calls of next() bring along.
     """
@@ -113,7 +122,7 @@ class InstantReadout:
         self._data = b""
 
     def renew(self) -> None:
-        """Give the next record a nonce of its own, though nothing has changed."""
+        """Give the next record a new nonce even if nothing has changed."""
         self._changed_at = -inf
 
     def next(self, snapshot: Snapshot, *, key: bytes, product_id: int, now: float, trailing: bytes = b"") -> bytes:

@@ -1,4 +1,4 @@
-"""What of a running device is told as JSON."""
+"""The state of a running device as JSON."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, fields
@@ -18,7 +18,7 @@ from emulator.reading.state import JsonObject, JsonValue, as_json
 from emulator.rig import Proxy, Rig, Station
 from emulator.simulation.faults import FAULTS, Fault
 
-# The thirteen history values (M-V5); lowest and highest are several of them.
+# The thirteen values of the history (M-V5).
 HISTORY: Final[Mapping[str, Callable[[History], float | None]]] = {
     "deepest_discharge_ah": lambda history: history.deepest_discharge_ah,
     "cumulative_drawn_ah": lambda history: history.cumulative_drawn_ah,
@@ -74,7 +74,7 @@ def state(rig: Rig, station: Station) -> JsonObject:
 
 
 def health(bms: SmallBms) -> JsonObject:
-    """Return what batteries and BMS have to bear, and what they did not survive."""
+    """Return the strain on batteries and BMS, and what it has damaged."""
     return {
         "current_use": bms.bank.current_use.name.lower(),
         "over_pulse": bms.bank.over_pulse,
@@ -94,7 +94,7 @@ def fuse(station: Station) -> JsonObject:
 
 
 def world(station: Station) -> JsonObject:
-    """Return sun and temperature, and what of them and of the loads is set by hand."""
+    """Return sun and temperature, and what is set by hand."""
     simulation = station.simulation
     return {
         "temperature": simulation.world.ambient(simulation.elapsed),
@@ -104,7 +104,7 @@ def world(station: Station) -> JsonObject:
 
 
 def speed(value: float) -> JsonValue:
-    """Return a speed, for which JSON has no infinity."""
+    """Return a speed for JSON, which has no infinity."""
     return AS_FAST_AS_POSSIBLE if isinf(value) else value
 
 

@@ -34,7 +34,7 @@ HOST: Final = "127.0.0.1"
 HIGHEST_PORT: Final = 0xFFFF
 
 _DEFAULT_PROXY_NAME: Final = "Emulated proxy"
-# Locally administered, and far enough apart for the second address that a proxy has.
+# Locally administered. The step leaves room for the second address that a proxy has.
 _FIRST_PROXY_ADDRESS: Final = 0x0200_00E5_9001
 _PROXY_ADDRESS_STEP: Final = 0x10
 _ADDRESS_LENGTH: Final = 6
@@ -45,7 +45,7 @@ class CannotStartError(Exception):
 
 
 class Proxy(Protocol):
-    """A Bluetooth proxy, as far as a rig and who looks at it know it."""
+    """The part of a Bluetooth proxy that a rig and its reports use."""
 
     friendly_name: str
     pin: str | None
@@ -62,18 +62,21 @@ class Proxy(Protocol):
 
     @property
     def clients(self) -> int:
-        """How many listen to it."""
+        """How many clients are connected to it."""
 
     async def start(self, host: str, port: int) -> int:
         """Listen, and return the port; OSError if it is not free."""
 
     async def stop(self) -> None:
-        """Let all clients go, and stop listening."""
+        """Disconnect all clients, and stop listening."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyPlan:
-    """What a proxy is made from: rssi in dBm by the address of a device; pin: the PIN that it knows."""
+    """What a proxy is made from: rssi in dBm by the address of a device; pin: the PIN that it knows.
+
+    period is the time between a device's advertisements in s.
+    """
 
     name: str
     friendly_name: str
@@ -82,6 +85,7 @@ class ProxyPlan:
     rssi: Mapping[str, int]
     slots: int
     pin: str | None
+    period: float = 1.0
 
 
 type MakeProxy = Callable[[ProxyPlan], Proxy]
@@ -105,7 +109,7 @@ class Station:
 
     @property
     def personality(self) -> str | None:
-        """Which personality it has; None if its switches are those of none."""
+        """The name of its personality; None if its switches match none."""
         return name_of(self.ve_smart.quirks, self.device.quirks)
 
     def take_on(self, personality: Personality) -> None:
@@ -188,14 +192,14 @@ class Rig:
             await proxy.stop()
 
     def give_pin(self, proxy: Proxy, pin: str | None) -> None:
-        """Tell a proxy the PIN, or take it away (None) with the bonds that it made."""
+        """Give a proxy the PIN; None takes it away, together with the bonds that it has made."""
         proxy.pin = pin
         if pin is None:
             for station in self.stations:
                 station.device.peripheral.bonds.discard(proxy.source)
 
     def save(self) -> None:
-        """Save to the state file, if there is one. Raises StateFileError; what was there then still is."""
+        """Save to the state file, if there is one. Raises StateFileError, which leaves the file as it was."""
         if self._file is not None:
             self._file.write({"devices": [_save(station) for station in self.stations]})
 
@@ -205,10 +209,10 @@ class Rig:
 
 
 def cannot_use_port(port: int, error: OSError | OverflowError) -> CannotStartError:
-    """Return the sentence for a port that cannot be listened on."""
+    """Return the error for a port that cannot be used."""
     if isinstance(error, OverflowError):
         return CannotStartError(f"Port {port} cannot be used: there is none above {HIGHEST_PORT}.")
-    # asyncio puts whole sentences where others have the short text of the error number.
+    # asyncio puts a whole sentence where others have the short text of the error number.
     reason = os.strerror(error.errno) if error.errno else error
     return CannotStartError(f"Port {port} cannot be used: {reason}.")
 
@@ -230,7 +234,7 @@ def _make_device(spec: DeviceSpec, simulation: Simulation) -> EmulatedDevice:
         key=spec.key or (int.from_bytes(DEFAULT_KEY) + index).to_bytes(KEY_LENGTH),
         pin=spec.pin or DEFAULT_PIN,
         serial_number=spec.serial_number or f"{DEFAULT_SERIAL_NUMBER[:-2]}{index + 1:02}",
-        # So that a restart does not send other content under a nonce that was just heard.
+        # After a restart, other content must not be sent under a nonce that was just heard.
         nonce=int(time()),
         seed=simulation.seed,
         advertises_state_of_charge=spec.advertises_state_of_charge,

@@ -10,7 +10,8 @@ from homeassistant.const import Platform
 from homeassistant.helpers.entity import EntityDescription
 import pytest
 
-from custom_components.smallbms_ng.sensor import BATTERY_MODEL, BATTERY_SENSORS, CELL
+from custom_components.smallbms_ng.number import NUMBERS
+from custom_components.smallbms_ng.sensor import BATTERY_MODEL, BATTERY_SENSORS, CELL, SETTING_SENSORS
 
 from .sources import ENGLISH, entity_name, languages, rows, words_key
 
@@ -96,7 +97,16 @@ def names_of(language: str, *, of_battery: bool) -> dict[str, str]:
     def named(platform: Platform, row: EntityDescription) -> tuple[str, str]:
         return f"{platform} {words_key(row)}", entity_name(language, platform, row)
 
-    return dict(named(platform, row) for platform, row in rows() if (id(row) in OF_BATTERY) is of_battery)
+    # There is either the number or the sensor of a setting.
+    together = ((platform, row) for platform, row in rows() if row not in SETTING_SENSORS)
+    return dict(named(platform, row) for platform, row in together if (id(row) in OF_BATTERY) is of_battery)
+
+
+@every_language
+def test_a_setting_has_one_name(language: str) -> None:
+    numbers = {row.key: entity_name(language, Platform.NUMBER, row) for row in NUMBERS}
+    for row in SETTING_SENSORS:
+        assert entity_name(language, Platform.SENSOR, row) == numbers[row.key]
 
 
 def test_every_language_is_compared() -> None:

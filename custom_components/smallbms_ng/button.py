@@ -1,17 +1,17 @@
-"""Buttons: what the device does when it is told to, and reading it now."""
+"""Buttons: actions of the device, and reading it now."""
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, override
 
 from homeassistant.components.button import ButtonEntity, ButtonEntityDescription
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
-from .entity import PageEntity, async_add_to_devices
+from .entity import Offers, PageEntity, async_add_offered
 from .protocol.registers import Name
 
 PARALLEL_UPDATES: Final = 1
@@ -22,8 +22,12 @@ ATTR_ANSWERED: Final = "answered_registers"
 
 @dataclass(frozen=True, kw_only=True)
 class SmallBmsButtonDescription(ButtonEntityDescription):
-    """One button and what it does."""
+    """One button and what it does.
 
+    action: its register, if it is an action of the device.
+    """
+
+    action: Name | None = None
     press_fn: Callable[[PagesCoordinator], Coroutine[None, None, None]]
     attributes_fn: Callable[[PagesCoordinator], Mapping[str, object]] | None = None
 
@@ -33,6 +37,7 @@ def _action(name: Name, *, enabled: bool) -> SmallBmsButtonDescription:
         key=name,
         entity_category=EntityCategory.CONFIG,
         entity_registry_enabled_default=enabled,
+        action=name,
         press_fn=lambda pages: pages.async_act(name),
     )
 
@@ -46,7 +51,7 @@ def _survey_attributes(pages: PagesCoordinator) -> Mapping[str, object]:
 
 BUTTONS: Final = (
     _action(Name.SYNCHRONIZE, enabled=True),
-    # Nobody should press these by mistake.
+    # Disabled, so that nobody presses them by mistake.
     _action(Name.RESTORE_DEFAULTS, enabled=False),
     _action(Name.CLEAR_HISTORY, enabled=False),
     SmallBmsButtonDescription(
@@ -63,11 +68,23 @@ BUTTONS: Final = (
 
 
 async def async_setup_entry(
-    hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
+    _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the buttons of one device."""
-    if pages := entry.runtime_data.pages:
-        async_add_to_devices(hass, entry, async_add_entities, map(partial(SmallBmsButton, pages), BUTTONS))
+    async_add_offered(entry, async_add_entities, _offers, _ruled_out)
+
+
+def _offers(pages: PagesCoordinator) -> Offers:
+    return {row.key: partial(SmallBmsButton, pages, row) for row in BUTTONS if _can_press(pages, row)}
+
+
+def _ruled_out(pages: PagesCoordinator) -> Iterator[tuple[Platform, str]]:
+    """Yield the actions that the device does not have."""
+    return ((Platform.BUTTON, row.key) for row in BUTTONS if not _can_press(pages, row))
+
+
+def _can_press(pages: PagesCoordinator, row: SmallBmsButtonDescription) -> bool:
+    return row.action is None or pages.can_write(row.action)
 
 
 class SmallBmsButton(PageEntity, ButtonEntity):

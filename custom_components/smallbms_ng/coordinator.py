@@ -68,6 +68,7 @@ from .protocol.learned import DeviceMemory
 from .protocol.outlook import Battery
 from .protocol.payloads import Value
 from .protocol.quantities import (
+    ADVERTISED_FLAG_FIELDS,
     ENERGY_CHARGED,
     ENERGY_DISCHARGED,
     FLAG_FIELDS,
@@ -361,6 +362,10 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         """Return whether the device has ever answered with this value, also before a restart."""
         return RegisterKey(name=name, battery=battery) in self.data
 
+    def can_write(self, name: Name) -> bool:
+        """Return whether the device may accept a setting or an action: it has not ruled that out."""
+        return self.values.can_write(name)
+
     def subscribed(self, battery: int | None) -> set[Name]:
         """Return what enabled entities show of the device, or of a battery."""
         register_keys = (want for want in self.async_contexts() if isinstance(want, RegisterKey))
@@ -541,7 +546,8 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
         async with self._write_session() as client:
             try:
                 await self._writer.async_write(client, values)
-            except Refused:
+            except Refused as error:
+                self.values.take_refusal(error.register, error.reason)
                 await self._read_after_writing(client, Page.SETTINGS)
                 raise
             await self._read_after_writing(client, Page.SETTINGS)
@@ -550,7 +556,12 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
     async def async_act(self, name: Name) -> None:
         """Carry out an action, such as clearing the history. Raises HomeAssistantError."""
         async with self._write_session() as client:
-            await client.act(client.main_instance, named(name)[0])
+            try:
+                await client.act(client.main_instance, named(name)[0])
+            except Refused as error:
+                self.values.take_refusal(error.register, error.reason)
+                self._show()
+                raise
             if name is Name.CLEAR_HISTORY:
                 self.values.expect_reset()
             await self._read_after_writing(client, Page.SETTINGS, Page.HISTORY)
@@ -1335,4 +1346,4 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
 
 
 def _flags(reading: BatteryReading) -> dict[str, Flag]:
-    return dict(zip(FLAG_FIELDS, reading.flags, strict=True))
+    return dict(zip(ADVERTISED_FLAG_FIELDS, reading.flags, strict=True))

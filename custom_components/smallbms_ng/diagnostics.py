@@ -1,4 +1,4 @@
-"""What helps to find out why a device is not read, without what identifies it."""
+"""Diagnostics: what helps to find out why a device is not read, without anything that identifies it."""
 
 from collections.abc import Iterator
 from dataclasses import asdict
@@ -32,12 +32,12 @@ from .recording import async_download
 from .storage import StoredRegister
 
 TO_REDACT: Final = {CONF_ADDRESS, CONF_KEY, CONF_PIN}
-# What tells one device, or its owner, from another.
+# What identifies a device or its owner.
 _MAC_ADDRESS: Final = re.compile(r"(?:[0-9A-F]{2}:){5}[0-9A-F]{2}", re.IGNORECASE)
 
 
 async def async_get_config_entry_diagnostics(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> dict[str, Any]:
-    """Return what is known of the device and of the way to it, also while the entry is not loaded."""
+    """Return what is known about the device and how it is reached, also while the entry is not loaded."""
     always = {
         "state": entry.state.value,
         "data": async_redact_data(entry.data, TO_REDACT),
@@ -80,7 +80,7 @@ def _loaded(runtime: SmallBmsRuntime) -> dict[str, Any]:
 
 
 def _quantities(coordinator: InstantReadoutCoordinator) -> dict[str, Any]:
-    """Return what is shown of each quantity, where it comes from, and how old it is in seconds."""
+    """Return the value of each quantity, its source, and its age in seconds."""
     now = clock.now()
     return {
         name: {"value": one.value, "source": one.source, "age": round(now - one.at, 1) if isfinite(one.at) else None}
@@ -96,7 +96,7 @@ def _record(reading: BatteryReading | None) -> dict[str, Any] | None:
 
 
 def _last_advertisement(hass: HomeAssistant, address: str) -> str | None:
-    """Return the last manufacturer data, encrypted, without the byte of the key."""
+    """Return the latest manufacturer data, still encrypted, without the byte of the key."""
     info = async_last_service_info(hass, address, connectable=False) if bluetooth_is_up(hass) else None
     if info is None or COMPANY_ID not in info.manufacturer_data:
         return None
@@ -105,7 +105,7 @@ def _last_advertisement(hass: HomeAssistant, address: str) -> str | None:
 
 
 def _pages(pages: PagesCoordinator | None) -> dict[str, Any] | None:
-    """Return what was read over connections, with its age in seconds, and why no more could be."""
+    """Return what was read over connections, with its age in seconds, and the error that prevented more."""
     if pages is None:
         return None
     kept = pages.values.to_store()
@@ -136,7 +136,7 @@ def what_was_learned(learned: Learned) -> dict[str, Any]:
 
 
 def _error(error: Exception | None) -> str | None:
-    """Return what went wrong. Only our own words are given: those of Bluetooth name the device."""
+    """Return the error. Its text is included only if it is our own: those of Bluetooth name the device."""
     if isinstance(error, BadAnswer):
         return f"{type(error).__name__}: {error}"
     return None if error is None else type(error).__name__
@@ -169,7 +169,7 @@ def _bluetooth(hass: HomeAssistant, address: str) -> dict[str, Any] | None:
 
 
 def _anonymous(hass: HomeAssistant, text: str) -> str:
-    """Return a text without Bluetooth addresses and names of scanners, which people name after rooms."""
+    """Return a text without Bluetooth addresses and without the names of scanners, which may be those of rooms."""
     for scanner in async_current_scanners(hass):
         text = text.replace(scanner.name, REDACTED)
     return _MAC_ADDRESS.sub(REDACTED, text)

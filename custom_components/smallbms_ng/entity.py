@@ -6,13 +6,15 @@ from collections.abc import Set as AbstractSet
 from typing import override
 
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothCoordinatorEntity
-from homeassistant.const import CONF_ADDRESS
+from homeassistant.const import CONF_ADDRESS, Platform
 from homeassistant.core import HomeAssistant, callback
+from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import format_mac
 from homeassistant.helpers.entity import Entity, EntityDescription
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.update_coordinator import CoordinatorEntity
 
+from .const import DOMAIN
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry
 from .devices import DeviceLookup
 from .outlook import OutlookCoordinator
@@ -129,6 +131,14 @@ def async_add_to_devices(
     async_add_entities(added)
 
 
+@callback
+def _async_remove(pages: PagesCoordinator, platform: Platform, key: str) -> None:
+    """Remove an entity of the device, if there is one."""
+    registry = er.async_get(pages.hass)
+    if entity_id := registry.async_get_entity_id(platform, DOMAIN, f"{format_mac(pages.address)}_{key}"):
+        registry.async_remove(entity_id)
+
+
 type Offers = Mapping[str, Callable[[], PageEntity]]
 
 
@@ -137,8 +147,12 @@ def async_add_offered(
     entry: SmallBmsConfigEntry,
     async_add_entities: AddConfigEntryEntitiesCallback,
     offers: Callable[[PagesCoordinator], Offers],
+    ruled_out: Callable[[PagesCoordinator], Iterable[tuple[Platform, str]]] = lambda _pages: (),
 ) -> None:
-    """Add the entities that the device offers, and later those that it did not offer before. Offers have any name."""
+    """Add the entities that the device offers, and later those that it did not offer before. Offers have any name.
+
+    ruled_out: returns platform and key of the entities that this device cannot have; they are removed.
+    """
     if (pages := entry.runtime_data.pages) is None:
         return
     added: set[str] = set()
@@ -146,6 +160,8 @@ def async_add_offered(
     @callback
     def add() -> None:
         offered = offers(pages)
+        for platform, key in ruled_out(pages):
+            _async_remove(pages, platform, key)
         new = offered.keys() - added
         if new:
             entities = (make() for name, make in offered.items() if name in new)

@@ -4,7 +4,9 @@ from collections.abc import Mapping
 import logging
 from typing import Final
 
+from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.translation import async_get_translations
 
 from .connection.errors import (
     BadAnswer,
@@ -23,7 +25,8 @@ from .connection.errors import (
 )
 from .const import DOMAIN
 from .protocol.payloads import PayloadError
-from .protocol.registers import Name, OutOfLimits, ThresholdConflict
+from .protocol.registers import BY_ID, Name, OutOfLimits, Page, ThresholdConflict
+from .protocol.session import RefusalReason
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -39,6 +42,12 @@ _KEYS: Final[Mapping[type[VeSmartError], str]] = {
     Lost: "connection_lost",
     BadAnswer: "bad_answer",
     Refused: "refused",
+}
+_REFUSED: Final[Mapping[RefusalReason, str]] = {
+    RefusalReason.VALUE: "refused_value",
+    RefusalReason.READ_ONLY: "refused_read_only",
+    RefusalReason.MISSING: "refused_missing",
+    RefusalReason.TRANSIENT: "refused_busy",
 }
 # One text for each setting: a name filled in as a placeholder could not be translated.
 _INVALID: Final[Mapping[Name, str]] = {
@@ -61,13 +70,20 @@ def localized(number: str, language: str) -> str:
     return number.replace(".", ",") if language in _WITH_DECIMAL_COMMA else number
 
 
+async def async_text_of(hass: HomeAssistant, error: HomeAssistantError) -> str:
+    """Return the text of an error in the language of Home Assistant; in English if it has no translation."""
+    words = await async_get_translations(hass, hass.config.language, "exceptions", [DOMAIN])
+    text = words.get(f"component.{DOMAIN}.exceptions.{error.translation_key}.message")
+    return text.format(**error.translation_placeholders or {}) if text else str(error)
+
+
 def failure(error: VeSmartError, device: str) -> HomeAssistantError:
     """Return the error to raise when reading or writing a device fails. Bluetooth's own text only goes to the log."""
     _LOGGER.debug("%s: %s: %s", device, type(error).__name__, error)
     if isinstance(error, Refused) and error.code is not None:
         return HomeAssistantError(
             translation_domain=DOMAIN,
-            translation_key="refused_with_code",
+            translation_key=_refused_key(error),
             translation_placeholders={"device": device, "code": str(error.code)},
         )
     return HomeAssistantError(
@@ -75,6 +91,14 @@ def failure(error: VeSmartError, device: str) -> HomeAssistantError:
         translation_key=next(_KEYS[kind] for kind in type(error).mro() if kind in _KEYS),
         translation_placeholders={"device": device} | ({"proxy": proxy} if (proxy := proxy_in(error)) else {}),
     )
+
+
+def _refused_key(error: Refused) -> str:
+    """Return the key of the text for a refusal. An action has no value that the device could refuse."""
+    row = BY_ID.get(error.register)
+    if error.reason is RefusalReason.VALUE and row and row.page is Page.ACTIONS:
+        return "refused_with_code"
+    return _REFUSED.get(error.reason, "refused_with_code")
 
 
 def proxy_in(error: BaseException | None) -> str:

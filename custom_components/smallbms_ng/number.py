@@ -1,12 +1,13 @@
 """Numbers: the settings of the battery monitor, and the state of charge to set."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
 from typing import Final, override
 
 from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription, NumberMode
-from homeassistant.const import EntityCategory, UnitOfElectricPotential, UnitOfRatio, UnitOfTime
+from homeassistant.const import EntityCategory, Platform, UnitOfElectricPotential, UnitOfRatio, UnitOfTime
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -57,14 +58,23 @@ NUMBERS: Final = (
 
 
 def _offers(pages: PagesCoordinator) -> Offers:
-    return {row.key: partial(SmallBmsNumber, pages, row) for row in NUMBERS if pages.offered(row.name_of_register)}
+    return {
+        row.key: partial(SmallBmsNumber, pages, row)
+        for row in NUMBERS
+        if pages.offered(row.name_of_register) and pages.can_write(row.name_of_register)
+    }
+
+
+def _ruled_out(pages: PagesCoordinator) -> Iterator[tuple[Platform, str]]:
+    """Yield the settings that the device does not let anybody change."""
+    return ((Platform.NUMBER, row.key) for row in NUMBERS if not pages.can_write(row.name_of_register))
 
 
 async def async_setup_entry(
     _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the numbers of one device."""
-    async_add_offered(entry, async_add_entities, _offers)
+    async_add_offered(entry, async_add_entities, _offers, _ruled_out)
 
 
 # For so long, in s, an input field shows something else, so that the browser draws it anew.
@@ -87,7 +97,8 @@ class SmallBmsNumber(PageEntity, NumberEntity):
         try:
             await self.coordinator.async_write(self._name, value)
         except HomeAssistantError:
-            self._async_redraw()
+            if self.coordinator.can_write(self._name):
+                self._async_redraw()
             raise
         if self.entity_description.is_action:
             self._async_redraw()

@@ -1,7 +1,7 @@
 """Reads and writes the pages of a device: the latest value of each register, its age, and which registers are due."""
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from itertools import chain, count
@@ -25,6 +25,7 @@ from .protocol.registers import (
     Name,
     Page,
     Register,
+    cells_by_battery,
     choose,
     named,
     on_page,
@@ -32,6 +33,7 @@ from .protocol.registers import (
     threshold_conflict,
     write_order,
 )
+from .protocol.session import RefusalReason
 from .storage import StoredBattery, StoredPages, StoredRegister, age_of, moment_of
 
 # Home Assistant may begin an interval up to a second early, and values that arrive while a connection is kept open are
@@ -54,6 +56,7 @@ SETTINGS_SHOWN_FOR: Final = timedelta(hours=24)
 _CONFIRMED_AFTER: Final = 5.0
 
 _FIRMWARE_VERSION: Final = named(Name.FIRMWARE_VERSION)[0]
+_CELLS_OF_BANK: Final = (None, named(Name.CELL)[0].id)
 _COMMUNICATION: Final = "battery_communication"
 _CELLS_PER_12_VOLTS: Final = 4
 _VOLTS_PER_CELL: Final = 3.2
@@ -92,14 +95,12 @@ class _ValueRead:
     since: float
     """When this value was first read."""
 
-    @property
-    def value(self) -> Value:
-        """The decoded value; for the cells of a battery, the voltage in V by cell number."""
-        row = BY_ID[self.reading.register]
-        if row.name is not Name.CELL:
-            return self.reading.value
-        cells = (cell for cell in self.reading.values if isinstance(cell, Mapping))
-        return {str(cell["cell"]): cell["voltage"] for cell in cells}
+    def value(self, *, finer: bool) -> Value:
+        """Return the decoded value; for the cells of a battery, the voltage in V by cell number."""
+        values = self.reading.decoded(finer=finer)
+        if BY_ID[self.reading.register].name is not Name.CELL:
+            return next(iter(values), None)
+        return {str(cell["cell"]): cell["voltage"] for cell in values if isinstance(cell, Mapping)}
 
 
 def page_ages(interval: timedelta) -> Mapping[Page, float]:
@@ -188,7 +189,11 @@ class PageValues:
     def value(self, want: RegisterKey) -> Value:
         """Return a value; None if it is unknown."""
         kept = self._best(want)
-        return None if kept is None else kept.value
+        return None if kept is None else kept.value(finer=self.is_finer(BY_ID[kept.reading.register]))
+
+    def is_finer(self, register: Register) -> bool:
+        """Return whether the voltages of a register are in mV."""
+        return register.scale in self._memory.learned.finer
 
     def age(self, want: RegisterKey) -> float:
         """Return how many s ago a value was read; inf if never, or if that is unknown."""
@@ -219,6 +224,22 @@ class PageValues:
         answered = (register for battery, register in self._kept if battery is None)
         return choose(name, answered) or named(name)[0]
 
+    def can_write(self, name: Name) -> bool:
+        """Return whether the device may accept a setting or an action: it has not ruled that out."""
+        register, learned = self.register(name).id, self._memory.learned
+        # Something to read that is missing is not offered in the first place.
+        return register not in learned.read_only and (None, register) not in learned.missing
+
+    def take_refusal(self, register: int, reason: RefusalReason) -> None:
+        """Remember that the device does not have what was to be written, or does not let anybody change it."""
+        learned = self._memory.learned
+        if reason not in {RefusalReason.MISSING, RefusalReason.READ_ONLY}:
+            return
+        if (None, register) in self._kept:
+            self._memory.learned = replace(learned, read_only=learned.read_only | {register})
+        else:
+            self._miss(learned.missing | {(None, register)})
+
     def due(self, battery: int | None, names: Iterable[Name], now: float, forced: frozenset[Page]) -> list[int]:
         """Return which registers of these names are due: too old, forced, or never read."""
         candidates = (row for name in dict.fromkeys(names) for row in self._candidates(name, battery))
@@ -240,7 +261,21 @@ class PageValues:
         part = payload_key(register, payload)
         new = tuple(payload if payload_key(register, one) == part else one for one in old) if several else (payload,)
         self._keep((battery, register), Reading(register=register, payloads=new), kept.at if several else now)
+        self._share_out_cells((battery, register), now)
         return self._kept[battery, register].reading.payloads != old
+
+    def _share_out_cells(self, key: RegisterOf, now: float) -> None:
+        """Give each battery its cells, if those of the whole bank come from the main instance."""
+        if key != _CELLS_OF_BANK or key not in self._kept:
+            return
+        for battery, payloads in cells_by_battery(self._kept[key].reading.payloads).items():
+            self._keep((battery, key[1]), Reading(register=key[1], payloads=payloads), now)
+
+    @property
+    def batteries_in_bank(self) -> tuple[int, ...]:
+        """The numbers of the batteries whose cells the main instance gives."""
+        kept = self._kept.get(_CELLS_OF_BANK)
+        return tuple(cells_by_battery(kept.reading.payloads)) if kept else ()
 
     def take_batteries(self, numbers: Iterable[int], now: float) -> None:
         """Take the numbers of the batteries that are present."""
@@ -393,6 +428,7 @@ class PageValues:
             self._miss(self.missing - {key})
             self._keep(key, answer, now)
             self._note_firmware(key, answer)
+            self._share_out_cells(key, now)
         elif isinstance(answer, Refusal) and answer.transient:
             return
         elif key not in self._kept:
@@ -411,12 +447,20 @@ class PageValues:
     def _keep(self, key: RegisterOf, reading: Reading, at: float) -> None:
         if BY_ID[key[1]].only_rises and not self._believes(key, reading.value, at):
             return
+        self._learn_scale(reading)
         before = self._kept.get(key)
         is_same = (
             before and before.reading.payloads == reading.payloads and at - before.at < _LONGEST_GAP.total_seconds()
         )
         since = before.since if before and is_same else at
         self._kept[key] = _ValueRead(reading=reading, at=at, since=since)
+
+    def _learn_scale(self, reading: Reading) -> None:
+        """Remember if voltages make sense only in mV: those of all registers of this scale are in mV then."""
+        row, learned = BY_ID[reading.register], self._memory.learned
+        with suppress(PayloadError):
+            if row.scale and any(map(row.is_finer, reading.payloads)):
+                self._memory.learned = replace(learned, finer=learned.finer | {row.scale})
 
     def _believes(self, key: RegisterOf, value: Value, at: float) -> bool:
         """Return whether to accept the value of a counter: a lower one only once a second read confirms it."""
@@ -494,12 +538,24 @@ class PageReader:
         if self._places.keys() != {source.instance for source in sources}:
             # The bank has changed or is unknown: any battery may be at any instance.
             self._places = {}
+        if not sources:
+            return await self._read_cells_of_bank(client, now, forced)
         places: dict[int, int] = {}
         for source in sources:
             places[source.instance] = await self._read_battery(client, source, now, forced, places.values())
         self._places = places
         self._values.take_batteries(places.values(), now)
         return places
+
+    async def _read_cells_of_bank(
+        self, client: VeSmartClient, now: float, forced: frozenset[Page]
+    ) -> Mapping[int, int]:
+        """Read the cells of all batteries from the main instance, as the batteries are no instances of their own."""
+        known = self._values.batteries
+        if not known or any(Name.CELL in self._subscribers.subscribed(number) for number in known):
+            await self._read_registers(client, self._values.due(None, (Name.CELL,), now, forced))
+        self._values.take_batteries(self._values.batteries_in_bank, now)
+        return {}
 
     def _due(self, now: float, forced: frozenset[Page] = frozenset()) -> list[int]:
         """Return which registers of the device are due: shown, always read, or not known to be offered."""
@@ -559,17 +615,21 @@ class PageWriter:
 
     async def async_write(self, client: VeSmartClient, values: Mapping[Name, Value]) -> None:
         """Write all values in a safe order. Raises VeSmartError, or ServiceValidationError before the first write."""
-        if not values.keys().isdisjoint(THRESHOLDS):
-            # The known thresholds may be outdated.
-            await self._reader.async_read_names(client, THRESHOLDS)
+        if outdated := self._to_read_first(values):
+            await self._reader.async_read_names(client, outdated)
             self.check(values)
         for name in write_order(values, self._known(Name.DISCHARGE_FLOOR)):
             await self._write(client, name, values[name])
 
+    def _to_read_first(self, values: Mapping[Name, Value]) -> tuple[Name, ...]:
+        """Return what must be up to date for these values: both thresholds, and what tells the unit of a register."""
+        thresholds = () if values.keys().isdisjoint(THRESHOLDS) else THRESHOLDS
+        return (*thresholds, *(name for name in values if self._values.register(name).scale))
+
     async def _write(self, client: VeSmartClient, name: Name, value: Value) -> None:
         register = self._values.register(name)
-        voltage = self._values.system_voltage
-        reading = await client.write(client.main_instance, register, value, system_voltage=voltage)
+        voltage, finer = self._values.system_voltage, self._values.is_finer(register)
+        reading = await client.write(client.main_instance, register, value, system_voltage=voltage, finer=finer)
         self._values.take(None, {register.id: reading}, clock.now())
 
     def _known(self, name: Name) -> Value:

@@ -36,6 +36,7 @@ from homeassistant.helpers.restore_state import ExtraStoredData, RestoredExtraDa
 from homeassistant.helpers.typing import StateType
 from homeassistant.util.dt import parse_datetime, utcnow
 
+from . import number as number_platform
 from .connection.errors import NoAnswer, NotPaired
 from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN, MILLIAMPERES_PER_AMPERE
 from .coordinator import (
@@ -829,6 +830,18 @@ PAGE_SENSORS: Final = (
     _extreme_temperature(key="history_highest_temperature", source=Name.HIGHEST_TEMPERATURE),
 )
 
+# The settings, as sensors where the device does not let anybody change them.
+SETTING_SENSORS: Final = tuple(
+    _fact(
+        key=row.key,
+        source=row.name_of_register,
+        device_class=SensorDeviceClass(row.device_class) if row.device_class else None,
+        native_unit_of_measurement=row.native_unit_of_measurement,
+    )
+    for row in number_platform.NUMBERS
+    if not row.is_action
+)
+
 BATTERY_SENSORS: Final = (
     _voltage(key="voltage", source=Name.VOLTAGE),
     _measured(
@@ -854,7 +867,7 @@ async def async_setup_entry(
     if CONF_RESIDUAL_CURRENT not in entry.options:
         async_remove_reserve(hass, entry.runtime_data.instant_readout)
     async_add_to_devices(hass, entry, async_add_entities, _sensors(entry))
-    async_add_offered(entry, async_add_entities, _offers)
+    async_add_offered(entry, async_add_entities, _offers, _ruled_out)
 
 
 def _sensors(entry: SmallBmsConfigEntry) -> Iterator[SmallBmsEntity]:
@@ -877,9 +890,17 @@ def _offers(pages: PagesCoordinator) -> Offers:
     offers: dict[str, Callable[[], PageEntity]] = {
         row.key: partial(SmallBmsPageSensor, pages, row) for row in PAGE_SENSORS if pages.offered(row.source)
     }
+    for row in SETTING_SENSORS:
+        if pages.offered(row.source) and not pages.can_write(row.source):
+            offers[row.key] = partial(SmallBmsPageSensor, pages, row)
     for battery in pages.batteries:
         offers |= _battery_offers(pages, battery)
     return offers
+
+
+def _ruled_out(pages: PagesCoordinator) -> Iterator[tuple[Platform, str]]:
+    """Yield the settings that are numbers."""
+    return ((Platform.SENSOR, row.key) for row in SETTING_SENSORS if pages.can_write(row.source))
 
 
 def _battery_offers(pages: PagesCoordinator, battery: int) -> Offers:

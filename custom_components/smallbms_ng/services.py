@@ -24,13 +24,13 @@ ACTION_READ_REGISTERS: Final = "read_registers"
 ATTR_INSTANCE: Final = "instance"
 ATTR_REGISTERS: Final = "registers"
 
-# A connection is held while they are read, and the phone has to wait for that long.
+# The connection stays open while they are read, and the phone has to wait.
 _MOST_REGISTERS: Final = 64
 _MOST_INSTANCES: Final = 255
 _NUMBER: Final = re.compile(r"0x[0-9a-f]{1,4}", re.IGNORECASE)
 _LARGEST_NUMBER: Final = 0xFFFF
 
-# YAML makes a number of what looks like one.
+# YAML turns what looks like a number into one.
 _REGISTER_NUMBER: Final = vol.All(int, vol.Range(min=0, max=_LARGEST_NUMBER))
 
 SCHEMA: Final = vol.Schema(
@@ -45,7 +45,7 @@ SCHEMA: Final = vol.Schema(
 
 
 class Outcome(StrEnum):
-    """What became of a register that was asked for."""
+    """What a request for a register led to."""
 
     ANSWERED = "answered"
     REFUSED = "refused"
@@ -65,7 +65,7 @@ def async_setup_actions(hass: HomeAssistant) -> None:
 
 
 def json_value(value: Value) -> JsonValueType:
-    """Return the value of a register as JSON has it; bytes as hexadecimal digits."""
+    """Return the value of a register for JSON; bytes as hexadecimal digits."""
     match value:
         case bytes():
             return value.hex()
@@ -79,7 +79,7 @@ def _json_part(part: object) -> JsonValueType:
 
 
 async def _async_read_registers(hass: HomeAssistant, call: ServiceCall) -> ServiceResponse:
-    """Return what the device answers. Raises HomeAssistantError."""
+    """Return the answers of the device. Raises HomeAssistantError."""
     registers = tuple(dict.fromkeys(chain.from_iterable(map(_parse, call.data[ATTR_REGISTERS]))))
     _check_secrets(registers)
     entry: SmallBmsConfigEntry = async_get_config_entry(hass, DOMAIN, call.data[ATTR_CONFIG_ENTRY_ID])
@@ -96,7 +96,7 @@ def _pages_of(entry: SmallBmsConfigEntry) -> PagesCoordinator:
 
 
 def _parse(text: str | int) -> tuple[int, ...]:
-    """Return the registers of a name, or the one of a number, which in a text is hexadecimal."""
+    """Return the registers of a name, or the one of a number; a number in a text is hexadecimal."""
     if isinstance(text, int):
         return (text,)
     if text in list(Name):

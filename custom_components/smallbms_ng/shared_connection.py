@@ -119,7 +119,7 @@ class Way:
             self._on_changed()
 
 
-# How often the device is checked while the connection is kept open: it does not advertise meanwhile.
+# How often the status is read while the connection is kept open: the device does not advertise meanwhile.
 _LOOKS_EVERY: Final = timedelta(seconds=1)
 
 _CLOSED: Final = "the device is not connected to any more"

@@ -1,11 +1,12 @@
-"""Switches: the system, as the app switches it."""
+"""Switches: the system, on or off, as in the app."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, override
 
 from homeassistant.components.switch import SwitchDeviceClass, SwitchEntity, SwitchEntityDescription
-from homeassistant.const import EntityCategory
+from homeassistant.const import EntityCategory, Platform
 from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
@@ -29,8 +30,8 @@ class SmallBmsSwitchDescription(SwitchEntityDescription):
 
 
 SWITCHES: Final = (
-    # Off, it cuts the loads, perhaps Home Assistant itself. As configuration it is left alone by what switches a whole
-    # area or floor, and by voice.
+    # Switching it off disconnects the loads, perhaps Home Assistant itself. So it is a configuration entity, which
+    # actions on a whole area or floor and voice assistants leave alone.
     SmallBmsSwitchDescription(
         key="system",
         device_class=SwitchDeviceClass.SWITCH,
@@ -42,14 +43,20 @@ SWITCHES: Final = (
 
 
 def _offers(readings: InstantReadoutCoordinator, pages: PagesCoordinator) -> Offers:
-    return {row.key: partial(SmallBmsSwitch, pages, row, readings) for row in SWITCHES if pages.offered(Name.MODE)}
+    has_mode = pages.offered(Name.MODE) and pages.can_write(Name.MODE)
+    return {row.key: partial(SmallBmsSwitch, pages, row, readings) for row in SWITCHES if has_mode}
+
+
+def _ruled_out(pages: PagesCoordinator) -> Iterator[tuple[Platform, str]]:
+    """Yield the switch if the device does not let anybody change its mode."""
+    return ((Platform.SWITCH, row.key) for row in SWITCHES if not pages.can_write(Name.MODE))
 
 
 async def async_setup_entry(
     _hass: HomeAssistant, entry: SmallBmsConfigEntry, async_add_entities: AddConfigEntryEntitiesCallback
 ) -> None:
     """Add the switch of one device."""
-    async_add_offered(entry, async_add_entities, partial(_offers, entry.runtime_data.instant_readout))
+    async_add_offered(entry, async_add_entities, partial(_offers, entry.runtime_data.instant_readout), _ruled_out)
 
 
 class SmallBmsSwitch(PageEntity, SwitchEntity):
@@ -75,14 +82,14 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
     @override
     async def async_turn_off(self, **_kwargs: object) -> None:
         before, is_change = self._readings.switched_off_at, self.is_on is not False
-        # Before it is written: the device may tell of it while it is.
+        # Noted before writing: the device may report the change while it is being written.
         if is_change:
             self._readings.async_note_switched_off(clock.now())
         self._is_switching = True
         try:
             await self.coordinator.async_write(Name.MODE, self.entity_description.off)
         except HomeAssistantError as error:
-            # Where the connection was lost, it may be done: what is read from now on tells.
+            # If the connection was lost, the device may have switched off: later reads show it.
             may_be_done = is_change and isinstance(error.__cause__, Lost)
             self._readings.async_note_switched_off(clock.now() if may_be_done else before)
             raise
@@ -93,11 +100,11 @@ class SmallBmsSwitch(PageEntity, SwitchEntity):
     def _shown(self) -> object:
         mode = self.coordinator.values.value(self._want)
         self._attr_is_on = None if mode is None else mode == self.entity_description.on
-        # What is read first on a connection is from before the write.
+        # The first read on a connection is from before the write.
         if self._attr_is_on and not self._is_switching and self._was_read_after(self._readings.switched_off_at):
             self._readings.async_note_switched_off(None)
         return self._attr_is_on
 
     def _was_read_after(self, at: float | None) -> bool:
-        """Return whether the mode was read after a moment."""
+        """Return whether the mode was read after a time."""
         return at is not None and clock.now() - self.coordinator.values.age(self._want) > at

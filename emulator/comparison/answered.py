@@ -9,7 +9,7 @@ from emulator.personality.quirks import Quirks
 from emulator.ve_smart.cbor_records import SetValues, ValueResponse
 from emulator.ve_smart.payloads import PayloadError
 from emulator.ve_smart.registers import Register, of_battery, of_device
-from emulator.ve_smart.responder import KEEP_ALIVE, OK, REFUSED
+from emulator.ve_smart.responder import INSTANT_READOUT_KEY, KEEP_ALIVE, OK, REFUSED
 
 # What was seen on another Victron device, with its bytes. The others are in Victron's list of registers.
 LIVE: Final = frozenset({0x0200, 0xED8C, 0xED8D, 0xED8F})
@@ -38,8 +38,10 @@ def _is_answered(number: int, decode: Callable[[bytes], object]) -> Check:
     def check(observed: Observed) -> Findings:
         values = observed.values(number)
         yield from (finding(agrees=_can_be_read(decode, payload), proof=proof) for payload, proof in values)
+        # The key may be refused only because of the opcode, which is an assumption of its own.
+        nothing = {REFUSED, *_LATER} if number == INSTANT_READOUT_KEY else _LATER
         refusals = (said for said in observed.of_main(number) if said.code and not said.to_write)
-        refused = next((said for said in refusals if said.code not in _LATER), None)
+        refused = next((said for said in refusals if said.code not in nothing), None)
         if refused is not None and not values:
             yield finding(agrees=False, proof=refused.proof)
 

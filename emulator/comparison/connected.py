@@ -4,10 +4,10 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Final
 
-from emulator.comparison.findings import Assumption, Check, Findings, Grade, finding
+from emulator.comparison.findings import Assumption, Check, Findings, Grade, finding, unless_learned
 from emulator.comparison.observed import Message, Observed, Talk
 from emulator.recording import Direction, Operation
-from emulator.ve_smart.cbor_records import ENCRYPTED_GET_VALUES, GetValues, Opcode, Response, SetValues, Value
+from emulator.ve_smart.cbor_records import GetValues, Opcode, Response, SetValues, Value
 from emulator.ve_smart.chunks import Channel
 from emulator.ve_smart.responder import INSTANT_READOUT_KEY, KEEP_ALIVE, OK
 from emulator.ve_smart.server import CHUNK_SIZES, GRANT
@@ -108,13 +108,17 @@ def _answers_the_first_read(talk: Talk) -> Findings:
         yield finding(agrees=answered, proof=first)
 
 
-def _gives_the_key(talk: Talk) -> Findings:
-    for read in talk.of_kind(GetValues):
-        if read.content.opcode == ENCRYPTED_GET_VALUES:
-            continue
-        for answer in talk.answers_to(read):
-            if answer.content.register == INSTANT_READOUT_KEY:
-                yield finding(agrees=isinstance(answer.content, Value), proof=answer)
+def _gives_the_key(observed: Observed) -> Findings:
+    for talk in observed.talks:
+        for read in talk.of_kind(GetValues):
+            if (read.content.opcode, read.content.instance) == (Opcode.GET_VALUES, observed.main):
+                yield from _key_findings(talk, read)
+
+
+def _key_findings(talk: Talk, read: Message[GetValues]) -> Findings:
+    for answer in talk.answers_to(read):
+        if answer.content.register == INSTANT_READOUT_KEY:
+            yield finding(agrees=isinstance(answer.content, Value), proof=answer)
 
 
 def _writes(talk: Talk) -> list[Message[SetValues]]:
@@ -153,7 +157,7 @@ CONNECTED: Final = (
         id="notifications",
         grade=Grade.ASSUMED,
         sentence="Notifications arrive with their bytes, also through BlueZ's usual method.",
-        check=_each(_notifies_with_bytes),
+        check=unless_learned(_each(_notifies_with_bytes), "acquire_notifications", needed=True),
     ),
     Assumption(
         id="control",
@@ -165,7 +169,7 @@ CONNECTED: Final = (
         id="chunk-sizes",
         grade=Grade.LIVE,
         sentence="The device keeps the connection when it is told chunk sizes (fa 80 ff).",
-        check=_each(_stands_chunk_sizes),
+        check=unless_learned(_each(_stands_chunk_sizes), "chunk_sizes", needed=False),
     ),
     Assumption(
         id="credit",
@@ -201,7 +205,7 @@ CONNECTED: Final = (
         id="arrays",
         grade=Grade.LIVE,
         sentence="A request is answered whose array begins with its length.",
-        check=_takes_definite_arrays,
+        check=unless_learned(_takes_definite_arrays, "array_form", needed="indefinite"),
     ),
     Assumption(
         id="first-read",
@@ -213,7 +217,7 @@ CONNECTED: Final = (
         id="key-opcode",
         grade=Grade.ASSUMED,
         sentence="The Instant Readout key is read by opcode 05, as every register.",
-        check=_each(_gives_the_key),
+        check=unless_learned(_gives_the_key, "flagged_key_request", needed=True),
     ),
     Assumption(
         id="acknowledgment",

@@ -3,8 +3,10 @@
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+import json
 
 from emulator.comparison.observed import Observed
+from emulator.reading.state import JsonValue
 
 
 class Verdict(StrEnum):
@@ -42,6 +44,20 @@ type Check = Callable[[Observed], Findings]
 def finding(agrees: bool, proof: object) -> Finding:
     """Return a finding."""
     return Finding(agrees=agrees, proof=str(proof))
+
+
+def unless_learned(check: Check, key: str, needed: JsonValue) -> Check:
+    """Return a check that also looks at what the integration remembers to be needed.
+
+    It may have learned that over a connection which is not in the recording any more.
+    """
+
+    def both(observed: Observed) -> Findings:
+        yield from check(observed)
+        if observed.learned.get(key) == needed:
+            yield finding(agrees=False, proof=f"{key} is {json.dumps(needed)} (remembered by the integration)")
+
+    return both
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -35,7 +35,7 @@ _HEADERS: Final = {
     "X-Content-Type-Options": "nosniff",
 }
 
-# Gives the station that a request is about.
+# Returns the station that a request is about.
 type FindStation = Callable[[web.Request], Station]
 
 
@@ -72,7 +72,7 @@ class Panel:
             await asyncio.sleep(PERIOD)
 
     async def _page(self, _request: web.Request) -> web.StreamResponse:
-        # Read anew every time: who changes the page sees it at once.
+        # Read again for every request, so that a change of the page is seen at once.
         content = await asyncio.to_thread(PAGE.read_bytes)
         return web.Response(body=content, content_type="text/html", charset="utf-8", headers=_HEADERS)
 
@@ -120,7 +120,7 @@ async def _send_text(response: web.StreamResponse, event: str, content: str) -> 
 
 
 def catalog(rig: Rig) -> JsonObject:
-    """Return what does not change: devices, faults, codes in the words of the manual, and kinds of behavior."""
+    """Return what never changes: devices, faults, codes in the manual's words, personalities and switches."""
     return {
         "devices": [{"number": station.number, "name": station.device.name} for station in rig.stations],
         "faults": [
@@ -149,7 +149,7 @@ def _kinds(switches: Quirks | RadioQuirks) -> JsonObject:
 
 
 def _kind(value: object) -> JsonValue:
-    """Return what a quirk takes: words, or truth, number or registers."""
+    """Return the kind of a quirk: a list of words, or "truth", "number" or "registers"."""
     if isinstance(value, StrEnum):
         return list(type(value))
     if isinstance(value, bool):

@@ -22,9 +22,9 @@ from .bluez_release import Release, Times
 
 _SERVICE_UUIDS, _NAME, _MANUFACTURER_DATA = 0x07, 0x09, 0xFF
 _UUID_LENGTH = 16
-# How a connection fails that ended before it was of use, whoever ended it, or that did not come up in time.
+# The error of a connection that did not come up in time, or ended before its services were known.
 _ABORTED = "le-connection-abort-by-local"
-# Seconds between two looks whether a device is there.
+# Seconds between two checks whether a device is there.
 _LOOK_AGAIN = 0.01
 _UNLIKELY = "Operation failed with ATT error: 0x0e"
 
@@ -38,7 +38,7 @@ class _Reason(StrEnum):
 
 
 class _TurnedAwayError(Exception):
-    """The connection ended before it was of use."""
+    """The connection ended before its services were known."""
 
 
 class Host(Protocol):
@@ -96,7 +96,7 @@ class Device(ServiceInterface):
             self._manufacturer_data = {int.from_bytes(record[:2], "little"): Variant("ay", record[2:])}
         services = heard.get(_SERVICE_UUIDS, b"")
         uuids = [str(UUID(bytes=bytes(uuid[::-1]))) for uuid in batched(services, _UUID_LENGTH, strict=True)]
-        # BlueZ keeps those that it heard before.
+        # BlueZ also keeps the UUIDs of earlier advertisements.
         self._uuids += [uuid for uuid in uuids if uuid not in self._uuids]
         self._heard = True
         if self.shown:
@@ -107,20 +107,20 @@ class Device(ServiceInterface):
             self._host.bus.export(self.path, self)
 
     def lose_signal(self) -> None:
-        """Know no signal strength any more: nobody scans."""
+        """Forget the signal strength, as nobody scans any more."""
         self._heard = False
         if self.shown:
             self.emit_properties_changed({}, ["RSSI"])
 
     def forget(self) -> None:
-        """Drop bond and object. The device is not told."""
+        """Remove bond and object. The device does not learn of it."""
         self.close()
         self.bonded = self.paired_ = False
         self.shown = self._heard = False
         self._host.bus.unexport(self.path)
 
     def close(self) -> None:
-        """End pairing and connection, as this side does."""
+        """End pairing and connection from this side."""
         if self._pairing is not None:
             self._pairing.cancel()
         self._give_up()
@@ -129,7 +129,7 @@ class Device(ServiceInterface):
             self._closed(_Reason.LOCAL)
 
     def caller_left(self, caller: str) -> None:
-        """End the pairing that a connection asked for which is gone."""
+        """Cancel the pairing of a program that has left the bus."""
         if self._pairing is not None and self._pairing_for == caller:
             self.close()
 
@@ -217,7 +217,7 @@ class Device(ServiceInterface):
         self._changed("ServicesResolved")
 
     async def _given_up_within(self, seconds: float) -> bool:
-        """Wait; return at once, and whether, if the connection is given up or ends meanwhile."""
+        """Wait, and return whether the connection was given up or ended meanwhile, which ends the wait."""
         if not seconds:
             return False
         try:
@@ -227,12 +227,12 @@ class Device(ServiceInterface):
             return False
 
     def _give_up(self) -> None:
-        """End what waits for a connection or over it."""
+        """Wake everything that waits for the connection."""
         self._given_up.set()
         self._given_up = asyncio.Event()
 
     def _lost(self) -> None:
-        """Hear that the link has ended, and not from this side."""
+        """Take note that the device has ended the link."""
         self._closed(_Reason.REMOTE)
 
     def _closed(self, reason: _Reason) -> None:
@@ -301,7 +301,7 @@ class Device(ServiceInterface):
         self._pairing.cancel()
 
     async def _connect_and_bond(self, agent: Agent | None) -> None:
-        """Pair, once there is a connection: for that, Pair waits for ever."""
+        """Pair once connected. Like BlueZ, wait for the connection without a limit."""
         if self._link is None:
             try:
                 await self._open()
@@ -324,7 +324,7 @@ class Device(ServiceInterface):
         self._changed("Paired", "Bonded")
 
     async def _entered(self, agent: Agent | None) -> str | None:
-        """Return the passkey; None if the two do not get so far as to ask for it, or nobody answers."""
+        """Return the passkey; None if nobody is asked for it or nobody answers."""
         if self.no_pairing or agent is None or not agent.can_enter_passkeys:
             return None
         return await self._passkey(agent)
@@ -377,7 +377,7 @@ class Device(ServiceInterface):
 
     @readable("Alias")
     def alias(self) -> DBusStr:
-        """Show the same: nobody gave it another name."""
+        """Return the same name: nobody set another one."""
         return self._name
 
     @readable("Adapter")
@@ -421,12 +421,12 @@ class Device(ServiceInterface):
 
     @readable("Bonded")
     def bonded_(self) -> DBusBool:
-        """Show whether they will have when the connection has ended."""
+        """Return whether the bond outlasts the connection."""
         return self.bonded
 
     @dbus_property(name="Trusted")
     def trusted(self) -> DBusBool:
-        """Show whether it may use services of ours; bleak sets it before it pairs."""
+        """Return whether the device is trusted; bleak sets this before it pairs."""
         return self._trusted
 
     @trusted.setter  # type: ignore[no-redef]  # mypy knows the setters of built-in properties alone
@@ -435,17 +435,17 @@ class Device(ServiceInterface):
 
     @readable("Blocked")
     def blocked(self) -> DBusBool:
-        """Show that it is not."""
+        """Return that the device is not blocked."""
         return False
 
     @readable("LegacyPairing")
     def legacy_pairing(self) -> DBusBool:
-        """Show that it is not that old."""
+        """Return that the device does not need legacy pairing."""
         return False
 
 
 def _structures(data: bytes) -> list[tuple[int, bytes]]:
-    """Take an advertisement apart into types and contents."""
+    """Split an advertisement into the types and contents of its AD structures."""
     structures = []
     while data:
         length = data[0]

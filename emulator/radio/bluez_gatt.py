@@ -50,17 +50,17 @@ class GattService(ServiceInterface):
 
     @readable("Device")
     def device(self) -> DBusObjectPath:
-        """Show whose it is."""
+        """Return the path of the device."""
         return self._device.path
 
     @readable("Primary")
     def primary(self) -> DBusBool:
-        """Show that it stands on its own."""
+        """Return that it is a primary service."""
         return True
 
     @readable("Includes")
     def includes(self) -> DBusObjectPaths:
-        """Show that it includes no other."""
+        """Return that it includes no other service."""
         return []
 
 
@@ -86,27 +86,27 @@ class GattCharacteristic(ServiceInterface):
         self._acquired: _Acquired | None = None
 
     def notify(self, value: bytes, *, empty: bool) -> None:
-        """Pass on a notification: to whoever acquired them, else to everybody, and then without its bytes if empty."""
+        """Pass on a notification, by the socket if there is one; otherwise on the bus, without its bytes if empty."""
         if self._acquired is None:
             self.show(b"" if empty else value)
             return
-        # The reply that carried it is long sent: nobody notifies before that.
+        # The reply with this end has been sent by now: nothing notifies before.
         self._acquired.theirs.close()
         try:
             self._acquired.ours.send(value)
         except OSError:
-            # Whoever acquired them has let go.
+            # The other end was closed.
             self.release()
 
     def release(self) -> None:
-        """End notifications that were acquired."""
+        """Close the socket of acquired notifications."""
         if self._acquired is not None:
             self._acquired.ours.close()
             self._acquired.theirs.close()
             self._acquired = None
 
     def show(self, value: bytes) -> None:
-        """Tell everybody a value, notified or read: BlueZ makes no difference."""
+        """Show a value that was notified or read; BlueZ treats both alike."""
         self._value = value
         self.emit_properties_changed({"Value": value})
 
@@ -132,7 +132,7 @@ class GattCharacteristic(ServiceInterface):
 
     @readable("NotifyAcquired")
     def notify_acquired(self) -> DBusBool:
-        """Show whether somebody has acquired the notifications."""
+        """Return whether the notifications were acquired."""
         return self._acquired is not None
 
     @readable("Flags")
@@ -168,7 +168,7 @@ class GattCharacteristic(ServiceInterface):
 
     @dbus_method(name="AcquireNotify")
     async def acquire_notify(self, options: DBusOptions) -> DBusSocket:  # noqa: ARG002 - part of the method
-        """Subscribe, and give the end of a socket from which every notification is read."""
+        """Subscribe, and return the end of a socket that carries the notifications."""
         if self._acquired is not None or self._notifying:
             raise bluez_error("NotPermitted", "Notify acquired")
         await self._subscribe(on=True)

@@ -43,11 +43,11 @@ DEFAULT_RSSI: Final = -60
 DEFAULT_SLOTS: Final = 3
 ADAPTER: Final = "smallbms-emulator"
 
-# What Home Assistant's clients say in these cases; bleak-retry-connector goes by the wording.
+# The errors of Home Assistant's clients; bleak-retry-connector recognizes them by their wording.
 _REFUSED: Final = "Error ESP_GATT_CONN_FAIL_ESTABLISH while connecting: Connection failed to establish"
 _NO_SLOT: Final = "No free connection slot"
 _GONE: Final = "Not connected"
-# Reasons of the ESP32 for a pairing that failed: the device wants a passkey and there is none, or another one.
+# The ESP32's reasons for a failed pairing: it has no passkey, or a wrong one.
 _NO_PASSKEY: Final = 80
 _WRONG_PASSKEY: Final = 81
 
@@ -61,7 +61,7 @@ _PROPERTY_NAMES: Final[Mapping[Property, CharacteristicPropertyName]] = {
 
 @contextmanager
 def _bleak_errors() -> Iterator[None]:
-    """Raise what happened in bleak's own words."""
+    """Raise the errors of a link as those of bleak."""
     try:
         yield
     except AttError as error:
@@ -134,7 +134,7 @@ class EmulatedClient(BaseBleakClient):
         try:
             await self._prepare(self._link, pair=pair)
         except BaseException:
-            # Nobody has this client yet, so nobody is told of the end.
+            # Nobody uses this client yet, so nobody needs to hear that it is disconnected.
             self._disconnected_callback = None
             await self.disconnect()
             raise
@@ -172,7 +172,7 @@ class EmulatedClient(BaseBleakClient):
             await self._connected_link().unpair()
 
     async def clear_cache(self) -> bool:
-        """Have the services looked for anew at the next connection."""
+        """Forget the services, so that the next connection discovers them again."""
         self.scanner.known_services.pop(self.address, None)
         return True
 
@@ -197,7 +197,7 @@ class EmulatedClient(BaseBleakClient):
 
     @override
     async def write_gatt_descriptor(self, descriptor: BleakGATTDescriptor, data: SizedBuffer) -> None:
-        # There are none but those of start_notify, which bleak lets nobody write.
+        # The only descriptors are those that start_notify writes, and bleak refuses to write these.
         raise NotImplementedError
 
     @override
@@ -230,7 +230,7 @@ class EmulatedClient(BaseBleakClient):
         return self._link
 
     def _notified(self, handle: int, data: bytes) -> None:
-        # Later, as from a real radio: never inside the write that caused it.
+        # With a real radio, a notification never arrives during the write that caused it.
         asyncio.get_running_loop().call_soon(self._deliver, handle, data)
 
     def _deliver(self, handle: int, data: bytes) -> None:
@@ -302,7 +302,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
 
     @property
     def free_slots(self) -> int:
-        """How many more it can carry now."""
+        """How many more connections it can carry now."""
         return max(0, self.slots - len(self._links))
 
     @override
@@ -346,7 +346,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
         return link
 
     def empties_notifications(self, address: str) -> bool:
-        """Return whether BlueZ's usual way to be notified by this device loses the bytes."""
+        """Return whether notifications of a device arrive empty by BlueZ's StartNotify."""
         device = self.devices.get(address)
         return self.bluez_name is not None and device is not None and device.quirks.empty_notifications
 
@@ -359,7 +359,7 @@ class EmulatedScanner(BaseHaRemoteScanner):
         get_manager().async_on_allocation_changed(self.get_allocations())
 
     def _bluez_details(self, device: EmulatedDevice) -> dict[str, str]:
-        """Return where BlueZ has the device, if this is one of its adapters."""
+        """Return the device's path in BlueZ, if this is one of its adapters."""
         if self.bluez_name is None:
             return {}
         return {"path": f"/org/bluez/{self.bluez_name}/dev_{device.address.replace(':', '_')}"}

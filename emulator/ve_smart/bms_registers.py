@@ -84,7 +84,7 @@ def _read[Subject](
     row = table.get(register)
     if row is None:
         return Refusal.UNKNOWN
-    # Assumed: an action has nothing to read.
+    # Assumed: an action cannot be read.
     return Refusal.INVALID if row.read is None else row.read(subject)
 
 

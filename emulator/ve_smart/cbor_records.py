@@ -23,8 +23,8 @@ class Opcode(IntEnum):
 
 
 PATH_OPCODES: Final = range(0x0A, 0x11)
-# Reads as GET_VALUES does; some Orion chargers give their key to nothing else. It is this very byte on the wire, though
-# that is no unsigned number in CBOR.
+# Reads like GET_VALUES. Some Orion chargers give their key to this opcode only. On the wire it is this single byte,
+# although that is no unsigned number in CBOR.
 ENCRYPTED_GET_VALUES: Final = 0x25
 
 
@@ -53,7 +53,7 @@ class Unsubscribe:
 
 @dataclass(frozen=True, kw_only=True)
 class GetValues:
-    """Read registers of an instance, which stand in an array that is definite or not."""
+    """Read registers of an instance. definite: whether their array begins with its length."""
 
     instance: int
     registers: tuple[int, ...]
@@ -63,7 +63,7 @@ class GetValues:
 
 @dataclass(frozen=True, kw_only=True)
 class SetValues:
-    """Write registers of an instance: pairs of register and payload, in order, in an array that is definite or not."""
+    """Write registers of an instance: pairs of register and payload, in order. definite: as for GetValues."""
 
     instance: int
     values: tuple[tuple[int, bytes], ...]
@@ -80,14 +80,14 @@ class PathRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class UnknownRequest:
-    """A record whose fields, and so whose end, are not known."""
+    """A record of which neither the fields nor the end are known."""
 
     opcode: int
 
 
 @dataclass(frozen=True, kw_only=True)
 class DeviceList:
-    """The instances that there are, in pairs with a second number, in an array that is definite or not."""
+    """The instances, each with a second number. definite: whether their array begins with its length."""
 
     pairs: tuple[tuple[int, int], ...]
     definite: bool
@@ -128,7 +128,7 @@ type Item = int | bytes
 _UNSIGNED: Final = 0
 _OCTETS: Final = 2
 _ARRAY: Final = 4
-# Lower five bits: the argument itself, or where it stands, or "until the break byte".
+# The lower five bits: the argument itself, the size of the argument that follows, or "until the break byte".
 _LARGEST_INLINE: Final = 23
 _ARGUMENT_SIZE: Final = {24: 1, 25: 2, 26: 4, 27: 8}
 _INDEFINITE: Final = 31
@@ -175,7 +175,7 @@ class Reader:
             self._take(1)
             return tuple(self._until_break())
         count = self._argument(_ARRAY)
-        # A header may announce more items than could ever follow: ask for what is there before looping.
+        # The length may be far more than the bytes that follow, so check it before looping.
         if count > len(self._data) - self._at:
             raise MalformedRecordError("array longer than its bytes")
         return tuple(self._item() for _ in range(count))

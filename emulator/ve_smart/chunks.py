@@ -24,7 +24,7 @@ type Notify = Callable[[Channel, bytes], None]
 
 
 class StreamTooLongError(ValueError):
-    """More arrived than the receiver is willing to hold."""
+    """A stream is longer than the receiver accepts."""
 
 
 class Inbox:
@@ -72,11 +72,11 @@ class Outbox:
 
     @property
     def ready(self) -> bool:
-        """Whether a stream put in now would start at once."""
+        """Whether a stream would be sent at once."""
         return self._credit > 0 and not self._waiting
 
     def add_credit(self, chunks: int) -> None:
-        """Let that many more chunks go out."""
+        """Allow so many more chunks to be sent."""
         self._credit += chunks
         self._pump()
 
@@ -97,7 +97,7 @@ class Outbox:
             self._notify(*self._waiting.popleft())
 
     def _may_send(self, channel: Channel) -> bool:
-        """Take one from the credit, which counts the chunks of streams only."""
+        """Return whether to send now, and use up one credit, which only chunks of streams need."""
         if channel is Channel.CONTROL:
             return True
         if not self._credit:

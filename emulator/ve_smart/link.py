@@ -1,4 +1,4 @@
-"""VE.Smart on the links of the emulated device: a server for each link, its timers, and the end of the link."""
+"""VE.Smart on the links of the emulated device: each link gets a server with its timers."""
 
 import asyncio
 
@@ -46,7 +46,7 @@ class VeSmartSession:
         self._set_timer()
 
     def _set_timer(self) -> None:
-        # A notification may have made the central end the link.
+        # The central may have ended the link after a notification.
         if self._closed:
             return
         self._timer.cancel()
@@ -67,7 +67,7 @@ class VeSmartService:
 
     @property
     def quirks(self) -> Quirks:
-        """How the device behaves; a change counts for the present link too."""
+        """How the device behaves. A change also affects the present link."""
         return self._quirks
 
     @quirks.setter

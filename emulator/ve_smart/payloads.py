@@ -6,7 +6,7 @@ import re
 from typing import Final, Protocol
 
 CELSIUS_ZERO: Final = 273.15  # K
-# More than any scale has: takes away what binary fractions add.
+# More digits than any scale has: rounding to them removes the errors of binary fractions.
 DIGITS: Final = 6
 
 
@@ -53,7 +53,7 @@ class Number:
 
     @property
     def _range(self) -> tuple[int, int]:
-        """The lowest and highest raw value that are not "not available", which is at one end of the range."""
+        """The lowest and highest raw value, leaving out "not available" at either end of the range."""
         lowest = -(1 << 8 * self.size - 1) if self.signed else 0
         highest = (1 << 8 * self.size) - 1 + lowest
         return lowest + (self.not_available == lowest), highest - (self.not_available == highest)

@@ -1,4 +1,4 @@
-"""Registers whose bits each say one thing of the BMS."""
+"""Registers of bits, each of which says one thing about the BMS."""
 
 from collections.abc import Callable
 from enum import IntEnum
@@ -77,7 +77,7 @@ class State(IntEnum):
 
 
 def bits(table: Bits, bms: SmallBms) -> int:
-    """Return the register with the bits that hold."""
+    """Return the register with every bit set that is true."""
     return sum(1 << bit for bit, holds in table if holds(bms))
 
 

@@ -6,7 +6,7 @@ from typing import Final, Protocol
 
 from emulator.personality.quirks import Quirks
 
-# PIN, PUK, Bluetooth off, not connectable, firmware update: a box refuses and counts these, and nobody else decides.
+# PIN, PUK, Bluetooth off, not connectable, firmware update. Every box refuses to write them, and counts the attempts.
 NEVER_WRITTEN: Final = frozenset({0xEC10, 0xEC11, 0x0090, 0x0092, 0x0024})
 
 

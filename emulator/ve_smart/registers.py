@@ -1,4 +1,4 @@
-"""The registers of the emulated smallBMS NG: how each is called and written, and what it shows and changes."""
+"""The registers of the emulated smallBMS NG: names, payloads, what they show, and what writing them changes."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -34,7 +34,7 @@ FIRST_CELL: Final = 1
 # Assumed: charge that was drawn is a negative number, as Victron's battery monitors show it.
 DRAWN: Final = -1.0
 
-# The key of the field that has no name; the advertisement has no room for it.
+# The key of a field without a name, which the advertisement does not have.
 TENTH: Final = "tenth"
 
 OLD_DEFAULT_PIN: Final = "000000"
@@ -44,7 +44,7 @@ MODE_OFF: Final = 4
 
 
 class Identity(Protocol):
-    """Who the device is, as far as its radio knows."""
+    """The identity of the device."""
 
     name: str
     key: bytes
@@ -55,7 +55,7 @@ class Identity(Protocol):
 
     @property
     def pin(self) -> str:
-        """The six digits."""
+        """The PIN, six digits."""
 
 
 @dataclass(kw_only=True)
@@ -85,7 +85,7 @@ class OneBattery:
 
     @property
     def battery(self) -> Battery:
-        """What of the battery does not change."""
+        """The battery's data that never change."""
         return self.bms.bank.batteries[self.index]
 
     def measured(self, value: Callable[[BatteryPage], float]) -> float | None:
@@ -125,7 +125,7 @@ _AMPERE_HOURS: Final = signed(4, scale=0.1)
 _ENERGY: Final = unsigned(4, scale=0.01)
 _TEMPERATURE: Final = kelvin(not_available=0xFFFF)
 _HISTORY_TEMPERATURE: Final = kelvin(not_available=0)
-# Assumed: these are not available in the same way as others of their size.
+# Assumed: they say "not available" as others of their size do.
 _CELL_VOLTAGE: Final = unsigned(2, scale=0.01, not_available=0xFFFF)
 _CELL_MILLIVOLTS: Final = replace(_CELL_VOLTAGE, scale=0.001)
 _HISTORY_VOLTAGE: Final = signed(4, scale=0.01, not_available=0x7FFFFFFF)

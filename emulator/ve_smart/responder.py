@@ -53,7 +53,7 @@ CODES: Final = {
 
 
 class NotKnownError(Exception):
-    """The device does not know what it was asked."""
+    """The device does not know a request."""
 
 
 class LinkRegister(Protocol):
@@ -89,7 +89,7 @@ class Responder:
 
     @property
     def has_subscriber(self) -> bool:
-        """Whether any instance's values are wanted unasked."""
+        """Whether the central has subscribed to any instance."""
         return bool(self._sent)
 
     def answer(self, request: Request) -> list[bytes]:
@@ -109,7 +109,7 @@ class Responder:
         return self._not_known(request)
 
     def changes(self) -> list[bytes]:
-        """Return the values of subscribed instances that changed since the subscriber last got them unasked."""
+        """Return the values of subscribed instances that have changed since they were last sent unasked."""
         return [record for instance in tuple(self._sent) for record in self._changed(instance)]
 
     def _changed(self, instance: int) -> Iterable[bytes]:
@@ -133,7 +133,7 @@ class Responder:
             return [response(request.instance, opcode, REFUSED)]
         self._sent.pop(instance, None)
         if wanted:
-            # Assumed: a subscriber reads what it wants to begin with, and is told of changes from there.
+            # Assumed: the subscriber reads the present values itself, and is told of changes only.
             self._sent[instance] = dict(self._announced(instance))
         return [response(request.instance, opcode, OK)]
 
@@ -241,6 +241,6 @@ class Responder:
         return instance + self.quirks.instance_offset
 
     def _known(self, number: int) -> int | None:
-        """Return the box's instance for a number on the wire, if there is one."""
+        """Return the box's number of an instance on the wire; None if there is no such instance."""
         instance = number - self.quirks.instance_offset
         return instance if instance in (known for known, _ in self._instances()) else None

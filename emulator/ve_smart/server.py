@@ -1,4 +1,4 @@
-"""VE.Smart server of one link: what the central writes in, notifications out; no I/O and no clock of its own."""
+"""VE.Smart server of one link: takes what the central writes, and notifies it. No I/O, no clock of its own."""
 
 from collections import deque
 from collections.abc import Callable
@@ -31,7 +31,7 @@ GRANT: Final = ONE_CHUNK[0]
 CHUNK_SIZES: Final = 0xFA
 # Seen for a refused path request; assumed for every record that the device does not know.
 ERROR_NOT_KNOWN: Final = b"\xf7\x03\x00"
-# Assumed: of other errors only the shape, one or two bytes after 0xF7, is known.
+# Assumed: only the form of other errors is known, one or two bytes after 0xF7.
 ERROR_MALFORMED: Final = b"\xf7\x01"
 ERROR_TOO_LONG: Final = b"\xf7\x02"
 ERROR_BUSY: Final = b"\xf7\x04"
@@ -94,7 +94,7 @@ class VeSmartServer:
 
     @property
     def quirks(self) -> Quirks:
-        """How the device behaves; may be exchanged while the link lives."""
+        """How the device behaves. It may change during the link."""
         return self._responder.quirks
 
     @quirks.setter
@@ -103,12 +103,12 @@ class VeSmartServer:
 
     @property
     def wants_disconnect(self) -> bool:
-        """Whether the device drops the link: the keep-alive has run out, or the central wrote what it cannot stand."""
+        """Whether to drop the link: the keep-alive has run out, or the device does not stand what the central wrote."""
         return self._offended or self._clock() >= self._keep_alive.runs_out_at
 
     @property
     def next_deadline(self) -> float:
-        """The clock's time at which there is something to do."""
+        """When, by the clock, there is next something to do."""
         deadlines = [self._clock() if self._offended else self._keep_alive.runs_out_at]
         if self._answers:
             deadlines.append(self._answers[0][0])
@@ -119,7 +119,7 @@ class VeSmartServer:
     def read_control(self) -> bytes:
         """Return the seven bytes of the Control characteristic."""
         second = self.quirks.control_second_field.to_bytes(2)
-        # Little-endian, as this field makes sense in both captures only so: 20 and 74 bytes.
+        # Little-endian: only so does this field make sense in both captures (20 and 74 bytes).
         chunk = self._largest_chunk.to_bytes(2, "little")
         return bytes((0, *second, 1, self.quirks.largest_request, *chunk))
 
@@ -132,7 +132,7 @@ class VeSmartServer:
             self._take_chunk(channel, data)
 
     def tick(self) -> None:
-        """Send what has become due."""
+        """Send everything that is due."""
         self._send_due_answers()
         if self._responder.has_subscriber and self._clock() >= self._announce_at:
             self._announce_at = self._clock() + ANNOUNCE_PERIOD
@@ -140,7 +140,7 @@ class VeSmartServer:
 
     def announce(self) -> None:
         """Send to the subscriber what has changed, unasked."""
-        # A central that is slow to take chunks gets the newest value when it does, not a queue of old ones.
+        # If the central takes chunks slowly, it gets the newest values later instead of a queue of old ones.
         if self._answers or not self._outbox.ready:
             return
         for stream in self._streams(self._responder.changes()):

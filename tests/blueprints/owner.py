@@ -12,7 +12,7 @@ from typing import Final
 from aiohttp.test_utils import TestClient
 from aiohttp.web import Application, Request
 from homeassistant.config import async_hass_config_yaml
-from homeassistant.const import EVENT_CALL_SERVICE, EVENT_STATE_CHANGED
+from homeassistant.const import EVENT_CALL_SERVICE, EVENT_STATE_CHANGED, STATE_UNAVAILABLE
 from homeassistant.core import CoreState, Event, EventStateChangedData, HomeAssistant, split_entity_id
 from homeassistant.helpers import device_registry as dr
 from homeassistant.setup import async_setup_component
@@ -47,7 +47,9 @@ DOMAINS: Final = (
 CONFIGURATION: Final = """
 automation: !include automations.yaml
 input_boolean:
+  away:
   fridge:
+  generator:
   heater:
   deaf:
   jammed:
@@ -147,10 +149,17 @@ class Owner:
         await self.remove_all()
         assert await self.hass.config_entries.async_unload(entry.entry_id)
         meanwhile()
+        self._forget_since_when()
         self.hass.set_state(CoreState.not_running)
         assert await self.hass.config_entries.async_setup(entry.entry_id)
         self._write_automations(list(self.automations.values()))
         await self.reload()
+
+    def _forget_since_when(self) -> None:
+        """Have what is unavailable be so since now, as Home Assistant writes it when it starts."""
+        for state in self.hass.states.async_all():
+            if state.state == STATE_UNAVAILABLE:
+                self.hass.states.async_set(state.entity_id, state.state, state.attributes, force_update=True)
 
     async def started(self) -> None:
         """Let a restart come to its end."""

@@ -28,16 +28,23 @@ RAW: Final = REPOSITORY.replace("https://github.com", "https://raw.githubusercon
 DOCS: Final = ROOT / "docs" / "automations.md"
 README: Final = ROOT / "README.md"
 # Which of our entities each selector offers, by the end of their unique ids; those of the PIN among them.
+BINARY: Final = {
+    "allowed_to_charge",
+    "allowed_to_discharge",
+    "battery_low",
+    "charging",
+    "pre_alarm",
+    "problem",
+    "remote_on",
+}
 OFFERED: Final = {
-    ("cold_heater", "allowed_to_charge"): {
-        "allowed_to_charge",
-        "allowed_to_discharge",
-        "battery_low",
-        "charging",
-        "pre_alarm",
-        "problem",
-        "remote_on",
-    },
+    # Those that have a device class are refused.
+    ("away_guard", "allowed_to_charge"): BINARY,
+    ("away_guard", "allowed_to_discharge"): BINARY,
+    ("cold_heater", "allowed_to_charge"): BINARY,
+    ("charge_source", "allowed_to_charge"): BINARY,
+    ("charge_source", "pre_alarm"): {"pre_alarm"},
+    ("charge_source", "state_of_charge"): {"battery_level"},
     ("cold_heater", "state_of_charge"): {"battery_level"},
     # Those of single batteries are not. Of these, the automation refuses those of the history.
     ("cold_heater", "temperature"): {
@@ -47,11 +54,20 @@ OFFERED: Final = {
         "history_lowest_temperature",
         "history_highest_temperature",
     },
-    ("full_charge_reminder", "since_full_charge"): {"time_to_go", "time_to_full", "history_since_full_charge"},
+    ("full_charge_reminder", "since_full_charge"): {
+        "days_left",
+        "history_since_full_charge",
+        "time_to_full",
+        "time_to_go",
+    },
     ("load_shedding", "state_of_charge"): {"battery_level"},
 }
 # Those that offer more, of which this has to be one.
 OFFERED_AMONG_OTHERS: Final = {
+    ("charge_source", "balancer_status"): {"balancer_status"},
+    ("charge_source", "current"): {"current"},
+    ("charge_source", "since_full_charge"): {"history_since_full_charge"},
+    ("away_guard", "days_left"): {"days_left"},
     ("full_charge_reminder", "fullness"): {"battery_level", "consumed_amphours"},
 }
 
@@ -206,12 +222,12 @@ async def test_the_device_is_offered_and_its_batteries_are_not(bench: Bench) -> 
     asked = [
         filters(options, "entity") for name in BLUEPRINTS for _, kind, options in selectors(name) if kind == "device"
     ]
-    [wanted] = [one for one in asked if one]
     entities = [one for one in er.async_get(bench.hass).entities.values() if one.platform == DOMAIN]
-    found = {one.device_id for one in entities if any(fits(bench.hass, one, filter_) for filter_ in wanted)}
+    ours = {er.async_get(bench.hass).entities[entity_id(bench.hass, "event", "code")].device_id}
 
     assert len({one.device_id for one in entities}) > 1
-    assert found == {er.async_get(bench.hass).entities[entity_id(bench.hass, "event", "code")].device_id}
+    for wanted in (one for one in asked if one):
+        assert {one.device_id for one in entities if any(fits(bench.hass, one, filter_) for filter_ in wanted)} == ours
 
 
 @pytest.mark.parametrize("name", BLUEPRINTS)

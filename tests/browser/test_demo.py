@@ -102,6 +102,28 @@ async def test_a_number_is_what_the_bms_then_has(demo: Demo) -> None:
         await until(taken, limit=LIMIT, otherwise=lambda: "The discharge floor was not taken over.")
 
 
+async def test_a_refused_number_goes_back(demo: Demo) -> None:
+    """In the browser too, which keeps what was entered until the state changes. The message says why."""
+    async with demo.page("/small-bms/2") as page:
+        field = page.locator("hui-number-entity-row", has_text="Low state of charge warning").locator("input")
+        shown = await field.input_value()
+        await field.fill("1")
+        await field.press("Tab")
+        await expect(page.get_by_text("must be above the discharge floor").first).to_be_visible(timeout=PATIENCE)
+        await expect(field).to_have_value(shown, timeout=PATIENCE)
+
+
+async def test_a_present_battery_is_not_deleted_and_says_why(demo: Demo) -> None:
+    async with demo.page("/config/integrations/integration/smallbms_ng") as page:
+        await page.get_by_text("Battery 2").first.click()
+        card = page.locator("ha-device-info-card")
+        await expect(card).not_to_contain_text("Serial number")
+        await card.locator("ha-icon-button").last.click()
+        await page.get_by_role("menuitem", name="Delete").filter(visible=True).click()
+        await page.locator("ha-button").filter(visible=True, has_text="Delete").last.click()
+        await expect(page.get_by_text("is still connected to the BMS")).to_be_visible(timeout=PATIENCE)
+
+
 async def test_a_repair_says_what_to_do_and_goes_by_itself(demo: Demo) -> None:
     await demo.control.raise_fault("cable-unplugged", 2)
     try:
@@ -122,6 +144,8 @@ async def test_the_energy_dashboard_has_a_battery(demo: Demo) -> None:
         await page.locator("hui-energy-period-selector .overflow > ha-icon-button").first.click()
         battery = page.locator("hui-energy-distribution-card .battery .circle").first
         await expect(battery).to_contain_text(re.compile(r"[1-9]\d* k?Wh"), timeout=PATIENCE)
+        home = page.locator("hui-energy-distribution-card .home .circle").first
+        await expect(home).to_contain_text(re.compile(r"[1-9]\d* k?Wh"), timeout=PATIENCE)
 
 
 async def test_it_asks_for_a_key_that_it_cannot_read(demo: Demo) -> None:

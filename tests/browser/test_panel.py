@@ -154,6 +154,20 @@ async def test_a_switch_by_keyboard(browser: Browser, bench: Bench) -> None:
         await expect(page.locator("#terminal-charger")).to_contain_text("V")
 
 
+async def test_another_personality(browser: Browser, bench: Bench) -> None:
+    station = bench.rig.stations[0]
+    async with panel(browser, bench) as page:
+        await page.locator("#personality summary").click()
+        await expect(page.get_by_label("Personality", exact=True)).to_have_value("battery-protect")
+        await page.get_by_label("Personality", exact=True).select_option("new-firmware")
+        await expect(page.locator("#personality-description")).to_contain_text("cells in mV")
+        await expect(page.locator("#quirk-cells_in_millivolts")).to_have_attribute("aria-checked", "true")
+        assert station.personality == "new-firmware"
+        await page.locator("#quirk-beacons_between").click()
+        await expect(page.locator("#personality-description")).to_contain_text("none of them")
+        assert station.device.quirks.beacons_between
+
+
 async def test_for_a_screen_reader_everything_has_a_name(browser: Browser, bench: Bench) -> None:
     async with panel(browser, bench) as page:
         await page.locator("#personality summary").click()

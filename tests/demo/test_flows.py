@@ -5,7 +5,7 @@ import pytest
 from demo.answers import Json, JsonObject
 from demo.emulator import Device, Emulator
 from demo.errors import DemoError
-from demo.flows import HOME_ASSISTANTS_OWN, OURS, add_device, add_proxy
+from demo.flows import HOME_ASSISTANTS_OWN, OURS, add_device, add_proxy, set_option
 from demo.home_assistant import HomeAssistant
 
 from .conftest import StandIn
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.usefixtures("socket_enabled")
 FLOWS = "/api/config/config_entries/flow"
 DEVICE = Device(address="C0:3A:5E:00:00:01", name="a BMS", key="ab" * 16, pin="014916")
 EMULATOR = Emulator(host="127.0.0.1", port=4321, control="http://127.0.0.1:2", devices=(DEVICE,))
-DONE: JsonObject = {"type": "create_entry"}
+DONE: JsonObject = {"type": "create_entry", "result": {"entry_id": "the entry"}}
 
 
 def form(*required: str, optional: tuple[str, ...] = ()) -> JsonObject:
@@ -51,6 +51,23 @@ async def test_a_discovered_device_is_added_by_the_proxy_that_holds_the_pin(
     stand_in.answers["POST", f"{FLOWS}/f1"] = DONE
     await add_device(hass, OURS, DEVICE)
     assert stand_in.sent[-1] == (f"{FLOWS}/f1", {})
+
+
+OPTIONS = "/api/config/config_entries/options/flow"
+
+
+async def test_an_option_is_set_in_its_form(stand_in: StandIn, hass: HomeAssistant) -> None:
+    stand_in.answers["POST", OPTIONS] = form(optional=("pages_interval",))
+    stand_in.answers["POST", f"{OPTIONS}/f1"] = {"type": "create_entry"}
+    await set_option(hass, "the entry", "pages_interval", 1)
+    assert stand_in.sent[-2:] == [(OPTIONS, {"handler": "the entry"}), (f"{OPTIONS}/f1", {"pages_interval": 1})]
+
+
+async def test_an_option_that_is_refused_is_a_sentence(stand_in: StandIn, hass: HomeAssistant) -> None:
+    stand_in.answers["POST", OPTIONS] = form(optional=("pages_interval",))
+    stand_in.answers["POST", f"{OPTIONS}/f1"] = {"type": "form", "errors": {"pages_interval": "not_whole"}}
+    with pytest.raises(DemoError, match=r"The option pages_interval could not be set: .*not_whole"):
+        await set_option(hass, "the entry", "pages_interval", 1.5)
 
 
 async def test_a_flow_that_shows_progress_is_waited_for(stand_in: StandIn, hass: HomeAssistant) -> None:

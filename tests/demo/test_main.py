@@ -100,6 +100,7 @@ async def test_a_killed_child_ends_us_with_a_sentence(start: Start) -> None:
         (["--speed", "nan"], "nan is not a speed"),
         (["--speed", "inf"], "inf is not a speed"),
         (["--speed", "fast"], "--speed"),
+        (["--personality", "mppt2"], "battery-protect"),
         (["--check", "--keep"], "--keep does not go with --check"),
         (["nonsense"], "nonsense"),
     ],

@@ -5,6 +5,8 @@ from typing import Final
 
 import pytest
 
+from custom_components.smallbms_ng.diagnostics import what_was_learned
+from custom_components.smallbms_ng.protocol.learned import Learned
 from emulator.__main__ import main
 from emulator.comparison.assumptions import ASSUMPTIONS, compare
 from emulator.comparison.findings import Verdict
@@ -154,6 +156,10 @@ def test_a_register_that_answers_once_is_there() -> None:
     assert verdicts(refused_first)["register-0xec65"] is Verdict.CONFIRMED
 
 
+def test_a_battery_has_no_key() -> None:
+    assert verdicts(talked("<029f00000100ff", ">05018119ec65", "<090119ec6502"))["key-opcode"] is Verdict.NOT_SEEN
+
+
 def test_a_register_that_cannot_be_written_is_there() -> None:
     assert verdicts(talked(">0600821902004104", "<090019020003"))["register-0x0200"] is Verdict.NOT_SEEN
     assert verdicts(talked(">050081190200", "<090019020003"))["register-0x0200"] is Verdict.CONTRADICTED
@@ -161,6 +167,25 @@ def test_a_register_that_cannot_be_written_is_there() -> None:
 
 def test_a_register_that_may_answer_later_is_not_missing() -> None:
     assert verdicts(answered(("0x0200", f"code {0x8200}")))["register-0x0200"] is Verdict.NOT_SEEN
+
+
+@pytest.mark.parametrize(
+    ("name", "learned"),
+    [
+        ("arrays", {"array_form": "indefinite"}),
+        ("chunk-sizes", {"chunk_sizes": False}),
+        ("notifications", {"acquire_notifications": True}),
+        ("key-opcode", {"flagged_key_request": True}),
+    ],
+)
+def test_what_was_learned_over_an_earlier_connection_counts(name: str, learned: dict[str, Json]) -> None:
+    assert verdicts(recording(learned=learned))[name] is Verdict.CONTRADICTED
+
+
+def test_what_the_integration_learns_by_default_says_nothing() -> None:
+    nothing = what_was_learned(Learned())
+    assert set(verdicts(recording(learned=nothing)).values()) == {Verdict.NOT_SEEN}
+    assert nothing.keys() >= {"array_form", "chunk_sizes", "acquire_notifications", "flagged_key_request"}
 
 
 def test_silence_proves_nothing() -> None:

@@ -1,12 +1,14 @@
 """The table of personalities, and what each of the devices in it sends and answers."""
 
 from collections.abc import Iterable
+from pathlib import Path
+import re
 from typing import Final
 
 from bluetooth_data_tools import parse_advertisement_data_bytes
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 import pytest
 
+from custom_components.smallbms_ng.protocol.advertisement import decrypt
 from emulator.device import DEFAULT_KEY, VE_SMART_SERVICE, EmulatedDevice
 from emulator.instant_readout import COMPANY_ID, encode_record
 from emulator.personality.quirks import EVERY_REGISTER, Arrays, Quirks, RadioQuirks
@@ -64,6 +66,12 @@ def test_these_are_there() -> None:
     assert PERSONALITIES[DEFAULT].radio == RadioQuirks()
 
 
+def test_the_page_about_the_emulator_lists_them() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "emulator.md").read_text(encoding="utf-8")
+    listed = page.partition("## Personalities\n")[2].partition("\n## ")[0]
+    assert re.findall(r"^\| `(.+?)` \|", listed, re.MULTILINE) == [*PERSONALITIES]
+
+
 def test_each_is_told_apart_by_its_switches() -> None:
     assert [name_of(row.connection, row.radio) for row in PERSONALITIES.values()] == [*PERSONALITIES]
     assert name_of(Quirks(seed=5), RadioQuirks()) is None
@@ -116,10 +124,11 @@ def test_evidence_is_needed() -> None:
 
 
 def record(data: bytes | None) -> bytes:
-    """Decrypt manufacturer data the way the device encrypts it."""
+    """Decrypt manufacturer data, whatever its length."""
     assert data
-    counter = modes.CTR(data[5:7].ljust(16, b"\0"))
-    return Cipher(algorithms.AES(DEFAULT_KEY), counter).decryptor().update(data[8:])
+    plain = decrypt(data, DEFAULT_KEY)
+    assert plain
+    return plain[8:]
 
 
 def test_the_record_without_a_state_of_charge() -> None:

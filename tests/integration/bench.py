@@ -1,6 +1,5 @@
 """A bank of batteries behind a device that can be connected to, and the entry that does so."""
 
-import asyncio
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -89,6 +88,8 @@ class Bench:
     # Shorter than by default, so that a test needs to let less time pass.
     options: Mapping[str, int] = field(default_factory=lambda: {CONF_PAGES_INTERVAL: 5})
     box_class: type[CountingBox] = CountingBox
+    by_flow: bool = False
+    """The entry is to be made by a flow."""
 
     def __post_init__(self) -> None:
         self.device = self.radio.device
@@ -106,7 +107,8 @@ class Bench:
             data={**entry.data, CONF_PIN: self.device.pin, **self.data},
             options=dict(self.options),
         )
-        self.entry.add_to_hass(self.hass)
+        if not self.by_flow:
+            self.entry.add_to_hass(self.hass)
 
     @property
     def pages(self) -> PagesCoordinator:
@@ -122,17 +124,11 @@ class Bench:
 
     async def run[Result](self, work: Coroutine[object, object, Result]) -> Result:
         """Let the clock, which stands still in these tests, go on while something takes its time."""
-        task = asyncio.ensure_future(work)
-        while not task.done():
-            self.radio.tick(timedelta(seconds=0.01))
-            await asyncio.sleep(0)
-        return task.result()
+        return await self.radio.run(work)
 
     async def until(self, come: Callable[[], bool]) -> None:
         """Let things go on until something has come."""
-        while not come():
-            self.radio.tick(timedelta(seconds=0.01))
-            await asyncio.sleep(0)
+        await self.radio.until(come)
 
     async def settle(self) -> None:
         """Let Home Assistant finish."""

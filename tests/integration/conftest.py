@@ -1,7 +1,8 @@
 """Home Assistant with its real Bluetooth manager, and an emulated device near an in-process radio."""
 
+import asyncio
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from time import monotonic
@@ -195,6 +196,20 @@ class Radio:
     async def settle(self) -> None:
         """Let Home Assistant finish; discovery runs in the background."""
         await self.hass.async_block_till_done(wait_background_tasks=True)
+
+    async def run[Result](self, work: Coroutine[object, object, Result]) -> Result:
+        """Let the clock, which stands still in these tests, go on while something takes its time."""
+        task = asyncio.ensure_future(work)
+        while not task.done():
+            self.tick(timedelta(seconds=0.01))
+            await asyncio.sleep(0)
+        return task.result()
+
+    async def until(self, come: Callable[[], bool]) -> None:
+        """Let things go on until something has come."""
+        while not come():
+            self.tick(timedelta(seconds=0.01))
+            await asyncio.sleep(0)
 
     def tick(self, duration: timedelta) -> None:
         """Let time pass on all clocks, and no timer notice."""

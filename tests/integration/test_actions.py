@@ -45,13 +45,13 @@ async def test_by_name_and_by_number(bench: Bench) -> None:
     await bench.load()
     rows = await read(bench, "discharge_floor", "0x1001", 0x0200)
     assert [(row["register"], row["name"]) for row in rows] == [
-        ("0x1008", "discharge_floor"),
         ("0x210B", "discharge_floor"),
+        ("0x1008", "discharge_floor"),
         ("0x1001", "charged_voltage"),
         ("0x0200", "mode"),
     ]
     assert rows[0] == {
-        "register": "0x1008",
+        "register": "0x210B",
         "name": "discharge_floor",
         "outcome": "answered",
         "payloads": ["6400"],

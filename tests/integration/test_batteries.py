@@ -352,6 +352,7 @@ async def test_a_user_removes_a_battery(
 ) -> None:
     """One that is present would only come back, and the user is told so."""
     assert await async_setup_component(hass, "config", {})
+    hass.config.language = "nl"
     if not there:
         await unplug(bench, UNPLUGGED)
     client = await bench.run(hass_ws_client(hass))
@@ -360,7 +361,7 @@ async def test_a_user_removes_a_battery(
     response = await bench.run(client.remove_device(battery.id))
     assert response["success"] is removable
     if not removable:
-        assert response["error"]["message"].startswith("Battery 2 is still connected to the BMS")
+        assert response["error"]["message"].startswith("Battery 2 is nog met het BMS verbonden")
     assert present(bench) == ([1, 3, 4] if removable else [1, 2, 3, 4])
 
 

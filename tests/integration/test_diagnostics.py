@@ -84,8 +84,8 @@ async def test_registers_with_their_ages(
     pages = found["pages"]
     assert (pages["batteries"], pages["lost"], pages["last_error"]) == ([1, 2, 3, 4], False, None)
     rows = {(row["battery"], row["register"]): row for row in pages["registers"]}
-    assert rows[None, "0x1008"] == {
-        "register": "0x1008",
+    assert rows[None, "0x210B"] == {
+        "register": "0x210B",
         "name": "discharge_floor",
         "battery": None,
         "payloads": ["6400"],

@@ -23,7 +23,7 @@ from .conftest import Radio
 
 KEEP_ALIVE: Final = 0x0093
 TAIL_CURRENT: Final = 0x1002
-FLOOR: Final = 0x1008
+FLOOR: Final = 0x210B
 MINUTE: Final = timedelta(minutes=1)
 REDRAWN: Final = timedelta(seconds=REDRAWN_AFTER)
 

@@ -46,8 +46,8 @@ from .conftest import ADDRESS, Radio, entity_id
 VOLTAGE: Final = 0xED8D
 CELL_VOLTAGES: Final = 0x0385
 CELL: Final = 0x0381
-FLOOR: Final = 0x1008
-OTHER_FLOOR: Final = 0x210B
+FLOOR: Final = 0x210B
+OTHER_FLOOR: Final = 0x1008
 DETECTION_TIME: Final = 0x1003
 CYCLES: Final = 0x0303
 MINUTE: Final = timedelta(minutes=1)

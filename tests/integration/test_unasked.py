@@ -22,7 +22,7 @@ from .conftest import Radio, entity_id
 
 SECOND: Final = timedelta(seconds=1)
 MINUTE: Final = timedelta(minutes=1)
-OTHER_FLOOR: Final = 0x210B
+OTHER_FLOOR: Final = 0x1008
 CELL: Final = 0x0381
 VOLTAGE: Final = 0xED8D
 TAIL_CURRENT: Final = 0x1002

@@ -6,6 +6,7 @@ import pytest
 
 from custom_components.smallbms_ng.protocol.advertisement import InstantReadout
 from custom_components.smallbms_ng.protocol.codes import (
+    ADVERTISED_LEVEL_FIELDS,
     CONDITIONS,
     KNOWN_ERRORS,
     LEVEL_FIELDS,
@@ -18,7 +19,7 @@ from custom_components.smallbms_ng.protocol.codes import (
 
 from .packer import KEY, THRESHOLDS, advertise, pack
 
-ALL_OK: Final = dict.fromkeys(THRESHOLDS, Level.OK)
+ALL_OK: Final = dict.fromkeys(LEVEL_FIELDS, Level.OK)
 NO_ERROR: Final = 0
 
 
@@ -70,7 +71,8 @@ def test_m_c1_to_m_c12_every_code_of_the_manual(rule: str, code: str, raw: dict[
 
 
 def test_the_manual_knows_five_conditions_and_four_errors() -> None:
-    assert [condition.name for condition in CONDITIONS] == list(THRESHOLDS) == list(LEVEL_FIELDS)
+    assert list(THRESHOLDS) == list(ADVERTISED_LEVEL_FIELDS)
+    assert [condition.name for condition in CONDITIONS] == list(LEVEL_FIELDS) == [*THRESHOLDS, "condition_10"]
     in_manual = {condition.number for condition in CONDITIONS if condition.in_manual}
     assert in_manual == {1, 5, 7, 8, 9}
     assert KNOWN_ERRORS == (1, 5, 9, 11)
@@ -110,7 +112,7 @@ def test_everything_at_once() -> None:
 
 
 def test_levels_that_are_not_supported_give_no_code() -> None:
-    assert active_codes(NO_ERROR, dict.fromkeys(THRESHOLDS)) == ()
+    assert active_codes(NO_ERROR, dict.fromkeys(LEVEL_FIELDS)) == ()
     assert active_codes(NO_ERROR, ALL_OK) == ()
     assert active_codes(NO_ERROR, ALL_OK | {"low_soc": None}) == ()
 

@@ -25,6 +25,7 @@ from custom_components.smallbms_ng.protocol.registers import (
     Page,
     Register,
     battery_sources,
+    cells_by_battery,
     choose,
     expected_payloads,
     main_instance,
@@ -36,6 +37,15 @@ from emulator.ve_smart import register_box
 from emulator.ve_smart import registers as emulated
 
 DECODED: Final = (
+    # Plausible in mV only.
+    (0x0385, "e20ce50c", {"minimum": 3.298, "maximum": 3.301}),
+    (0x0385, "2003e50c", {"minimum": 0.8, "maximum": 3.301}),
+    (0x0384, "ffffe50c", {"minimum": None, "maximum": 3.301}),
+    (0x0381, "0102e50c", {"battery": 1, "cell": 2, "voltage": 3.301}),
+    (0x0306, "e0330000", 13.28),
+    (0xEC85, "b80b", 3.0),
+    (0x0385, "ffffffff", {"minimum": None, "maximum": None}),
+    (0x0306, "00000010", None),
     (0x0093, "1027", 10000),
     (0x0100, "00eca300", {"first": 0, "product_id": 0xA3EC, "flags": 0}),
     (0x0102, "00050100", "v1.05"),
@@ -340,7 +350,7 @@ def test_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answered", "chosen"), [({0x1008, 0x210B}, 0x1008), ({0x210B}, 0x210B), ({0x1008}, 0x1008), (set(), None)]
+    ("answered", "chosen"), [({0x1008, 0x210B}, 0x210B), ({0x210B}, 0x210B), ({0x1008}, 0x1008), (set(), None)]
 )
 def test_the_discharge_floor_is_where_the_device_answers(answered: set[int], chosen: int | None) -> None:
     row = choose(Name.DISCHARGE_FLOOR, answered)
@@ -412,3 +422,24 @@ def test_the_emulated_device_knows_the_same_registers() -> None:
     known = {row.id for table in (*tables, emulated.HISTORY) for row in table}
     assert known | {0x0093} == set(BY_ID)
     assert writable | {0x0093} == {row.id for row in REGISTERS if row.writable}
+
+
+def test_voltages_that_are_known_to_be_in_millivolts() -> None:
+    """What could be either is taken as others of its scale were."""
+    cells = BY_ID[0x0381]
+    assert cells.decode(bytes.fromhex("0102f401")) == {"battery": 1, "cell": 2, "voltage": 5.0}
+    assert cells.decode(bytes.fromhex("0102f401"), finer=True) == {"battery": 1, "cell": 2, "voltage": 0.5}
+    assert cells.is_finer(bytes.fromhex("0102e50c"))
+    assert not cells.is_finer(bytes.fromhex("0102ffff"))
+    pre_alarm = BY_ID[0xEC85]
+    assert pre_alarm.encode(3.0).hex() == "2c01"
+    assert pre_alarm.encode(3.0, finer=True).hex() == "b80b"
+    assert not BY_ID[0xED8D].is_finer(b"\xb8\x09")
+
+
+def test_the_cells_of_a_whole_bank() -> None:
+    """Batteries count from 1 here, wherever the device begins."""
+    payloads = [bytes((battery, cell, 0x4C, 0x01)) for battery in (1, 0) for cell in (1, 2)]
+    assert cells_by_battery(payloads) == {1: tuple(payloads[2:]), 2: tuple(payloads[:2])}
+    assert list(cells_by_battery(bytes((battery, 1, 0, 0)) for battery in range(1, 256))) == list(range(1, 51))
+    assert cells_by_battery([b""]) == {}

@@ -163,14 +163,21 @@ class VeSmartClient:
             return {register: self._latest.of(instance, answer) for register, answer in answers.items()}
 
     async def write(
-        self, instance: int, register: Register, value: Value, *, system_voltage: int | None = None
+        self,
+        instance: int,
+        register: Register,
+        value: Value,
+        *,
+        system_voltage: int | None = None,
+        finer: bool = False,
     ) -> Reading:
         """Write a register, read it back, and return the reading.
 
         Raises Refused if the device does not accept the value. Raises PayloadError, before anything is sent, if the
-        value is outside the limits at the system voltage (in V), or the register is never written.
+        value is outside the limits at the system voltage (in V), or the register is never written. finer: the register
+        is in mV.
         """
-        payload = register.encode(value, system_voltage)
+        payload = register.encode(value, system_voltage, finer=finer)
         async with self._operation() as link:
             await self._prepare_write(link, instance)
             await link.send(set_values(instance, {register.id: payload}, self._memory.learned.array_form))

@@ -45,17 +45,21 @@ class Reading:
     @property
     def values(self) -> tuple[Value, ...]:
         """The decoded payloads, without those that hold no value; as bytes if the register is not in the table."""
-        return tuple(value for payload in self.payloads if (value := self._decoded(payload)) is not None)
+        return self.decoded()
+
+    def decoded(self, *, finer: bool = False) -> tuple[Value, ...]:
+        """Return the values; finer: voltages are known to be in mV."""
+        return tuple(value for payload in self.payloads if (value := self._decoded(payload, finer=finer)) is not None)
 
     @property
     def value(self) -> Value:
         """The first value; None if no payload holds one."""
         return next(iter(self.values), None)
 
-    def _decoded(self, payload: bytes) -> Value:
+    def _decoded(self, payload: bytes, *, finer: bool) -> Value:
         row = BY_ID.get(self.register)
         try:
-            return payload if row is None else row.decode(payload)
+            return payload if row is None else row.decode(payload, finer=finer)
         except PayloadError:
             return None
 

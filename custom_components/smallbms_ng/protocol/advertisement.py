@@ -12,7 +12,7 @@ from typing import Final
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from .codes import IO_FIELDS, LEVEL_FIELDS, Level
+from .codes import ADVERTISED_LEVEL_FIELDS, IO_FIELDS, Level
 from .payloads import BOUNDS, KEY_LENGTH
 from .quantities import BatteryValues, Flag, power_of
 
@@ -109,7 +109,7 @@ _LEVELS: Final[tuple[Flag, ...]] = (None, Level.OK, Level.WARNING, Level.ALARM)
 _FLAGS_START: Final = 56
 _FLAGS: Final = (
     *((name, index, _IO_STATES) for index, name in enumerate(IO_FIELDS)),
-    *((name, index, _LEVELS) for index, name in enumerate(LEVEL_FIELDS, start=8)),
+    *((name, index, _LEVELS) for index, name in enumerate(ADVERTISED_LEVEL_FIELDS, start=8)),
 )
 _FLAGS_MASK: Final = (1 << 2 * 17) - 1
 

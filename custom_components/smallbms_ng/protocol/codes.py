@@ -18,7 +18,7 @@ IO_FIELDS: Final = (
 
 
 class Level(StrEnum):
-    """The level of one of the nine supervised conditions."""
+    """The level of one of the supervised conditions."""
 
     OK = "ok"
     WARNING = "warning"
@@ -77,14 +77,16 @@ class Code:
 
 @dataclass(frozen=True, kw_only=True)
 class Condition:
-    """One of the nine 2-bit fields of warnings and alarms, and the number of its codes.
+    """One of the 2-bit fields of warnings and alarms, and the number of its codes.
 
-    Deduced: field n has the codes number n + 1, see docs/protocol.md.
+    Deduced: field n has the codes number n + 1, see docs/protocol.md. The record has nine fields; a register has room
+    for more.
     """
 
     name: str
     number: int
     in_manual: bool
+    advertised: bool = True
 
 
 CONDITIONS: Final = (
@@ -97,9 +99,12 @@ CONDITIONS: Final = (
     Condition(name="low_soc", number=7, in_manual=True),
     Condition(name="low_bank_voltage", number=8, in_manual=True),
     Condition(name="high_temperature", number=9, in_manual=True),
+    # The manual of a sister product has a code B10, whose meaning is not public.
+    Condition(name="condition_10", number=10, in_manual=False, advertised=False),
 )
 
 LEVEL_FIELDS: Final = tuple(condition.name for condition in CONDITIONS)
+ADVERTISED_LEVEL_FIELDS: Final = tuple(condition.name for condition in CONDITIONS if condition.advertised)
 
 # The error numbers that the manual explains (M-C9 … M-C12). Others are shown by their number.
 KNOWN_ERRORS: Final = (1, 5, 9, 11)

@@ -9,11 +9,13 @@ from math import inf
 from operator import attrgetter
 from typing import Final
 
-from .codes import IO_FIELDS, LEVEL_FIELDS, Code, Level, Severity, active_codes
+from .codes import ADVERTISED_LEVEL_FIELDS, IO_FIELDS, LEVEL_FIELDS, Code, Level, Severity, active_codes
 from .payloads import BOUNDS, HIGHEST_CURRENT, rounded
 
 # Everything that is not a measurement. Flags are shown only once they are confirmed.
 FLAG_FIELDS: Final = ("error", *IO_FIELDS, *LEVEL_FIELDS)
+# The flags that the record has.
+ADVERTISED_FLAG_FIELDS: Final = ("error", *IO_FIELDS, *ADVERTISED_LEVEL_FIELDS)
 
 type Flag = int | Level | None
 """An error number, a truth value, or a level; None if the device does not give it."""
@@ -51,6 +53,7 @@ class BatteryValues:
     low_soc: Level | None
     low_bank_voltage: Level | None
     high_temperature: Level | None
+    condition_10: Level | None = None
 
     @property
     def codes(self) -> tuple[Code, ...]:
@@ -81,7 +84,7 @@ class BatteryValues:
 
     @property
     def flags(self) -> tuple[Flag, ...]:
-        """The flags, in the order of FLAG_FIELDS."""
+        """The flags that the record has, in the order of ADVERTISED_FLAG_FIELDS."""
         return _flags_of(self)
 
     def _is_raised(self, name: str) -> bool | None:
@@ -110,7 +113,7 @@ def power_of(voltage: float | None, current: float | None) -> float | None:
     return None if voltage is None or current is None else rounded(voltage * current, 1)
 
 
-_flags_of = attrgetter(*FLAG_FIELDS)
+_flags_of = attrgetter(*ADVERTISED_FLAG_FIELDS)
 _levels_of = attrgetter("error", *LEVEL_FIELDS)
 
 

@@ -1,5 +1,6 @@
 """The table of registers, where each battery is read, and the rules for writing the state-of-charge thresholds."""
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import IntFlag, StrEnum
@@ -53,6 +54,14 @@ class Evidence(StrEnum):
     """Seen on another Victron device, with its bytes."""
     HEADER = "header"
     """In the register list that Victron published before the NG products."""
+
+
+class Scale(StrEnum):
+    """Groups of registers whose voltages are all in 0.01 V, or all in mV."""
+
+    CELLS = "cells"
+    PRE_ALARM = "pre_alarm"
+    HISTORY = "history"
 
 
 class Name(StrEnum):
@@ -237,7 +246,8 @@ class Register:
     """One register.
 
     tolerance: how far a value may differ, in its unit, when it is read back. key_size: if not 0, the register has
-    several payloads, distinguished by this many first bytes.
+    several payloads, distinguished by this many first bytes. finer_payload: how the register is decoded if its voltages
+    are in mV; registers with the same scale share that.
     """
 
     id: int
@@ -249,23 +259,37 @@ class Register:
     writable: bool = False
     tolerance: float = 0
     key_size: int = 0
+    finer_payload: Payload | None = None
+    scale: Scale | None = None
     only_rises: bool = False
     """A lifetime counter: a value lower than before is doubted."""
     evidence: Evidence = Evidence.HEADER
 
-    def decode(self, data: bytes) -> Value:
-        """Return the value of a payload. Raises PayloadError."""
-        return self.payload.decode(data)
+    def decode(self, data: bytes, *, finer: bool = False) -> Value:
+        """Return the value of a payload. Raises PayloadError. finer: the voltages are known to be in mV."""
+        return self._payload(finer=finer or self.is_finer(data)).decode(data)
 
-    def encode(self, value: Value, system_voltage: int | None = None) -> bytes:
+    def is_finer(self, data: bytes) -> bool:
+        """Return whether the voltages in a payload are plausible only in mV. Raises PayloadError."""
+        return self.finer_payload is not None and any(
+            coarse is None and isinstance(fine, float) and fine >= _CERTAIN_IN_MILLIVOLTS
+            for coarse, fine in zip(
+                _numbers(self.payload.decode(data)), _numbers(self.finer_payload.decode(data)), strict=True
+            )
+        )
+
+    def encode(self, value: Value, system_voltage: int | None = None, *, finer: bool = False) -> bytes:
         """Return the payload to write. Raises PayloadError if it is outside the limits.
 
-        The limits are those of a system voltage in V; None: of any.
+        The limits are those of a system voltage in V; None: of any. finer: the register is in mV.
         """
         if not self.writable or self.id in NEVER_WRITTEN:
             raise PayloadError(f"{self.name} is never written")
         self._check_limits(value, system_voltage)
-        return self.payload.encode(value)
+        return self._payload(finer=finer).encode(value)
+
+    def _payload(self, *, finer: bool) -> Payload:
+        return self.finer_payload if finer and self.finer_payload else self.payload
 
     def confirms(self, wanted: bytes, found: bytes) -> bool:
         """Return whether the payload found is the wanted one, within the tolerance."""
@@ -288,6 +312,14 @@ class Register:
             raise OutOfLimits(self, limits, value)
 
 
+# A voltage that no battery and no cell has in 0.01 V is in mV if that makes at least this, in V; less is damaged.
+_CERTAIN_IN_MILLIVOLTS: Final = 2.0
+
+
+def _numbers(value: Value) -> tuple[object, ...]:
+    return tuple(value.values()) if isinstance(value, Mapping) else (value,)
+
+
 LARGEST_SYSTEM_VOLTAGE: Final = 48
 _SAME_STEP: Final = 1e-6
 _ZERO_CELSIUS: Final = 273.15
@@ -302,11 +334,15 @@ _LOW_TEMPERATURE: Final = replace(_TEMPERATURE, not_available=0)
 _PERMILLE: Final = NumberPayload(size=2, per_unit=10)
 # Assumed: "not available" is that of other registers of this size.
 _CELL_VOLTAGE: Final = NumberPayload(size=2, per_unit=100, not_available=0xFFFF, bounds=Bounds(low=0, high=6))
+# Assumed: newer firmware may give mV, as Victron's displays show three decimals of a cell since 2026.
+_CELL_MILLIVOLTS: Final = replace(_CELL_VOLTAGE, per_unit=1000)
 _AMPHOURS: Final = NumberPayload(size=4, signed=True, per_unit=10, not_available=0x7FFFFFFF)
 # A bank that was once found empty may give 0.
 _EXTREME_VOLTAGE: Final = NumberPayload(
     size=4, signed=True, per_unit=100, not_available=0x7FFFFFFF, bounds=replace(BOUNDS["voltage"], low=0)
 )
+# Seen on a sister product.
+_EXTREME_MILLIVOLTS: Final = replace(_EXTREME_VOLTAGE, per_unit=1000)
 _WHOLE: Final = NumberPayload(size=4, signed=True, not_available=0x7FFFFFFF)
 _ENERGY: Final = NumberPayload(size=4, per_unit=100, not_available=0xFFFFFFFF)
 _OFF_ON: Final = ChoicePayload(meanings={0: False, 1: True})
@@ -317,12 +353,20 @@ def _range(part: NumberPayload) -> NumbersPayload:
     return NumbersPayload(parts={"minimum": part, "maximum": part})
 
 
+def _cell(voltage: NumberPayload) -> NumbersPayload:
+    return NumbersPayload(parts={"battery": _U8, "cell": _U8, "voltage": voltage})
+
+
 _identity = partial(Register, page=Page.IDENTITY)
 _status = partial(Register, page=Page.STATUS)
 _battery = partial(Register, page=Page.BATTERY)
 _setting = partial(Register, page=Page.SETTINGS, writable=True)
 _history = partial(Register, page=Page.HISTORY)
 _lifetime = partial(_history, only_rises=True)
+_cell_range = partial(
+    Register, payload=_range(_CELL_VOLTAGE), finer_payload=_range(_CELL_MILLIVOLTS), scale=Scale.CELLS, unit="V"
+)
+_extreme = partial(_history, payload=_EXTREME_VOLTAGE, finer_payload=_EXTREME_MILLIVOLTS, scale=Scale.HISTORY, unit="V")
 _action = partial(Register, page=Page.ACTIONS, payload=NoPayload(), writable=True)
 
 # Assumed: all limits. The manual gives none; these are those of Victron's other battery monitors.
@@ -409,12 +453,14 @@ REGISTERS: Final = (
             }
         ),
     ),
-    _battery(id=0x0385, name=Name.CELL_VOLTAGES, payload=_range(_CELL_VOLTAGE), unit="V"),
+    _cell_range(id=0x0385, name=Name.CELL_VOLTAGES, page=Page.BATTERY),
     _battery(id=0x0386, name=Name.CELL_TEMPERATURES, payload=_range(_TEMPERATURE), unit="°C"),
     _battery(
         id=0x0381,
         name=Name.CELL,
-        payload=NumbersPayload(parts={"battery": _U8, "cell": _U8, "voltage": _CELL_VOLTAGE}),
+        payload=_cell(_CELL_VOLTAGE),
+        finer_payload=_cell(_CELL_MILLIVOLTS),
+        scale=Scale.CELLS,
         unit="V",
         key_size=2,
     ),
@@ -430,13 +476,15 @@ REGISTERS: Final = (
         id=0x1003, name=Name.CHARGED_DETECTION_TIME, payload=_U16, unit="min", limits=Limits(low=1, high=50, step=1)
     ),
     _setting(id=0x0328, name=Name.LOW_SOC_WARNING, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
-    # Which of the two the device has is unknown.
-    _setting(id=0x1008, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
+    # Which of the two the device has is unknown. The first one is the BMS's own in Victron's list.
     _setting(id=0x210B, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
+    _setting(id=0x1008, name=Name.DISCHARGE_FLOOR, payload=_PERMILLE, unit="%", limits=_LEVEL_LIMITS),
     _setting(
         id=0xEC85,
         name=Name.PRE_ALARM_CELL_VOLTAGE,
         payload=_CELL_VOLTAGE,
+        finer_payload=_CELL_MILLIVOLTS,
+        scale=Scale.PRE_ALARM,
         unit="V",
         # Above 3.20 V a cell is not low any more (M-P5), and a pre-alarm above that would never end.
         limits=Limits(low=2.8, high=3.2, step=0.01),
@@ -448,9 +496,9 @@ REGISTERS: Final = (
     _lifetime(id=0x0309, name=Name.SYNCHRONIZATIONS, payload=_WHOLE),
     _lifetime(id=0x0303, name=Name.CYCLES, payload=_WHOLE),
     _history(id=0x0308, name=Name.SINCE_FULL_CHARGE, payload=_WHOLE, unit="s"),
-    _history(id=0x0306, name=Name.LOWEST_VOLTAGE, payload=_EXTREME_VOLTAGE, unit="V"),
-    _history(id=0x0307, name=Name.HIGHEST_VOLTAGE, payload=_EXTREME_VOLTAGE, unit="V"),
-    _history(id=0x0384, name=Name.HISTORY_CELL_VOLTAGES, payload=_range(_CELL_VOLTAGE), unit="V"),
+    _extreme(id=0x0306, name=Name.LOWEST_VOLTAGE),
+    _extreme(id=0x0307, name=Name.HIGHEST_VOLTAGE),
+    _cell_range(id=0x0384, name=Name.HISTORY_CELL_VOLTAGES, page=Page.HISTORY),
     _history(id=0x0313, name=Name.LOWEST_TEMPERATURE, payload=_LOW_TEMPERATURE, unit="°C"),
     _history(id=0x0312, name=Name.HIGHEST_TEMPERATURE, payload=_LOW_TEMPERATURE, unit="°C"),
     _action(id=0x102C, name=Name.SYNCHRONIZE),
@@ -540,6 +588,18 @@ def battery_sources(main: int, instances: Sequence[int]) -> tuple[BatterySource,
         BatterySource(number=number, instance=instance, registers=registers)
         for number, instance in enumerate(others, start=1)
     )
+
+
+def cells_by_battery(payloads: Iterable[bytes]) -> Mapping[int, tuple[bytes, ...]]:
+    """Return the payloads of the cells of a whole bank by the number of the battery, which counts from 1 here.
+
+    Assumed: the first byte is that number, and counts from 0 or from 1.
+    """
+    found: defaultdict[int, list[bytes]] = defaultdict(list)
+    for payload in filter(None, payloads):
+        found[payload[0]].append(payload)
+    first = 0 if 0 in found else 1
+    return {number - first + 1: tuple(found[number]) for number in sorted(found)[:MOST_BATTERIES]}
 
 
 def payload_key(register: int, payload: bytes) -> bytes:
