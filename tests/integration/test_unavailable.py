@@ -9,7 +9,7 @@ from homeassistant.core import HomeAssistant
 import pytest
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DEFAULT_PAGES_INTERVAL
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
 
 from .bench import Bench, a_bench
 from .conftest import Radio
