@@ -14,7 +14,7 @@ from homeassistant.helpers.device_registry import AnyDeviceEntry, ChildDeviceEnt
 from homeassistant.helpers.typing import ConfigType
 
 from .button import BUTTONS
-from .const import DOMAIN, can_connect
+from .const import DOMAIN, bluetooth_is_up, can_connect
 from .coordinator import (
     InstantReadoutCoordinator,
     PagesCoordinator,
@@ -22,7 +22,7 @@ from .coordinator import (
     SmallBmsRuntime,
     present_battery,
 )
-from .devices import battery_of, bluetooth_is_up
+from .devices import battery_of
 from .issues import (
     async_forget,
     async_manage_charge_issue,

@@ -3,7 +3,9 @@
 from collections.abc import Mapping
 from typing import Final
 
+from homeassistant.components.bluetooth import DOMAIN as BLUETOOTH
 from homeassistant.const import CONF_PIN
+from homeassistant.core import HomeAssistant
 
 DOMAIN: Final = "smallbms_ng"
 DOCS_URL: Final = "https://github.com/smallbms-ng/smallbms_ng/blob/main/docs"
@@ -51,3 +53,8 @@ CONF_PAIRED_BY_PROXY: Final = "paired_by_proxy"
 def can_connect(data: Mapping[str, object]) -> bool:
     """Return whether an entry with this data connects to its device."""
     return bool(data.get(CONF_PIN) or data.get(CONF_PAIRED_BY_PROXY))
+
+
+def bluetooth_is_up(hass: HomeAssistant) -> bool:
+    """Return whether Bluetooth is set up. While it is not, asking it for anything raises an error."""
+    return BLUETOOTH in hass.config.components

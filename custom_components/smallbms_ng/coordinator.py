@@ -300,9 +300,18 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             hass, _LOGGER, cooldown=PACE, immediate=False, function=self._async_show_changed, background=True
         )
         self._recording = async_recording_of(hass, self.address)
-        self._connection = SharedConnection(
-            hass,
-            entry,
+        self._connection = self._shared_connection()
+        self.survey = self._new_survey()
+        self._reader = PageReader(self.values, self)
+        self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
+        self._store = store
+        store.pages = self._to_store
+        self._stored_bonds = self._bonds
+
+    def _shared_connection(self) -> SharedConnection:
+        return SharedConnection(
+            self.hass,
+            self.config_entry,
             way=self._way,
             preference=self._preference,
             recorder=self._recording.recorder,
@@ -314,18 +323,15 @@ class PagesCoordinator(DataUpdateCoordinator[Mapping[RegisterKey, Value]]):
             on_kept_open=self.async_read_status,
             before_end=self._before_end,
         )
-        self.survey = Survey(
-            entry.title,
+
+    def _new_survey(self) -> Survey:
+        return Survey(
+            self.config_entry.title,
             session=self._survey_session,
             is_wanted=lambda: self._sessions > 1,
             on_progress=self.async_update_listeners,
             keep=self._recording.keep_survey,
         )
-        self._reader = PageReader(self.values, self)
-        self._writer = PageWriter(self.values, self._reader, lambda: hass.config.language)
-        self._store = store
-        store.pages = self._to_store
-        self._stored_bonds = self._bonds
 
     @property
     def batteries(self) -> tuple[int, ...]:

@@ -1,6 +1,5 @@
 """The device of a config entry, and the batteries of its bank as child devices."""
 
-from homeassistant.components.bluetooth import DOMAIN as BLUETOOTH
 from homeassistant.config_entries import ConfigEntry
 from homeassistant.const import CONF_ADDRESS
 from homeassistant.core import HomeAssistant, callback
@@ -9,11 +8,6 @@ from homeassistant.helpers.device_registry import CONNECTION_BLUETOOTH, DeviceIn
 
 from .const import CONF_PRODUCT_ID, DOMAIN, MANUFACTURER
 from .protocol.advertisement import PRODUCT_NAMES
-
-
-def bluetooth_is_up(hass: HomeAssistant) -> bool:
-    """Return whether Bluetooth is set up. While it is not, asking it for anything raises an error."""
-    return BLUETOOTH in hass.config.components
 
 
 def device_info(entry: ConfigEntry) -> DeviceInfo:

@@ -21,9 +21,8 @@ from homeassistant.core import HomeAssistant
 
 from . import clock
 from .connection.errors import BadAnswer
-from .const import CONF_KEY
+from .const import CONF_KEY, bluetooth_is_up
 from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsConfigEntry, SmallBmsRuntime
-from .devices import bluetooth_is_up
 from .protocol.advertisement import COMPANY_ID, BatteryReading
 from .protocol.learned import Learned
 from .protocol.redaction import IDENTIFYING

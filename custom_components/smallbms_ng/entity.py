@@ -3,10 +3,11 @@
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from typing import override
+from dataclasses import dataclass
+from typing import Final, override
 
 from homeassistant.components.bluetooth.passive_update_coordinator import PassiveBluetoothCoordinatorEntity
-from homeassistant.const import CONF_ADDRESS, Platform
+from homeassistant.const import CONF_ADDRESS, Platform, UnitOfElectricPotential, UnitOfRatio, UnitOfTime
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import entity_registry as er
 from homeassistant.helpers.device_registry import format_mac
@@ -19,6 +20,29 @@ from .coordinator import InstantReadoutCoordinator, PagesCoordinator, SmallBmsCo
 from .devices import DeviceLookup
 from .outlook import OutlookCoordinator
 from .pages import RegisterKey
+from .protocol.registers import Name
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """A setting of the BMS: a number, or a sensor where the device does not let anybody change it.
+
+    device_class: one that numbers and sensors share.
+    """
+
+    name: Name
+    unit: str
+    device_class: str | None = None
+
+
+SETTINGS: Final = (
+    Setting(name=Name.CHARGED_VOLTAGE, unit=UnitOfElectricPotential.VOLT, device_class="voltage"),
+    Setting(name=Name.TAIL_CURRENT, unit=UnitOfRatio.PERCENTAGE),
+    Setting(name=Name.CHARGED_DETECTION_TIME, unit=UnitOfTime.MINUTES, device_class="duration"),
+    Setting(name=Name.LOW_SOC_WARNING, unit=UnitOfRatio.PERCENTAGE, device_class="battery"),
+    Setting(name=Name.DISCHARGE_FLOOR, unit=UnitOfRatio.PERCENTAGE, device_class="battery"),
+    Setting(name=Name.PRE_ALARM_CELL_VOLTAGE, unit=UnitOfElectricPotential.VOLT, device_class="voltage"),
+)
 
 
 class SmallBmsEntity(Entity):

@@ -7,14 +7,14 @@ from functools import partial
 from typing import Final, override
 
 from homeassistant.components.number import NumberDeviceClass, NumberEntity, NumberEntityDescription, NumberMode
-from homeassistant.const import EntityCategory, Platform, UnitOfElectricPotential, UnitOfRatio, UnitOfTime
+from homeassistant.const import EntityCategory, Platform, UnitOfRatio
 from homeassistant.core import CALLBACK_TYPE, HomeAssistant, callback
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers.entity_platform import AddConfigEntryEntitiesCallback
 from homeassistant.helpers.event import async_call_later
 
 from .coordinator import PagesCoordinator, SmallBmsConfigEntry
-from .entity import Offers, PageEntity, async_add_offered
+from .entity import SETTINGS, Offers, PageEntity, Setting, async_add_offered
 from .pages import RegisterKey
 from .protocol.registers import LARGEST_SYSTEM_VOLTAGE, SMALLEST_SYSTEM_VOLTAGE, Name, named
 
@@ -32,28 +32,24 @@ class SmallBmsNumberDescription(NumberEntityDescription):
     is_action: bool = False
 
 
-def _number(
-    name: Name, unit: str, device_class: NumberDeviceClass | None = None, *, is_action: bool = False
-) -> SmallBmsNumberDescription:
+def _number(setting: Setting, *, is_action: bool = False) -> SmallBmsNumberDescription:
     return SmallBmsNumberDescription(
-        key=name,
-        name_of_register=name,
+        key=setting.name,
+        name_of_register=setting.name,
         is_action=is_action,
-        device_class=device_class,
+        device_class=NumberDeviceClass(setting.device_class) if setting.device_class else None,
         entity_category=EntityCategory.CONFIG,
         mode=NumberMode.BOX,
-        native_unit_of_measurement=unit,
+        native_unit_of_measurement=setting.unit,
     )
 
 
 NUMBERS: Final = (
-    _number(Name.CHARGED_VOLTAGE, UnitOfElectricPotential.VOLT, NumberDeviceClass.VOLTAGE),
-    _number(Name.TAIL_CURRENT, UnitOfRatio.PERCENTAGE),
-    _number(Name.CHARGED_DETECTION_TIME, UnitOfTime.MINUTES, NumberDeviceClass.DURATION),
-    _number(Name.LOW_SOC_WARNING, UnitOfRatio.PERCENTAGE, NumberDeviceClass.BATTERY),
-    _number(Name.DISCHARGE_FLOOR, UnitOfRatio.PERCENTAGE, NumberDeviceClass.BATTERY),
-    _number(Name.PRE_ALARM_CELL_VOLTAGE, UnitOfElectricPotential.VOLT, NumberDeviceClass.VOLTAGE),
-    _number(Name.STATE_OF_CHARGE, UnitOfRatio.PERCENTAGE, NumberDeviceClass.BATTERY, is_action=True),
+    *map(_number, SETTINGS),
+    _number(
+        Setting(name=Name.STATE_OF_CHARGE, unit=UnitOfRatio.PERCENTAGE, device_class=NumberDeviceClass.BATTERY),
+        is_action=True,
+    ),
 )
 
 

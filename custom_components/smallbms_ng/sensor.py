@@ -36,7 +36,6 @@ from homeassistant.helpers.restore_state import ExtraStoredData, RestoredExtraDa
 from homeassistant.helpers.typing import StateType
 from homeassistant.util.dt import parse_datetime, utcnow
 
-from . import number as number_platform
 from .connection.errors import NoAnswer, NotPaired
 from .const import AMPERE_HOURS, CONF_RESIDUAL_CURRENT, DOMAIN, MILLIAMPERES_PER_AMPERE
 from .coordinator import (
@@ -49,6 +48,7 @@ from .coordinator import (
     reserve_of,
 )
 from .entity import (
+    SETTINGS,
     Offers,
     OutlookEntity,
     PageEntity,
@@ -833,13 +833,12 @@ PAGE_SENSORS: Final = (
 # The settings, as sensors where the device does not let anybody change them.
 SETTING_SENSORS: Final = tuple(
     _fact(
-        key=row.key,
-        source=row.name_of_register,
-        device_class=SensorDeviceClass(row.device_class) if row.device_class else None,
-        native_unit_of_measurement=row.native_unit_of_measurement,
+        key=setting.name,
+        source=setting.name,
+        device_class=SensorDeviceClass(setting.device_class) if setting.device_class else None,
+        native_unit_of_measurement=setting.unit,
     )
-    for row in number_platform.NUMBERS
-    if not row.is_action
+    for setting in SETTINGS
 )
 
 BATTERY_SENSORS: Final = (

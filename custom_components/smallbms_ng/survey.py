@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from datetime import timedelta
 from itertools import batched
 import logging
-from struct import Struct
 from typing import Final
-import zlib
 
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
 
 from . import clock
 from .connection.client import VeSmartClient
 from .connection.errors import Lost
-from .connection.link import Answer, Reading, Refusal, Silence
+from .connection.link import Answer, Reading, Silence
 from .const import DOMAIN
 from .messages import failure
-from .protocol.registers import BY_ID, PIN_REGISTER, PUK_REGISTER, SECRETS
+from .protocol.registers import BY_ID, PIN_REGISTER, PUK_REGISTER
+from .recording import SurveyRecord
 
 _LOGGER = logging.getLogger(__name__)
 
@@ -57,10 +56,6 @@ _ATTEMPTS: Final = 2
 # How many sessions in a row may fail; before anything was read, the first failure ends the survey.
 _MOST_FAILURES: Final = 5
 
-# The survey may hold as much memory, in bytes, of one device.
-LARGEST_SURVEY: Final = 12 * 1024
-_COMPRESSED_FROM: Final = 4 * 1024
-
 
 @dataclass(frozen=True, kw_only=True)
 class Pace:
@@ -77,88 +72,6 @@ class Pace:
 
 
 PACE: Final = Pace()
-
-_ANSWERED: Final = 0
-_REFUSED: Final = 1
-_SILENT: Final = 2
-# Instance, register, outcome, and the code or the length of the payload that follows.
-_ROW: Final = Struct("<HHBH")
-
-
-@dataclass(frozen=True, kw_only=True)
-class SurveyedRegister:
-    """What became of one register; neither a payload nor a code: the device did not answer."""
-
-    instance: int
-    register: int
-    payload: bytes | None = None
-    code: int | None = None
-
-
-class SurveyRecord:
-    """What a survey has found, in little memory. Times are in s of the monotonic clock.
-
-    ended: None while the survey goes on. finished: whether everything was asked for.
-    """
-
-    def __init__(self) -> None:
-        self.began = clock.now()
-        self.ended: float | None = None
-        self.finished = False
-        self.answered = 0
-        self._rows = bytearray()
-        self._compressed: list[bytes] = []
-
-    @property
-    def full(self) -> bool:
-        """Whether no more can be kept."""
-        return sum(map(len, self._compressed)) + len(self._rows) >= LARGEST_SURVEY
-
-    @property
-    def rows(self) -> Iterator[SurveyedRegister]:
-        """What became of the registers, in the order in which they were asked for."""
-        for rows in (*map(zlib.decompress, self._compressed), bytes(self._rows)):
-            yield from _unpacked(rows)
-
-    def take(self, instance: int, answer: Answer) -> None:
-        """Keep an answer."""
-        match answer:
-            case Reading(register=register, payloads=payloads):
-                self.answered += 1
-                for payload in payloads:
-                    # The key is never kept; that the device gives it is.
-                    kept = bytes(len(payload)) if register in SECRETS else payload
-                    self._rows += _ROW.pack(instance, register, _ANSWERED, len(kept)) + kept
-            case Refusal(register=register, code=code):
-                self._rows += _ROW.pack(instance, register, _REFUSED, code)
-            case Silence(register=register):
-                self._rows += _ROW.pack(instance, register, _SILENT, 0)
-        if len(self._rows) >= _COMPRESSED_FROM:
-            self._compress()
-
-    def end(self, *, finished: bool) -> None:
-        """Note that the survey has ended."""
-        self.ended, self.finished = clock.now(), finished
-        self._compress()
-
-    def _compress(self) -> None:
-        self._compressed.append(zlib.compress(self._rows))
-        self._rows.clear()
-
-
-def _unpacked(rows: bytes) -> Iterator[SurveyedRegister]:
-    place = 0
-    while place < len(rows):
-        instance, register, outcome, number = _ROW.unpack_from(rows, place)
-        place += _ROW.size
-        size = number if outcome == _ANSWERED else 0
-        yield SurveyedRegister(
-            instance=instance,
-            register=register,
-            payload=rows[place : place + size] if outcome == _ANSWERED else None,
-            code=number if outcome == _REFUSED else None,
-        )
-        place += size
 
 
 class _Questions:

@@ -15,7 +15,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.connection.link import Reading, Refusal, Silence
 from custom_components.smallbms_ng.protocol.registers import BY_ID, Name, Page
-from custom_components.smallbms_ng.survey import KNOWN, LARGEST_SURVEY, OTHERS, RANGES, Pace, SurveyRecord
+from custom_components.smallbms_ng.recording import LARGEST_SURVEY, SurveyRecord
+from custom_components.smallbms_ng.survey import KNOWN, OTHERS, RANGES, Pace
 from emulator.device import DEFAULT_KEY
 from emulator.personality.quirks import EVERY_REGISTER, Quirks
 
