@@ -26,6 +26,8 @@ from emulator.radio.in_process import EmulatedClient, EmulatedScanner
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
 
+from .figures import Row
+
 MOST_SECONDS: Final = 15.0
 TIMES: Final = 3
 # What a connection by a proxy takes, and each answer, in s. Assumed, on the slow side.
@@ -134,6 +136,15 @@ async def measure() -> list[float]:
             await hass.config_entries.async_unload(house.entry.entry_id)
             await hass.async_stop(force=True)
     return took
+
+
+def rows(quick: bool) -> list[Row]:
+    """Measure what is in the table of all benchmarks; nothing if it has to be quick."""
+    if quick:
+        return []
+    return [
+        Row(figure="a code until its pages are shown", unit="s", ours=max(asyncio.run(measure())), most=MOST_SECONDS)
+    ]
 
 
 def main() -> int:

@@ -307,7 +307,7 @@ def _places(state: JsonValue) -> Iterator[tuple[Any, str | int]]:
             yield from _places(part)
 
 
-_RECORDING: Final = {
+_RECORDING: Final[JsonValue] = {
     "format": 1,
     "integration": "0.1.0",
     "home_assistant": "2026.10.4",

@@ -263,7 +263,7 @@ async def test_a_refused_write(bench: Bench) -> None:
     bench.service.quirks = Quirks(refused_writes=EVERY_REGISTER, acknowledges_writes=True)
     with pytest.raises(HomeAssistantError) as raised:
         await bench.set("tail_current", 7)
-    assert raised.value.translation_key == "refused_with_code"
+    assert raised.value.translation_key == "refused_value"
     assert raised.value.translation_placeholders == {"device": bench.entry.title, "code": "2"}
     assert await redrawn(bench, "tail_current") == "4.0"
 
