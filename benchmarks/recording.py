@@ -10,8 +10,10 @@ from typing import Final
 from bleak.backends.device import BLEDevice
 from habluetooth import BluetoothServiceInfoBleak
 
+from custom_components.smallbms_ng.connection.link import Reading
 from custom_components.smallbms_ng.connection.recorder import MOST_CONNECTIONS, Operation
 from custom_components.smallbms_ng.recording import Outcome, Recording
+from custom_components.smallbms_ng.survey import KNOWN, OTHERS, SurveyRecord
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME
 
 from .figures import Row
@@ -66,6 +68,17 @@ def cost(infos: list[BluetoothServiceInfoBleak]) -> float:
     return median(with_it - without for with_it, without in pairs)
 
 
+def survey() -> SurveyRecord:
+    """Return a survey of a large bank whose batteries answer everything."""
+    record = SurveyRecord()
+    for instance in range(51):
+        for register in (*KNOWN, *OTHERS):
+            if not record.full:
+                record.take(instance, Reading(register=register, payloads=(register.to_bytes(2) * 4,)))
+    record.end(finished=False)
+    return record
+
+
 def memory(infos: list[BluetoothServiceInfoBleak]) -> float:
     """Return the KiB that a full recording holds."""
     tracemalloc.start()
@@ -77,6 +90,7 @@ def memory(infos: list[BluetoothServiceInfoBleak]) -> float:
         with recording.recorder.pairing():
             for number in range(2000):
                 recording.recorder.connections[-1].add(Operation.NOTIFY, "data", number.to_bytes(2) + bytes(18))
+    recording.keep_survey(survey())
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     return used / 1024

@@ -95,6 +95,15 @@ def test_failures_make_room_first() -> None:
     ]
 
 
+def test_the_richest_stays() -> None:
+    """The first connection reads everything; later ones only what has changed since."""
+    recorder = Recorder(Clock())
+    for size in (200, 10, 20, 30, 40):
+        with recorder.pairing():
+            recorder.connections[-1].add(Operation.NOTIFY, "data", bytes(size))
+    assert [connection.heard for connection in recorder.connections] == [200, 30, 40]
+
+
 def test_memory_is_bounded() -> None:
     recorder = Recorder(Clock())
     tracemalloc.start()

@@ -197,9 +197,9 @@ class RecordedConnection:
         return self._frames.in_opening
 
     @property
-    def has_answers(self) -> bool:
-        """Whether the device has said anything."""
-        return any(frame.direction is Direction.IN and frame.data for frame in self.frames)
+    def heard(self) -> int:
+        """How many bytes the device has said, of those that are kept."""
+        return sum(len(frame.data) for frame in self.frames if frame.direction is Direction.IN)
 
     def add(self, operation: Operation, characteristic: str = "", data: bytes = b"") -> int:
         """Add a frame; return its number."""
@@ -245,7 +245,10 @@ class RecordedConnection:
 
 
 class Recorder:
-    """Keeps the latest connections to one device. While it is paused, no connection is added."""
+    """Keeps the latest connections to one device, and the one in which it said most.
+
+    While it is paused, no connection is added.
+    """
 
     def __init__(self, clock: Callable[[], float] = monotonic) -> None:
         self.connections: deque[RecordedConnection] = deque()
@@ -277,12 +280,20 @@ class Recorder:
 
     def _begin(self) -> RecordedConnection:
         if len(self.connections) == MOST_CONNECTIONS:
-            # Failed attempts, of which there may be many, make room before a connection with answers does.
-            silent = (connection for connection in self.connections if not connection.has_answers)
-            self.connections.remove(next(silent, self.connections[0]))
+            self.connections.remove(self._least_worth)
         connection = RecordedConnection(self._clock)
         self.connections.append(connection)
         return connection
+
+    @property
+    def _least_worth(self) -> RecordedConnection:
+        """The connection to make room: the oldest failed attempt, of which there may be many, else the oldest one.
+
+        The one that says most stays: the first, in which everything is read, says what later ones do not repeat.
+        """
+        richest = max(self.connections, key=lambda connection: connection.heard)
+        others = [connection for connection in self.connections if connection is not richest]
+        return next((connection for connection in others if not connection.heard), others[0])
 
 
 type _Method = Callable[..., object]
