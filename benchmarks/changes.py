@@ -21,10 +21,10 @@ from custom_components.smallbms_ng.const import CONF_KEY, CONF_PRODUCT_ID, DOMAI
 from emulator.battery.layout import BankLayout
 from emulator.bms.bms import SmallBms
 from emulator.device import DEFAULT_KEY, EmulatedDevice
+from emulator.personality.quirks import Quirks
 from emulator.radio.in_process import EmulatedClient, EmulatedScanner
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import Quirks
 
 from .figures import Row
 

@@ -24,9 +24,9 @@ from emulator.battery.layout import BankLayout
 from emulator.bms.bms import SmallBms
 from emulator.device import EmulatedDevice
 from emulator.gatt import ATT_NOTIFICATION_HEADER, Link
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import Quirks
 
 from .figures import Row
 

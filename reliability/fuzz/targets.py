@@ -307,7 +307,7 @@ def _places(state: JsonValue) -> Iterator[tuple[Any, str | int]]:
             yield from _places(part)
 
 
-_RECORDING: Final = {
+_RECORDING: Final[JsonValue] = {
     "format": 1,
     "integration": "0.1.0",
     "home_assistant": "2026.10.4",
@@ -357,7 +357,10 @@ _RECORDING: Final = {
 
 def read_a_recording(data: bytes) -> None:
     """Read a recording that was damaged in several places, or any text; what is wrong is one sentence."""
-    download = {"integration_manifest": {"domain": "smallbms_ng"}, "data": {"recording": deepcopy(_RECORDING)}}
+    download: JsonValue = {
+        "integration_manifest": {"domain": "smallbms_ng"},
+        "data": {"recording": deepcopy(_RECORDING)},
+    }
     for where, what in zip(data[1::2], data[2::2], strict=False):
         _damage(download, where, _JUNK[what % len(_JUNK)])
     text = data[1:].decode(errors="replace") if data[:1] == b"{" else json.dumps(download)

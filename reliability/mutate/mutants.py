@@ -12,6 +12,7 @@ from cosmic_ray.plugins import get_operator, operator_names
 
 # These two replace names by random ones: they give another mutant each time.
 _RANDOM: Final = ("VariableReplacer", "VariableInserter")
+_PROMISES: Final = frozenset({"frozen", "kw_only"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,14 @@ class _Bare(ast.NodeTransformer):
         node.returns = None
         # That a method replaces another is said to type checkers only.
         node.decorator_list = [one for one in node.decorator_list if ast.unparse(one) != "override"]
+        self.generic_visit(node)
+        return node
+
+    @override
+    def visit_keyword(self, node: ast.keyword) -> ast.AST:
+        # What a dataclass forbids, type checkers forbid too.
+        if node.arg in _PROMISES:
+            node.value = ast.Constant(None)
         self.generic_visit(node)
         return node
 

@@ -54,7 +54,12 @@ OFFERED: Final = {
         "history_lowest_temperature",
         "history_highest_temperature",
     },
-    ("full_charge_reminder", "since_full_charge"): {"time_to_go", "time_to_full", "history_since_full_charge"},
+    ("full_charge_reminder", "since_full_charge"): {
+        "days_left",
+        "history_since_full_charge",
+        "time_to_full",
+        "time_to_go",
+    },
     ("load_shedding", "state_of_charge"): {"battery_level"},
 }
 # Those that offer more, of which this has to be one.
@@ -62,7 +67,7 @@ OFFERED_AMONG_OTHERS: Final = {
     ("charge_source", "balancer_status"): {"balancer_status"},
     ("charge_source", "current"): {"current"},
     ("charge_source", "since_full_charge"): {"history_since_full_charge"},
-    ("away_guard", "days_left"): set[str](),
+    ("away_guard", "days_left"): {"days_left"},
     ("full_charge_reminder", "fullness"): {"battery_level", "consumed_amphours"},
 }
 

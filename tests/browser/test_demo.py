@@ -109,7 +109,7 @@ async def test_a_refused_number_goes_back(demo: Demo) -> None:
         shown = await field.input_value()
         await field.fill("1")
         await field.press("Tab")
-        await expect(page.get_by_text("must be above the discharge floor")).to_be_visible(timeout=PATIENCE)
+        await expect(page.get_by_text("must be above the discharge floor").first).to_be_visible(timeout=PATIENCE)
         await expect(field).to_have_value(shown, timeout=PATIENCE)
 
 
@@ -119,8 +119,8 @@ async def test_a_present_battery_is_not_deleted_and_says_why(demo: Demo) -> None
         card = page.locator("ha-device-info-card")
         await expect(card).not_to_contain_text("Serial number")
         await card.locator("ha-icon-button").last.click()
-        await page.locator("ha-dropdown-item:has-text('Delete')").last.click()
-        await page.locator("dialog-box ha-button:has-text('Delete')").click()
+        await page.get_by_role("menuitem", name="Delete").filter(visible=True).click()
+        await page.locator("ha-button").filter(visible=True, has_text="Delete").last.click()
         await expect(page.get_by_text("is still connected to the BMS")).to_be_visible(timeout=PATIENCE)
 
 

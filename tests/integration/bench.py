@@ -18,9 +18,9 @@ from custom_components.smallbms_ng.connection.link import Timing
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.coordinator import PagesCoordinator
 from emulator.bms.bms import SmallBms
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.emulator.personalities import take_on

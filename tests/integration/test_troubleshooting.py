@@ -15,7 +15,7 @@ SYMPTOMS, DEMO = PAGE.split("\n## See it in the demo\n")
 SEEN: Final = [row.split("|")[1] for row in SYMPTOMS.splitlines() if row.startswith("| ")]
 NAMED: Final = sorted({name for cell in SEEN for name in re.findall(r"\*([^*]+)\*", cell)})
 # Of Home Assistant itself.
-NOT_OURS: Final = {"Victron BLE", "Home", "Reconfigure", "unavailable", "unknown"}
+NOT_OURS: Final = {"Activity", "Victron BLE", "Home", "Reconfigure", "unavailable", "unknown"}
 WORDS: Final = json.dumps(languages()[ENGLISH], ensure_ascii=False)
 
 

@@ -17,6 +17,9 @@ _FULL_THRESHOLDS: Final = 5.0
 _ROWS: Final = (*QUANTITIES, *COUNTERS)
 _WRITTEN_WITH: Final = {row.written_with: row.name for row in _ROWS if row.written_with}
 _DECIDED_ELSEWHERE: Final = frozenset(_WRITTEN_WITH.values())
+# After a power cut the counters go on from what was recorded of these, which has to be of one moment.
+_COUNTED: Final = frozenset(row.name for row in COUNTERS)
+_GOES_ON_FROM: Final = (*_COUNTED, "consumed_amphours", "voltage")
 _AVERAGED: Final = {row.name: row.decimals for row in _ROWS if row.averaged}
 
 
@@ -120,6 +123,8 @@ class SignificantChanges:
     def _chosen(self, known: Mapping[str, object], *, minute_over: bool) -> Mapping[str, object]:
         moved = {name: value for name, value in known.items() if self._has_moved(name, value)}
         moved |= {other: known[other] for name, other in _WRITTEN_WITH.items() if name in moved and other in known}
+        if not _COUNTED.isdisjoint(moved):
+            moved |= {name: known[name] for name in _GOES_ON_FROM if name in known}
         if not minute_over:
             return moved
         means = self._mean_values(known)
