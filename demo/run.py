@@ -409,6 +409,8 @@ async def _entities(hass: HomeAssistant, device: Device, needed: AbstractSet[str
 
 async def _go_on_telling(run: Run, emulator: Emulator) -> None:
     """Tell Home Assistant what the solar chargers yield, if there are any, until canceled."""
+    if not emulator.control:
+        await asyncio.Event().wait()
     async with open_control(emulator.control) as control:
         has_chargers = bool(solar.chargers(await control.state(1)))
     if has_chargers:

@@ -16,10 +16,10 @@ _FULL_THRESHOLDS: Final = 5.0
 
 _ROWS: Final = (*QUANTITIES, *COUNTERS)
 _WRITTEN_WITH: Final = {row.written_with: row.name for row in _ROWS if row.written_with}
-_DECIDED_ELSEWHERE: Final = frozenset(_WRITTEN_WITH.values())
 # After a power cut the counters go on from what was recorded of these, which has to be of one moment.
 _COUNTED: Final = frozenset(row.name for row in COUNTERS)
 _GOES_ON_FROM: Final = (*_COUNTED, "consumed_amphours", "voltage")
+_DECIDED_ELSEWHERE: Final = frozenset(_WRITTEN_WITH.values())
 _AVERAGED: Final = {row.name: row.decimals for row in _ROWS if row.averaged}
 
 
