@@ -58,12 +58,6 @@ def noisy_records(seconds: int = DAY, begin: int = 0) -> tuple[bytes, ...]:
     return tuple(records(noisy(sunny_day(seconds, begin=begin))))
 
 
-@cache
-def sunny_records(seconds: int = DAY, begin: int = 0) -> tuple[bytes, ...]:
-    """Return the advertisements of an emulated day, or of a part of it."""
-    return tuple(records(sunny_day(seconds, begin=begin)))
-
-
 def steady_records(seconds: int) -> tuple[bytes, ...]:
     """Return advertisements of which each has a nonce of its own, and none a value that is written before a minute."""
     snapshot = next(sunny_day(1))
