@@ -313,6 +313,15 @@ async def test_pre_alarm_in_quiet_hours(cabin: Cabin) -> None:
     assert not cabin.runs
 
 
+async def test_a_pre_alarm_that_is_not_known_is_not_over(cabin: Cabin, changes: Changes) -> None:
+    await cabin.use()
+    await cabin.until(22)
+    await cabin.live(2 * LEAST, **shows(20.0, pre_alarm=True))
+    cabin.owner.hass.states.async_set(str(cabin.inputs["pre_alarm"]), "unavailable")
+    await cabin.owner.silence(MORE)
+    assert changes.all == [ON]
+
+
 async def test_stops_when_it_gets_quiet(cabin: Cabin, changes: Changes) -> None:
     await cabin.use(quiet_from="15:30:00", quiet_to="16:30:00")
     await cabin.empty()
@@ -418,6 +427,18 @@ async def test_a_failure_between_good_runs_is_forgotten(cabin: Cabin, inbox: lis
     assert inbox == []
 
 
+async def test_silence_is_not_no_current(cabin: Cabin, changes: Changes) -> None:
+    """The current was below the least when it was started, and then nobody knows."""
+    await cabin.use(patience=30, no_current_minutes=12)
+    cabin.broken = True
+    await cabin.empty()
+    cabin.broken = False
+    await cabin.owner.silence(15)
+    assert cabin.owner.state(str(cabin.inputs["current"])) == "unavailable"
+    await cabin.live(MORE)
+    assert changes.all == [ON]
+
+
 async def test_fuel_runs_out(cabin: Cabin) -> None:
     await cabin.use()
     await cabin.empty()
@@ -483,6 +504,34 @@ async def test_stopped_by_hand_is_left_alone(cabin: Cabin, inbox: list[ServiceCa
     assert not cabin.runs
     await cabin.live(LEAST + MINUTES, **shows(20.0))
     assert cabin.runs
+
+
+async def test_a_source_that_shows_another_state_for_a_moment(cabin: Cabin, inbox: list[ServiceCall]) -> None:
+    """As some switches do when Home Assistant starts."""
+    await cabin.use()
+    await cabin.empty()
+    await cabin.live(2 * LEAST)
+    cabin.owner.radio.tick(timedelta(seconds=50 - now().second))
+    await cabin.owner.turn(SOURCE, on=False)
+    await cabin.owner.radio.jump(timedelta(seconds=20))
+    await cabin.owner.turn(SOURCE)
+    await cabin.live(MORE)
+    assert inbox == []
+    await cabin.live(MORE, **shows(85.0))
+    assert not cabin.runs
+
+
+async def test_a_memory_that_is_not_there_for_a_moment(cabin: Cabin, changes: Changes) -> None:
+    """Nothing is known then of what was, so nothing is done."""
+    await cabin.use()
+    await cabin.live(MORE, **shows(29.0))
+    before = cabin.owner.state(MEMORY)
+    cabin.owner.hass.states.async_set(MEMORY, "unavailable", {"max": 100})
+    await cabin.live(2 * MINUTES, **shows(29.0, pre_alarm=True))
+    assert changes.all == []
+    cabin.owner.hass.states.async_set(MEMORY, before, {"max": 100})
+    await cabin.live(1)
+    assert changes.all == [ON]
 
 
 # A full charge
