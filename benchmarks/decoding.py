@@ -22,6 +22,8 @@ from custom_components.smallbms_ng.protocol.advertisement import COMPANY_ID, Bat
 from emulator.instant_readout import encode_record, encrypt_record
 from emulator.snapshot import IoField, Level, LevelField, Snapshot
 
+from . import figures
+
 KEY: Final = bytes.fromhex("aff4d0995b7d1e176c0c33ecb9e70dcd")
 ROUNDS: Final = 15
 SECONDS_BETWEEN_RECORDS: Final = 20
@@ -233,10 +235,10 @@ def measure(decode: Decode, records: Sequence[bytes]) -> float:
     return timer.timeit(1) / len(records) * 1e6
 
 
-def run() -> dict[str, float]:
+def run(rounds: int = ROUNDS) -> dict[str, float]:
     """Return the median of every row. The rows take turns, so that what else the machine does meets all of them."""
     times: dict[str, list[float]] = {row.name: [] for row in ROWS}
-    for _ in range(ROUNDS):
+    for _ in range(rounds):
         for row in ROWS:
             times[row.name].append(measure(row.prepare(), TODAY))
     return {name: median(values) for name, values in times.items()}
@@ -259,6 +261,15 @@ def judge(medians: dict[str, float]) -> bool:
         met = figure.least <= ratio <= figure.most
         print(f"{'met    ' if met else 'NOT MET'}  {figure.text}: {ratio:.2f} x")
     return all(figure.least <= ratio <= figure.most for figure, ratio in results)
+
+
+def rows(quick: bool) -> list[figures.Row]:
+    """Measure what is in the table of all benchmarks."""
+    check()
+    medians = run(1 if quick else ROUNDS)
+    ours, peer = medians[ALL_READ], medians[VICTRON_BLE]
+    name = f"decode, every field and code read, beside {VICTRON_BLE}"
+    return [figures.Row(figure=name, unit="µs", ours=ours, peer=peer, most=1 / 3)]
 
 
 def main() -> int:

@@ -14,6 +14,8 @@ from custom_components.smallbms_ng.connection.recorder import MOST_CONNECTIONS, 
 from custom_components.smallbms_ng.recording import Outcome, Recording
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME
 
+from .figures import Row
+
 ADVERTISEMENTS: Final = 20_000
 ROUNDS: Final = 15
 
@@ -78,6 +80,15 @@ def memory(infos: list[BluetoothServiceInfoBleak]) -> float:
     used = tracemalloc.get_traced_memory()[0] - before
     tracemalloc.stop()
     return used / 1024
+
+
+def rows(_quick: bool) -> list[Row]:
+    """Measure what is in the table of all benchmarks."""
+    infos = heard()
+    return [
+        Row(figure="recording, for an advertisement", unit="us", ours=cost(infos), most=MOST_TIME),
+        Row(figure="recording, for a device", unit="KiB", ours=memory(infos), most=MOST_MEMORY),
+    ]
 
 
 def main() -> int:

@@ -9,13 +9,14 @@ import sys
 from typing import Final
 
 from emulator.personality.table import PERSONALITIES
+from emulator.recording import RecordingError, read_recording
 
 from .config import SOURCE
 from .errors import DemoError
 from .folder import DEFAULT, own_folder, temporary_folder
 from .ports import free_port
 from .progress import fail
-from .run import DEFAULT_SCENARIO, Run, check, demo
+from .run import DEFAULT_SCENARIO, Run, check, demo, demo_of_recording
 
 _PORT: Final = 8127  # not Home Assistant's usual one, which may well be in use
 _SPEED: Final = 60.0  # a day within 24 minutes
@@ -62,8 +63,17 @@ def _parser() -> argparse.ArgumentParser:
         dest="advertises_state_of_charge",
         help="with a device that does not advertise its state of charge, as one owner's does",
     )
+    add("--replay", type=Path, metavar="FILE", help="show the device that a download of diagnostics has recorded")
     add("--integration", type=Path, default=SOURCE, metavar="ZIP", help="the integration is in the zip of a release")
     return parser
+
+
+def _check_recording(parser: argparse.ArgumentParser, file: Path) -> None:
+    """End with one sentence and exit code 2 if a file has no recording."""
+    try:
+        read_recording(file)
+    except RecordingError as error:
+        parser.exit(2, f"{error}\n")
 
 
 def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -71,6 +81,10 @@ def _options(arguments: Sequence[str] | None) -> argparse.Namespace:
     options = parser.parse_args(arguments)
     if options.check and options.keep:
         parser.error("--keep does not go with --check")
+    if options.keep and options.replay:
+        parser.error("--keep does not go with --replay")
+    if options.replay:
+        _check_recording(parser, options.replay)
     return options
 
 
@@ -87,11 +101,12 @@ def _configured(options: argparse.Namespace, folder: Path, port: int) -> Run:
     return Run(
         folder=folder,
         port=port,
-        speed=options.speed,
+        speed=1.0 if options.replay else options.speed,
         scenario=options.scenario,
         personality=options.personality,
         advertises_state_of_charge=options.advertises_state_of_charge,
         integration=options.integration.resolve(),
+        replay=options.replay and options.replay.resolve(),
     )
 
 
@@ -103,7 +118,8 @@ def _run(options: argparse.Namespace) -> None:
     else:
         with own_folder(DEFAULT) as folder:
             run = _configured(options, folder, options.port or _PORT)
-            asyncio.run(_until_signal(demo(run, keep=options.keep)))
+            work = demo_of_recording(run) if run.replay else demo(run, keep=options.keep)
+            asyncio.run(_until_signal(work))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,5 +1,6 @@
 """The emulator as a child process."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 import json
 from pathlib import Path
@@ -11,7 +12,7 @@ from .children import Children
 from .errors import DemoError
 
 _ROOT: Final = Path(__file__).parent.parent
-_COMMAND: Final = (sys.executable, "-m", "emulator", "--json", "--panel")
+_COMMAND: Final = (sys.executable, "-m", "emulator", "--json")
 _LIMIT: Final = 20.0
 
 
@@ -35,7 +36,7 @@ class Device:
 class Emulator:
     """Where the emulated Bluetooth proxy listens, where it is controlled, and the devices in its reach.
 
-    The front panel is where it is controlled.
+    The front panel is where it is controlled. A replayed device is not controlled: its control is empty.
     """
 
     host: str
@@ -57,7 +58,7 @@ class Emulator:
         return cls(
             host=text(ready, "host"),
             port=whole_number(ready, "port"),
-            control=text(ready, "control"),
+            control=text(ready, "control") if "control" in ready else "",
             devices=devices,
         )
 
@@ -81,5 +82,14 @@ async def start_emulator(
     more = [] if advertises_state_of_charge else ["--no-state-of-charge"]
     if personality is not None:
         more += ["--personality", personality]
-    child = await children.start("The emulator", (*_COMMAND, *options, *more), log=log, cwd=_ROOT, listen=True)
+    return await _start(children, ("--panel", *options, *more), log=log)
+
+
+async def start_replay(children: Children, recording: Path, *, log: Path, port: int) -> Emulator:
+    """Start the device of the recording in a download, and wait until it is ready. Port 0 is any free one."""
+    return await _start(children, ("--replay", recording, "--port", str(port)), log=log)
+
+
+async def _start(children: Children, options: Sequence[str | Path], *, log: Path) -> Emulator:
+    child = await children.start("The emulator", (*_COMMAND, *options), log=log, cwd=_ROOT, listen=True)
     return Emulator.from_line(await child.first_line(_LIMIT))

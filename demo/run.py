@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from collections.abc import Set as AbstractSet
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -22,7 +23,7 @@ from .children import Child, ChildEnded, Children
 from .config import SOURCE, write_config, write_http
 from .control import Control, open_control
 from .dashboard import save_dashboard, views
-from .emulator import Device, Emulator, start_emulator
+from .emulator import Device, Emulator, start_emulator, start_replay
 from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
 from .flows import OURS, add_device, add_proxy, set_option
@@ -37,6 +38,7 @@ from .waiting import until
 DEFAULT_SCENARIO: Final = "solar"
 _ENTITIES_LIMIT: Final = 60.0
 _READ_NOW: Final = "read_now"
+_NEEDED: Final = frozenset({*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW})
 # The option of how often to connect, in minutes.
 _INTERVAL_OPTION: Final = "pages_interval"
 _USUAL_INTERVAL: Final = 15
@@ -56,6 +58,8 @@ class Run:
     personality: str | None = None
     advertises_state_of_charge: bool = True
     integration: Path = SOURCE
+    replay: Path | None = None
+    """A diagnostics download, whose device is shown instead of one of the scenario."""
 
     @property
     def config(self) -> Path:
@@ -119,6 +123,19 @@ async def demo(run: Run, *, keep: bool) -> None:
         await _stay(children, run, home_assistant, emulator)
 
 
+async def demo_of_recording(run: Run) -> None:
+    """Show the device of a recording until cancelled."""
+    check_free(run.port)
+    _begin_anew(run)
+    async with Children() as children:
+        emulator = await _start_emulator(children, run, 0)
+        home_assistant = await _start_home_assistant(children, run)
+        await children.watch(_set_up(run, emulator))
+        say("Ready. Ctrl-C ends it. The battery is at")
+        print(f"\n    {address_of(run.port)}\n", flush=True)
+        await _stay(children, run, home_assistant, emulator)
+
+
 def _introduce(emulator: Emulator, spare: Emulator) -> None:
     """Tell what a user would find on the label of each device, and in the app."""
     say("What you would find on the label and in the app:")
@@ -143,6 +160,13 @@ async def check(run: Run) -> None:
 async def _start_and_check(run: Run) -> None:
     async with _started(run) as (children, emulator):
         await children.watch(_set_up_and_check(run, emulator))
+
+
+async def visit_replayed(run: Run, visitor: Callable[[str], Coroutine[None, None, None]]) -> None:
+    """Show a replayed device to a visitor, who gets Home Assistant's address; end everything."""
+    async with _started(run) as (children, emulator):
+        await children.watch(_set_up(run, emulator))
+        await children.watch(visitor(address_of(run.port)))
 
 
 async def visit(run: Run, visitor: Visitor) -> None:
@@ -210,6 +234,10 @@ def _kept_ports(run: Run) -> _Ports | None:
 
 async def _start_emulator(children: Children, run: Run, port: int) -> Emulator:
     say("Starting the emulator …")
+    if run.replay:
+        emulator = await start_replay(children, run.replay, log=run.emulator_log, port=port)
+        detail(f"with the device that {run.replay.name} recorded")
+        return emulator
     emulator = await start_emulator(
         children,
         log=run.emulator_log,
@@ -240,6 +268,9 @@ async def _start_home_assistant(children: Children, run: Run) -> Child:
 
 
 async def _set_up(run: Run, emulator: Emulator) -> None:
+    if run.replay:
+        await _add_replayed(run, emulator)
+        return
     async with _prepared(run, emulator) as prepared:
         await _add_everything(run, emulator, prepared)
 
@@ -251,7 +282,20 @@ async def _set_up_with_spare(run: Run, emulator: Emulator, spare: Emulator) -> N
     run.memory.write_text(json.dumps({"emulator_port": emulator.port, "spare_port": spare.port}))
 
 
+async def _add_replayed(run: Run, emulator: Emulator) -> None:
+    """Add the device of a recording, which has no past."""
+    async with log_in(address_of(run.port), fresh=True) as hass:
+        say("Adding the Bluetooth proxy …")
+        await add_proxy(hass, emulator)
+        (device,) = emulator.devices
+        entities = await _add_device(run, hass, device)
+        await save_dashboard(hass, {device.name: views(entities)})
+
+
 async def _set_up_and_check(run: Run, emulator: Emulator) -> None:
+    if run.replay:
+        await _add_replayed(run, emulator)
+        return
     async with _prepared(run, emulator) as prepared:
         hass, control = prepared.hass, prepared.control
         added = await _add_everything(run, emulator, prepared)
@@ -334,7 +378,8 @@ async def _add_device(run: Run, hass: HomeAssistant, device: Device) -> dict[str
     say(f"Waiting for {device.name} to be discovered, and adding it …")
     entry = await add_device(hass, OURS, device)
     detail("It was added, and is read over a connection for the first time.")
-    entities = await _entities(hass, device)
+    # Nobody knows what the device of a recording has.
+    entities = await _entities(hass, device, frozenset({_READ_NOW}) if run.replay else _NEEDED)
     if (minutes := connection_interval(run.speed)) != _USUAL_INTERVAL:
         await set_option(hass, entry, _INTERVAL_OPTION, minutes)
         detail(f"As it lives {run.speed:g} times faster, the option Connection interval is set to {minutes} min.")
@@ -346,10 +391,9 @@ def connection_interval(speed: float) -> int:
     return min(max(round(_USUAL_INTERVAL / speed), _SHORTEST_INTERVAL), _USUAL_INTERVAL)
 
 
-async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
+async def _entities(hass: HomeAssistant, device: Device, needed: AbstractSet[str]) -> dict[str, str]:
     """Return the entity ids by key, once those that come with the first connection are there and nothing is added."""
     before: dict[str, str] = {}
-    needed = {*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW}
 
     async def complete() -> dict[str, str] | None:
         nonlocal before
@@ -365,6 +409,8 @@ async def _entities(hass: HomeAssistant, device: Device) -> dict[str, str]:
 
 async def _go_on_telling(run: Run, emulator: Emulator) -> None:
     """Tell Home Assistant what the solar chargers yield, if there are any, until canceled."""
+    if not emulator.control:
+        await asyncio.Event().wait()
     async with open_control(emulator.control) as control:
         has_chargers = bool(solar.chargers(await control.state(1)))
     if has_chargers:

@@ -27,6 +27,7 @@ from emulator.radio.esphome_proxy import EsphomeProxy
 from emulator.reading.state import JsonObject
 from emulator.reading.yaml_reader import ScenarioError
 from emulator.recording import RecordingError, read_recording
+from emulator.replay.station import ReplayStation
 from emulator.report import speed
 from emulator.rig import HOST, CannotStartError, ProxyPlan, Rig
 from emulator.simulation.faults import FAULTS, Fault, FaultError
@@ -115,6 +116,7 @@ def make_proxy(plan: ProxyPlan) -> EsphomeProxy:
         pin=plan.pin,
         rssi=plan.rssi,
         slots=plan.slots,
+        period=plan.period,
     )
 
 
@@ -134,6 +136,69 @@ def _make_rig(options: Options, state_file: StateFile | None) -> Rig:
     except (ScenarioError, FaultError) as error:
         raise CannotStartError(str(error)) from error
     return rig
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadyToReplay:
+    """Where the replayed device is, for whoever started the emulator."""
+
+    station: ReplayStation
+
+    def as_json(self) -> str:
+        """Return one line for programs."""
+        device, proxy = self.station.device, self.station.proxy
+        shown: JsonObject = {"address": device.address, "name": device.name, "key": device.key.hex(), "pin": device.pin}
+        address: JsonObject = {
+            "name": proxy.friendly_name,
+            "host": HOST,
+            "port": self.station.port,
+            "address": proxy.source,
+        }
+        ready: JsonObject = {
+            "host": HOST,
+            "port": self.station.port,
+            "devices": [shown],
+            "proxies": [address],
+            "replay": self.station.file.name,
+        }
+        return json.dumps(ready)
+
+    def as_text(self) -> str:
+        """Return some lines for people."""
+        device, proxy = self.station.device, self.station.proxy.friendly_name
+        return "\n".join(
+            (
+                f"{device.name} at {device.address}, as {self.station.file.name} recorded it",
+                f"  key {device.key.hex()}, PIN {device.pin}",
+                f"{proxy}: add it to Home Assistant as an ESPHome device, {HOST}, port {self.station.port}.",
+                "Ctrl-C ends it.",
+            )
+        )
+
+
+async def replay(options: Options, file: Path) -> None:
+    """Be the device of a recording until a signal ends it.
+
+    Raises CannotStartError or RecordingError if it cannot, and OutputLostError if nobody takes what it tells.
+    """
+    options.check_replay()
+    station = ReplayStation(
+        file,
+        make_proxy=make_proxy,
+        with_pin=options.with_pin,
+        address=options.address,
+        name=options.name,
+        key=options.key,
+        pin=options.pin,
+    )
+    with _signals() as ended:
+        await station.start(options.port)
+        try:
+            ready = ReadyToReplay(station=station)
+            _print_line(ready.as_json() if options.json else ready.as_text())
+            await ended.wait()
+        finally:
+            await station.stop()
 
 
 async def run(options: Options, announce: Callable[[Ready], None], show: Show) -> None:
@@ -281,18 +346,22 @@ def _aligned(rows: Sequence[tuple[str, str]]) -> Iterator[str]:
     return (f"  {name:<{width}}  {description}" for name, description in rows)
 
 
+def _do(options: Options) -> None:
+    """Do what the command line asks for."""
+    if options.listing:
+        _print_line(catalog())
+        return
+    if options.compare is not None:
+        _print_line(report(compare(read_recording(options.compare))))
+        return
+    logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING)
+    asyncio.run(run(options, *_output(options)) if options.replay is None else replay(options, options.replay))
+
+
 def main(arguments: list[str]) -> int:
     """Run the emulator and return its exit code."""
     try:
-        options = Options.parse(arguments)
-        if options.listing:
-            _print_line(catalog())
-            return EXIT_OK
-        if options.compare is not None:
-            _print_line(report(compare(read_recording(options.compare))))
-            return EXIT_OK
-        logging.basicConfig(level=logging.DEBUG if options.verbose else logging.WARNING)
-        asyncio.run(run(options, *_output(options)))
+        _do(Options.parse(arguments))
     except (CannotStartError, RecordingError) as error:
         print(error, file=sys.stderr)
         return EXIT_USAGE

@@ -1,7 +1,7 @@
 """One emulated device: who it is, what it advertises, and what it offers over GATT."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 from time import monotonic
@@ -333,23 +333,15 @@ class EmulatedDevice:
 
     def advertisement(self, manufacturer_data: bytes | None = None) -> Advertisement:
         """Return the next advertisement, or one with this manufacturer data instead of the next record."""
-        flags = _ad_structure(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
-        content = self._content(manufacturer_data)
-        # Assumed: where there is no room for the flags, they are left out.
-        data = flags + content if len(flags + content) <= LONGEST_ADVERTISEMENT else content
-        return Advertisement(
-            advertising_data=data,
-            scan_response=_ad_structure(_COMPLETE_LOCAL_NAME, _fitting(self.name)),
-        )
+        return advertisement_of(self._content(manufacturer_data), self.name)
 
     def _content(self, data: bytes | None) -> bytes:
         if data is not None:
-            return _manufacturer_structure(data)
+            return manufacturer_structure(data)
         if self.instant_readout_on:
-            return _manufacturer_structure(self._faulty_data())
+            return manufacturer_structure(self._faulty_data())
         if self.quirks.beacon_without_readout:
-            service = UUID(VE_SMART_SERVICE).bytes[::-1]
-            return _ad_structure(_COMPLETE_SERVICE_UUIDS, service) + _manufacturer_structure(self._beacon)
+            return services_structure((VE_SMART_SERVICE,)) + manufacturer_structure(self._beacon)
         # Assumed: it still sends its name, or nobody could connect to switch Instant Readout on again.
         return b""
 
@@ -383,12 +375,28 @@ class EmulatedDevice:
         return _Handler(self, link)
 
 
+def advertisement_of(content: bytes, name: str) -> Advertisement:
+    """Return an advertisement with these AD structures, and a name unless that is empty."""
+    flags = _ad_structure(_FLAGS, _GENERAL_DISCOVERABLE_LE_ONLY)
+    # Assumed: where there is no room for the flags, they are left out.
+    data = flags + content if len(flags + content) <= LONGEST_ADVERTISEMENT else content
+    response = _ad_structure(_COMPLETE_LOCAL_NAME, _fitting(name)) if name else b""
+    return Advertisement(advertising_data=data, scan_response=response)
+
+
+def manufacturer_structure(data: bytes) -> bytes:
+    """Return Victron's manufacturer data as an AD structure."""
+    return _ad_structure(_MANUFACTURER_DATA, COMPANY_ID.to_bytes(2, "little") + data)
+
+
+def services_structure(services: Iterable[str]) -> bytes:
+    """Return the UUIDs of services as an AD structure; nothing where there are none."""
+    uuids = b"".join(UUID(service).bytes[::-1] for service in services)
+    return _ad_structure(_COMPLETE_SERVICE_UUIDS, uuids) if uuids else b""
+
+
 def _ad_structure(kind: int, data: bytes) -> bytes:
     return bytes((len(data) + 1, kind)) + data
-
-
-def _manufacturer_structure(data: bytes) -> bytes:
-    return _ad_structure(_MANUFACTURER_DATA, COMPANY_ID.to_bytes(2, "little") + data)
 
 
 def _fitting(name: str) -> bytes:

@@ -20,6 +20,7 @@ PRODUCT_ADVERTISEMENT: Final = 0x10
 HEADER_SECOND_BYTE: Final = 0x02  # several values are seen on real products, this one most often
 RECORD_TYPE: Final = 0x0A
 NONCE_MASK: Final = 0xFFFF
+NONCE_LENGTH: Final = 2  # bytes
 
 _RECORD_LENGTH: Final = 16
 # The only bit without a meaning, which is set in the only published record.
@@ -84,18 +85,21 @@ def short_beacon(product_id: int) -> bytes:
 
 def encrypt_record(record: bytes, *, key: bytes, nonce: int, product_id: int = DEFAULT_PRODUCT_ID) -> bytes:
     """Return the manufacturer data (without the company id) which carries this record."""
+    header = (
+        bytes((PRODUCT_ADVERTISEMENT, HEADER_SECOND_BYTE)),
+        product_id.to_bytes(2, "little"),
+        bytes((RECORD_TYPE,)),
+        nonce.to_bytes(NONCE_LENGTH, "little"),
+    )
+    return encrypt(b"".join(header), record, key=key)
+
+
+def encrypt(header: bytes, record: bytes, *, key: bytes) -> bytes:
+    """Return manufacturer data (without the company id) of a header, which ends with the nonce, and any record."""
+    nonce = int.from_bytes(header[-NONCE_LENGTH:], "little")
     blocks = (bytes(block) for block in batched(record, _RECORD_LENGTH, strict=False))
     ciphertext = b"".join(_encrypt_block(block, key, nonce + number) for number, block in enumerate(blocks))
-    return b"".join(
-        (
-            bytes((PRODUCT_ADVERTISEMENT, HEADER_SECOND_BYTE)),
-            product_id.to_bytes(2, "little"),
-            bytes((RECORD_TYPE,)),
-            nonce.to_bytes(2, "little"),
-            key[:1],
-            ciphertext,
-        )
-    )
+    return header + key[:1] + ciphertext
 
 
 def _encrypt_block(block: bytes, key: bytes, counter: int) -> bytes:

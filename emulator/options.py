@@ -80,6 +80,12 @@ def _parser() -> ArgumentParser:
         metavar="FILE",
         help="say which assumptions the recording in a diagnostics download confirms and contradicts, and end",
     )
+    add(
+        "--replay",
+        type=Path,
+        metavar="FILE",
+        help="be the device of the recording in a diagnostics download instead of one of a scenario",
+    )
     add("--speed", type=_speed, default=1.0, help=f"how many times faster than real time, or {AS_FAST_AS_POSSIBLE}")
     add("--seed", type=_seed, help="another run of the same kind (default: the scenario's)")
     add("--save", type=Path, metavar="FILE", help="go on with the state in this file, and save to it")
@@ -121,6 +127,7 @@ class Options:
     scenario: str
     listing: bool
     compare: Path | None
+    replay: Path | None
     speed: float
     seed: int | None
     save: Path | None
@@ -146,6 +153,21 @@ class Options:
         except ArgumentError as error:
             own = isinstance(error.__context__, ArgumentTypeError)
             raise CannotStartError(error.message if own else f"The command line makes no sense: {error}.") from error
+
+    def check_replay(self) -> None:
+        """Raise CannotStartError for an option that a replayed device has no use for."""
+        given = {
+            "--scenario": self.scenario != DEFAULT_SCENARIO,
+            "--personality": self.personality is not None,
+            "--no-state-of-charge": not self.advertises_state_of_charge,
+            "--speed": self.speed != 1,
+            "--seed": self.seed is not None,
+            "--save": self.save is not None,
+            "--fault": bool(self.faults),
+            "--panel": self.panel,
+        }
+        if senseless := [name for name, is_given in given.items() if is_given]:
+            raise CannotStartError(f"A recording is replayed as it is, so that {senseless[0]} makes no sense.")
 
     def changed(self, scenario: Scenario) -> Scenario:
         """Return a scenario with the first device as asked for."""

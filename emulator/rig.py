@@ -73,7 +73,10 @@ class Proxy(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class ProxyPlan:
-    """What a proxy is made from. rssi: dBm by the address of a device; pin: the PIN that it knows."""
+    """What a proxy is made from: rssi in dBm by the address of a device; pin: the PIN that it knows.
+
+    period is the time between a device's advertisements in s.
+    """
 
     name: str
     friendly_name: str
@@ -82,6 +85,7 @@ class ProxyPlan:
     rssi: Mapping[str, int]
     slots: int
     pin: str | None
+    period: float = 1.0
 
 
 type MakeProxy = Callable[[ProxyPlan], Proxy]

@@ -23,7 +23,14 @@ from .coordinator import (
     present_battery,
 )
 from .devices import battery_of, bluetooth_is_up
-from .issues import async_forget, async_manage_charge_issue, async_manage_code_issues, async_watch
+from .issues import (
+    async_forget,
+    async_manage_charge_issue,
+    async_manage_code_issues,
+    async_manage_help_issue,
+    async_watch,
+)
+from .messages import async_text_of
 from .number import NUMBERS
 from .outlook import OutlookCoordinator
 from .places import async_watch_places
@@ -137,6 +144,7 @@ def _async_begin(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
     async_watch_places(entry)
     async_manage_code_issues(hass, entry)
     async_manage_charge_issue(hass, entry)
+    async_manage_help_issue(hass, entry)
 
 
 async def async_unload_entry(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> bool:
@@ -168,19 +176,19 @@ async def async_remove_config_entry_device(
 ) -> bool:
     """Remove a battery that is gone. Raises HomeAssistantError for one that is present, and for the device itself."""
     if not isinstance(device, ChildDeviceEntry):
-        raise _not_removable("device_stays", device)
+        raise await _not_removable(hass, "device_stays", device)
     if entry.state is not ConfigEntryState.LOADED:
         await async_forget_battery(hass, entry, device)
         return True
     pages = entry.runtime_data.pages
     if pages and not pages.async_forget(battery_of(entry, device, pages.batteries)):
-        raise _not_removable("battery_present", device)
+        raise await _not_removable(hass, "battery_present", device)
     return True
 
 
-def _not_removable(reason: str, device: AnyDeviceEntry) -> HomeAssistantError:
-    return HomeAssistantError(
-        translation_domain=DOMAIN,
-        translation_key=reason,
-        translation_placeholders={"device": device.name_by_user or device.name or ""},
-    )
+async def _not_removable(hass: HomeAssistant, reason: str, device: AnyDeviceEntry) -> HomeAssistantError:
+    """Return the error to raise, with its text: the page of a device shows that, and translates nothing."""
+    translated = {"translation_domain": DOMAIN, "translation_key": reason}
+    names = {"device": device.name_by_user or device.name or ""}
+    error = HomeAssistantError(**translated, translation_placeholders=names)
+    return HomeAssistantError(await async_text_of(hass, error), **translated, translation_placeholders=names)

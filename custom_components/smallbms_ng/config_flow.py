@@ -82,6 +82,7 @@ from .const import (
     DEFAULT_PAGES_INTERVAL,
     DEFAULT_REPAIRS_FOR_WARNINGS,
     DEFAULT_UPDATE_INTERVAL,
+    DOCS_URL,
     DOMAIN,
     MAX_CAPACITY,
     MAX_PAGES_INTERVAL,
@@ -111,7 +112,7 @@ from .protocol.session import SERVICES
 
 _LOGGER = logging.getLogger(__name__)
 
-PROXY_URL: Final = "https://github.com/smallbms-ng/smallbms_ng/blob/main/docs/proxy.md"
+PROXY_URL: Final = f"{DOCS_URL}/proxy.md"
 
 type UserInput = Mapping[str, str | bool]
 type Errors = dict[str, str]

@@ -6,6 +6,7 @@ from typing import Final
 from homeassistant.const import CONF_PIN
 
 DOMAIN: Final = "smallbms_ng"
+DOCS_URL: Final = "https://github.com/smallbms-ng/smallbms_ng/blob/main/docs"
 MANUFACTURER: Final = "Victron Energy"
 
 # Home Assistant has no unit constant for it.

@@ -7,8 +7,10 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, context
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
+from functools import lru_cache
 import logging
 from math import inf
+from operator import attrgetter
 from typing import Final, override
 
 from homeassistant.components.bluetooth import (
@@ -868,6 +870,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     _published_at = -inf
     # When the values to publish were chosen last, and whether all of the next ones are to be published.
     _chosen_at = -inf
+    # The mapping of flags that are known to be published, and the version of those that were reported as codes.
+    _published_flags: Mapping[str, Flag] | None = None
+    _told_version = -1
     _publishes_all = True
 
     def __init__(self, hass: HomeAssistant, entry: SmallBmsConfigEntry, store: EntryStore) -> None:
@@ -1008,7 +1013,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._confirmation.take_confirmed(flags, at)
         self.quantities.take(Source.CONNECTION, found, at)
         self._async_measure(found, at)
-        self._async_believe()
+        self._async_believe({name: value for name, value in flags.items() if value is not None})
         # These values are rare, and whoever has them read wants to see them.
         self._async_publish(everything=True)
         self._async_tell_change(changed=self._changes.take_read(flags))
@@ -1135,12 +1140,14 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._publishes_all |= at - self._heard_at >= self.quantities.good_for[Source.ADVERTISED]
         self.record_at = self._heard_at = max(at, self._heard_at)
         self._known_at = at if self._known_at is None else max(at, self._known_at)
-        measured = {name: getattr(reading, name) for name in MEASURED_FIELDS}
-        self.quantities.take(Source.ADVERTISED, measured | self._confirmed(reading), at)
-        self._measured = measured | {"charging": self.quantities.is_charging}
+        measured = dict(zip(MEASURED_FIELDS, _measured(reading), strict=True))
+        flags = self._confirmation.confirmed(_flags(reading))
+        self.quantities.take_record(measured, flags, at)
         self._async_measure(measured, at)
-        self._async_believe()
-        self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(reading)))
+        measured["charging"] = self.quantities.is_charging
+        self._measured = measured
+        self._async_believe(flags)
+        self._async_tell_change(changed=self._changes.take_advertised(flags))
         self._async_note_heard(at)
 
     @callback
@@ -1158,29 +1165,21 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             for listener in list(self._return_listeners):
                 listener()
 
-    def _confirmed(self, reading: BatteryReading) -> dict[str, Flag]:
-        """Return the confirmed flags of a record. For other flags, the value confirmed before keeps aging."""
-        believed = self._confirmation.believed
-        return {name: value for name, value in _flags(reading).items() if believed.get(name, ...) == value}
-
     @callback
     def _async_measure(self, values: Mapping[str, object], at: float) -> None:
         """Let the meter count up to now, if voltage and current are known, and take samples for the means."""
-        voltage, current, consumed = (values.get(name) for name in ("voltage", "current", "consumed_amphours"))
-        voltage = voltage if isinstance(voltage, int | float) else None
-        current = current if isinstance(current, int | float) else None
+        voltage, current, consumed = (_number(values.get(name)) for name in _METERED)
         self._significant.take({"current": current, "power": power_of(voltage, current)}, at)
         if voltage is not None and current is not None:
-            amphours = consumed if isinstance(consumed, int | float) else None
-            self.meter.take(Sample(at=at, voltage=voltage, current=current, consumed_amphours=amphours))
+            self.meter.take(Sample(at=at, voltage=voltage, current=current, consumed_amphours=consumed))
 
     @callback
-    def _async_believe(self) -> None:
-        """Publish new values, then report codes and update the reserve.
+    def _async_believe(self, flags: Mapping[str, Flag]) -> None:
+        """Publish new values, these flags among them, then report codes and update the reserve.
 
         An automation that a code triggers finds the other entities up to date.
         """
-        self._async_show()
+        self._async_show(flags)
         self._async_tell_codes()
         self._async_take_reserve()
         self._store.async_save_later()
@@ -1190,6 +1189,8 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_take_reserve(self) -> None:
         """Update the countdown after a shutdown. A repeated record confirms that its current still flows."""
         shut_down = LOW_CELL_SHUTDOWN in (self.codes.active or ())
+        if not shut_down and self.reserve.drawn is None:
+            return
         now = clock.now()
         current = self.quantities.best("current", now)
         self.reserve.take(shut_down=shut_down, current=float(current.value) if current else None, at=now)
@@ -1198,8 +1199,9 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
     def _async_tell_codes(self) -> None:
         """Report the codes that began or ended; store this soon, so that a crash does not repeat reports."""
         believed = self._confirmation.believed
-        if self._ended or not believed:
+        if self._ended or not believed or self._told_version == self._confirmation.version:
             return
+        self._told_version = self._confirmation.version
         error, levels = believed.get("error"), {name: believed.get(name) for name in FLAG_FIELDS}
         codes = active_codes(error or 0, levels)  # type: ignore[arg-type]  # they are of these types by their names
         were_known = self.codes.active is not None
@@ -1222,11 +1224,10 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._end_wait = None
         now = clock.now()
         self._confirmation.look(now)
-        if self.last_record:
-            self.quantities.take(Source.ADVERTISED, self._confirmed(self.last_record), self._heard_at)
-        self._async_believe()
-        if self.last_record:
-            self._async_tell_change(changed=self._changes.take_advertised(self._confirmed(self.last_record)))
+        flags = self._confirmation.confirmed(_flags(self.last_record)) if self.last_record else {}
+        self.quantities.take_record({}, flags, self._heard_at)
+        self._async_believe(flags)
+        self._async_tell_change(changed=self._changes.take_advertised(flags))
 
     @callback
     def _async_tell_change(self, *, changed: bool) -> None:
@@ -1247,21 +1248,25 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
             self.hass.config_entries.flow.async_abort(flow["flow_id"])
 
     @callback
-    def _async_show(self) -> None:
+    def _async_show(self, flags: Mapping[str, Flag]) -> None:
         """Publish what is significant: flags at once, measurements when the update interval is over."""
-        believed = self._confirmation.believed
-        if self._publishes_all or any(getattr(self.published, name) != value for name, value in believed.items()):
+        if self._publishes_all or not self._shows(flags):
             self._async_publish(everything=True)
             return
         now = clock.now()
-        if self._significant.is_minute_over(now) or self._has_moved:
+        if self._significant.is_minute_over(now) or self._significant.is_significant(
+            self._measured, self._heard_at, self._unknown
+        ):
             self._async_publish_after_interval(now)
 
-    @property
-    def _has_moved(self) -> bool:
-        """Whether the latest record has a significant change. What it does not tell may come from another source."""
-        told = {name: value for name, value in self._measured.items() if value is not None or name not in self._unknown}
-        return self._significant.is_significant(told)
+    def _shows(self, flags: Mapping[str, Flag]) -> bool:
+        """Return whether flags are published."""
+        if flags is self._published_flags:
+            return True
+        if any(getattr(self.published, name) != value for name, value in flags.items()):
+            return False
+        self._published_flags = flags
+        return True
 
     @callback
     def _async_publish_after_interval(self, now: float) -> None:
@@ -1306,6 +1311,7 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._unknown = frozenset(name for name, value in self._measured.items() if value is None)
         self._chosen_at = now
         if changed:
+            self._published_flags = None
             self.published = ShownValues(**self._significant.written)  # type: ignore[arg-type]  # they have the names and types of the fields
         return changed
 
@@ -1345,5 +1351,19 @@ class InstantReadoutCoordinator(PassiveBluetoothDataUpdateCoordinator):
         self._async_publish(everything=True)
 
 
-def _flags(reading: BatteryReading) -> dict[str, Flag]:
-    return dict(zip(ADVERTISED_FLAG_FIELDS, reading.flags, strict=True))
+_measured = attrgetter(*MEASURED_FIELDS)
+_METERED: Final = ("voltage", "current", "consumed_amphours")
+
+
+def _number(value: object) -> float | None:
+    return value if isinstance(value, int | float) else None
+
+
+def _flags(reading: BatteryReading) -> Mapping[str, Flag]:
+    """Return the flags of a reading by name: the same mapping for the same flags."""
+    return _named(reading.flags)
+
+
+@lru_cache(maxsize=64)
+def _named(flags: tuple[Flag, ...]) -> Mapping[str, Flag]:
+    return dict(zip(ADVERTISED_FLAG_FIELDS, flags, strict=True))

@@ -10,10 +10,18 @@ from homeassistant.const import UnitOfElectricCurrent, UnitOfElectricPotential, 
 from homeassistant.core import HomeAssistant, callback
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.event import async_track_time_interval
+from homeassistant.util.dt import utcnow
 
 from . import clock
 from .connection.errors import NoAnswer, NotPaired, NotReachable, ProxyPinRefused
-from .const import AMPERE_HOURS, CONF_REPAIRS_FOR_WARNINGS, CONF_RESIDUAL_CURRENT, DEFAULT_REPAIRS_FOR_WARNINGS, DOMAIN
+from .const import (
+    AMPERE_HOURS,
+    CONF_REPAIRS_FOR_WARNINGS,
+    CONF_RESIDUAL_CURRENT,
+    DEFAULT_REPAIRS_FOR_WARNINGS,
+    DOCS_URL,
+    DOMAIN,
+)
 from .coordinator import RENEWED_EVERY, PagesCoordinator, SmallBmsConfigEntry, reserve_of
 from .messages import localized, proxy_in
 from .pages import RegisterKey
@@ -269,6 +277,43 @@ class _ChargeWatch:
         """Delete the issue, unless the device is silent: then nothing is known."""
         if self._coordinator.available:
             ir.async_delete_issue(self._hass, DOMAIN, self._issue_id)
+
+
+HELP_TO_CONFIRM: Final = "help_to_confirm"
+# Of use, before an owner is asked for a download: by then everything works, and something has happened.
+USED_FOR: Final = timedelta(days=3)
+_HELP_LOOKS_EVERY: Final = timedelta(hours=1)
+
+
+@callback
+def async_manage_help_issue(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    """Ask the owner once for a download that proves or corrects what is assumed of the device.
+
+    Every device is asked for, until one has confirmed it. Whoever ignores the issue never sees it again.
+    """
+
+    @callback
+    def look(_now: datetime | None = None) -> None:
+        is_known = entry.runtime_data.instant_readout.available
+        if is_known and utcnow() - entry.created_at >= USED_FOR:
+            _async_ask_for_help(hass, entry)
+
+    entry.async_on_unload(async_track_time_interval(hass, look, _HELP_LOOKS_EVERY))
+    look()
+
+
+@callback
+def _async_ask_for_help(hass: HomeAssistant, entry: SmallBmsConfigEntry) -> None:
+    ir.async_create_issue(
+        hass,
+        DOMAIN,
+        f"{HELP_TO_CONFIRM}.{entry.entry_id}",
+        is_fixable=False,
+        learn_more_url=f"{DOCS_URL}/first-owner.md",
+        severity=ir.IssueSeverity.WARNING,
+        translation_key=HELP_TO_CONFIRM,
+        translation_placeholders={"name": entry.title},
+    )
 
 
 # After so long without a full charge, the BMS no longer knows whether the cells are balanced (M-V3).

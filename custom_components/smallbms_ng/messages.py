@@ -4,7 +4,9 @@ from collections.abc import Mapping
 import logging
 from typing import Final
 
+from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError, ServiceValidationError
+from homeassistant.helpers.translation import async_get_translations
 
 from .connection.errors import (
     BadAnswer,
@@ -66,6 +68,13 @@ _WITH_DECIMAL_COMMA: Final = frozenset({"de", "es", "fr", "it", "nl"})
 def localized(number: str, language: str) -> str:
     """Return a number, which may have a unit, with the decimal sign of a language."""
     return number.replace(".", ",") if language in _WITH_DECIMAL_COMMA else number
+
+
+async def async_text_of(hass: HomeAssistant, error: HomeAssistantError) -> str:
+    """Return the text of an error in the language of Home Assistant; in English if it has no translation."""
+    words = await async_get_translations(hass, hass.config.language, "exceptions", [DOMAIN])
+    text = words.get(f"component.{DOMAIN}.exceptions.{error.translation_key}.message")
+    return text.format(**error.translation_placeholders or {}) if text else str(error)
 
 
 def failure(error: VeSmartError, device: str) -> HomeAssistantError:

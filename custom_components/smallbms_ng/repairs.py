@@ -12,7 +12,6 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.helpers import issue_registry as ir
 from homeassistant.helpers.selector import NumberSelector, NumberSelectorConfig, NumberSelectorMode
-from homeassistant.helpers.translation import async_get_translations
 import voluptuous as vol
 
 from .const import AMPERE_HOURS, CONF_CAPACITY, DOMAIN, MAX_CAPACITY, MIN_CAPACITY, SHORTEST_PROGRESS
@@ -28,6 +27,7 @@ from .issues import (
     is_active,
     placeholders,
 )
+from .messages import async_text_of
 from .pages import RegisterKey
 from .places import answers
 from .protocol.codes import Code
@@ -94,9 +94,7 @@ class _Repair(RepairsFlow):
 
     async def _async_keep(self, error: HomeAssistantError) -> None:
         """Keep the message of an error for the form, in the language of Home Assistant."""
-        words = await async_get_translations(self.hass, self.hass.config.language, "exceptions", [DOMAIN])
-        message = words.get(f"component.{DOMAIN}.exceptions.{error.translation_key}.message")
-        self._error = message.format(**error.translation_placeholders or {}) if message else str(error)
+        self._error = await async_text_of(self.hass, error)
 
 
 class PairAgain(_Repair):

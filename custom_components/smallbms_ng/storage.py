@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 import logging
 from math import inf, isfinite
 from typing import Final, NotRequired, TypedDict, override
@@ -496,7 +496,10 @@ def _reserve_from_store(stored: StoredReserve | None, saved: Stamp | None) -> Dr
 
 _VOLTAGE: Final = "voltage"
 _CONSUMED: Final = "consumed_amphours"
-_KEYS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED, _VOLTAGE, _CONSUMED)
+_COUNTERS: Final = (ENERGY_CHARGED, ENERGY_DISCHARGED)
+# States that are written together get times a little apart.
+_SAME_MOMENT: Final = timedelta(seconds=0.5)
+_KEYS: Final = (*_COUNTERS, _VOLTAGE, _CONSUMED)
 # Among this many latest states at least one has a value, unless the device was away for long.
 _LAST_STATES: Final = 20
 
@@ -534,17 +537,31 @@ def sensor_ids(hass: HomeAssistant, address: str, keys: Iterable[str]) -> dict[s
 
 
 def _last_states(hass: HomeAssistant, entity_ids: Mapping[str, str]) -> dict[str, State]:
-    """Return the last state with a number, by key."""
-    states = {
-        key: _last_number(get_last_state_changes(hass, _LAST_STATES, entity_id).get(entity_id, ()))
+    """Return the last state with a number, by key: of the energy, and of the rest at the moment of that.
+
+    What was measured later is left out: the energy that flowed until then was not recorded.
+    """
+    numbers = {
+        key: _numbers(get_last_state_changes(hass, _LAST_STATES, entity_id).get(entity_id, ()))
         for key, entity_id in entity_ids.items()
     }
-    return {key: state for key, state in states.items() if state}
+    counters = {key: states[-1] for key in _COUNTERS if (states := numbers.get(key))}
+    if not counters:
+        return {}
+    moment = max(state.last_updated for state in counters.values())
+    measured = {key: _at(moment, states) for key, states in numbers.items() if states and key not in counters}
+    return {**counters, **measured}
 
 
-def _last_number(states: Iterable[object]) -> State | None:
+def _numbers(states: Iterable[object]) -> list[State]:
+    """Return the states with a number, oldest first."""
     numbers = (state for state in states if isinstance(state, State) and _number(state) is not None)
-    return max(numbers, key=lambda state: state.last_updated, default=None)
+    return sorted(numbers, key=lambda state: state.last_updated)
+
+
+def _at(moment: datetime, states: Sequence[State]) -> State:
+    """Return the last state up to a moment, or the first one if all are later."""
+    return next((state for state in reversed(states) if state.last_updated <= moment + _SAME_MOMENT), states[0])
 
 
 def _number(state: State) -> float | None:

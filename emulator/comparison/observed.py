@@ -61,9 +61,6 @@ class Advertised:
     """One decrypted record. proof: its bytes, and when it was heard."""
 
     record: int
-    length: int
-    nonce: int
-    product_id: int
     proof: str
 
     def field(self, start: int, width: int) -> int:
@@ -113,17 +110,13 @@ class Talk:
 
     def answers_to(self, request: Message[GetValues] | Message[SetValues]) -> Iterator[AboutRegister]:
         """Yield what was said to the registers of a request, until one of them is read, or written, once more."""
-        content, registers = request.content, _registers(request.content)
-        again = (
-            other.at
-            for other in self.of_kind(type(content))
-            if other.at > request.at and not registers.isdisjoint(_registers(other.content))
-        )
-        until = min(again, default=inf)
+        places = _places(request.content)
+        others = (other for other in self.of_kind(type(request.content)) if other.at > request.at)
+        until = min((other.at for other in others if places & _places(other.content)), default=inf)
         said: list[AboutRegister] = [*self.of_kind(Value), *self.of_kind(ValueResponse)]
         for answer in said:
-            about = (answer.content.instance, answer.content.register)
-            if request.at <= answer.at < until and about[0] == content.instance and about[1] in registers:
+            place = (answer.content.instance, answer.content.register)
+            if request.at <= answer.at < until and place in places:
                 yield answer
 
     def said(self) -> Iterator[Said]:
@@ -131,9 +124,10 @@ class Talk:
         written: set[Place] = set()
         for message in self.messages:
             match message.content:
-                case GetValues(instance=instance) | SetValues(instance=instance) as request:
-                    places = {(instance, register) for register in _registers(request)}
-                    written = written | places if isinstance(request, SetValues) else written - places
+                case GetValues() as read:
+                    written -= _places(read)
+                case SetValues() as write:
+                    written |= _places(write)
                 case Value() | ValueResponse() as answer:
                     yield _said(answer, str(message), written)
 
@@ -161,10 +155,10 @@ class Talk:
                 yield Message(at=frame.at, place=self.place, content=content, bytes=own)
 
 
-def _registers(request: GetValues | SetValues) -> frozenset[int]:
-    if isinstance(request, GetValues):
-        return frozenset(request.registers)
-    return frozenset(register for register, _ in request.values)
+def _places(request: GetValues | SetValues) -> frozenset[Place]:
+    """Return the registers that a request is about, with its instance."""
+    registers = request.registers if isinstance(request, GetValues) else dict(request.values)
+    return frozenset((request.instance, register) for register in registers)
 
 
 class Observed:
@@ -233,11 +227,5 @@ def _has_record(heard: HeardAdvertisement) -> bool:
 
 
 def _advertised(heard: HeardAdvertisement) -> Advertised:
-    header, record = heard.bytes[:HEADER_LENGTH], heard.bytes[HEADER_LENGTH:]
-    return Advertised(
-        record=int.from_bytes(record[:RECORD_LENGTH], "little"),
-        length=len(heard.bytes),
-        nonce=int.from_bytes(header[5:7], "little"),
-        product_id=int.from_bytes(header[2:4], "little"),
-        proof=f"{heard.bytes.hex()} (heard at {heard.at:.1f} s)",
-    )
+    record = heard.bytes[HEADER_LENGTH : HEADER_LENGTH + RECORD_LENGTH]
+    return Advertised(record=int.from_bytes(record, "little"), proof=f"{heard.bytes.hex()} (heard at {heard.at:.1f} s)")

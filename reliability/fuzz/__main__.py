@@ -33,6 +33,8 @@ PLANS: Final = {
     "key": Plan(inputs=1_000_000, longest=128),
     "scenario": Plan(inputs=200_000, longest=2048),
     "state": Plan(inputs=100_000, longest=32),
+    "recording": Plan(inputs=200_000, longest=512),
+    "redaction": Plan(inputs=1_000_000, longest=512),
 }
 # Far more than any target may need, in MB and s.
 _MEMORY: Final = 1024

@@ -23,6 +23,7 @@ from custom_components.smallbms_ng.protocol.advertisement import (
 from custom_components.smallbms_ng.protocol.codes import LEVEL_FIELDS
 from custom_components.smallbms_ng.protocol.payloads import BOUNDS, PayloadError, Value
 from custom_components.smallbms_ng.protocol.record_filter import KEY_LOST_AFTER, Confirmation, KeyTrust, NonceOrder
+from custom_components.smallbms_ng.protocol.redaction import Kind, StandIns
 from custom_components.smallbms_ng.protocol.registers import (
     BY_ID,
     MOST_BATTERIES,
@@ -46,6 +47,7 @@ from custom_components.smallbms_ng.protocol.session import (
 )
 from emulator.reading.state import JsonValue, StateError
 from emulator.reading.yaml_reader import ScenarioError
+from emulator.recording import RecordingError, parse_recording
 from emulator.simulation.scenario import Scenario, load, parse_scenario
 from emulator.simulation.simulation import Simulation
 
@@ -305,6 +307,87 @@ def _places(state: JsonValue) -> Iterator[tuple[Any, str | int]]:
             yield from _places(part)
 
 
+_RECORDING: Final[JsonValue] = {
+    "format": 1,
+    "integration": "0.1.0",
+    "home_assistant": "2026.10.4",
+    "length": 9.5,
+    "advertisements": [
+        {
+            "at": 1.5,
+            "radio": "radio 1",
+            "signal": -61,
+            "bytes": "100089a30a341200" + "00" * 16,
+            "decrypted": True,
+            "outcome": "believed",
+        }
+    ],
+    "connections": [
+        {
+            "at": 2.0,
+            "radio": "radio 1",
+            "kind": "proxy",
+            "mtu": 247,
+            "ended": "closed",
+            "errors": [{"at": 0.1, "text": "lost"}],
+            "frames": [
+                {
+                    "at": 0.1,
+                    "direction": "out",
+                    "operation": "write",
+                    "characteristic": "control",
+                    "bytes": "fa80ff",
+                }
+            ],
+            "dropped_frames": 0,
+        }
+    ],
+    "survey": {
+        "at": 3.0,
+        "finished": True,
+        "duration": 2.0,
+        "answers": [
+            {"instance": 0, "register": "0x0100", "value": "00eca3ff"},
+            {"instance": 0, "register": "0x0200", "code": 1},
+        ],
+    },
+    "learned": {"array": "indefinite"},
+}
+
+
+def read_a_recording(data: bytes) -> None:
+    """Read a recording that was damaged in several places, or any text; what is wrong is one sentence."""
+    download: JsonValue = {
+        "integration_manifest": {"domain": "smallbms_ng"},
+        "data": {"recording": deepcopy(_RECORDING)},
+    }
+    for where, what in zip(data[1::2], data[2::2], strict=False):
+        _damage(download, where, _JUNK[what % len(_JUNK)])
+    text = data[1:].decode(errors="replace") if data[:1] == b"{" else json.dumps(download)
+    try:
+        parse_recording(text, "fuzz.json")
+    except RecordingError as error:
+        assert str(error).endswith(".")
+
+
+_PIN: Final = b"739265"
+
+
+def redact(data: bytes) -> None:
+    """Redact a stream with a key somewhere in it; it stays as long, and the key and the PIN are gone."""
+    stand_ins = StandIns()
+    stand_ins.learn(Kind.KEY, KEY)
+    stand_ins.learn(Kind.PIN, _PIN)
+    split = data[0] % len(data) if data else 0
+    stream = data[:split] + KEY + data[split:] + _PIN
+    stand_ins.learn_payloads(data)
+    redacted = stand_ins.stream(stream)
+    assert len(redacted) == len(stream)
+    assert KEY not in redacted
+    assert _PIN not in redacted
+    assert KEY.hex() not in stand_ins.text(f"{data!r} {KEY.hex()} {stream.hex()}")
+
+
 TARGETS: Final[Mapping[str, Target]] = {
     "decoder": decode_advertisement,
     "key": read_key,
@@ -312,4 +395,6 @@ TARGETS: Final[Mapping[str, Target]] = {
     "registers": decode_register,
     "scenario": read_scenario,
     "state": read_saved_state,
+    "recording": read_a_recording,
+    "redaction": redact,
 }

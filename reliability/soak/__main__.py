@@ -10,7 +10,7 @@ import tempfile
 from time import monotonic
 from typing import Final
 
-from demo.answers import as_object
+from demo.answers import JsonObject, as_object
 from demo.check import complaints
 from demo.errors import DemoError
 from tests.leaks import leaks
@@ -20,7 +20,7 @@ from .ledger import CodeBooks, EnergyBooks, audit_codes, audit_energy
 from .measure import Usage, growth, measure
 from .plan import BANK_VOLTAGE, Member, members
 from .troubles import Troubles
-from .watch import Watch, entities
+from .watch import Watch, entities, entry_id
 
 HIGH_SPEED: Final = 20
 # s until everything that was under way has ended, and until all that is shown is up to date.
@@ -38,6 +38,7 @@ class Soak:
     """One soak, from the first start to the books."""
 
     members: tuple[Member, ...]
+    entries: Mapping[int, str]
     entities: Mapping[int, Mapping[str, str]]
     troubles: Troubles
 
@@ -67,6 +68,7 @@ class Soak:
         await asyncio.gather(self.house.start_emulator(), self.house.start_home_assistant())
         self.problems += await self.house.set_up()
         self.members = self.house.members
+        self.entries = {one.number: await entry_id(self.house, one) for one in self.members}
         self.entities = {one.number: await entities(self.house, one) for one in self.members}
         self.troubles = Troubles(house=self.house, watch=self.watch, seed=self.seed, entities=self.entities)
         count = sum(map(len, self.entities.values()))
@@ -83,7 +85,7 @@ class Soak:
         makers = [make(one) for one in self.members for make in kinds]
         await _for(self.seconds / 2, *makers, troubles.of_the_proxies())
         await troubles.end()
-        await asyncio.sleep(_SETTLES)
+        await self._settle()
         self.usages.append(await measure(self.house))
         say(f"At {HIGH_SPEED} times real time: {_told(troubles.made)}")
 
@@ -91,16 +93,14 @@ class Soak:
         """Let energy flow at the speed of Home Assistant's own clock, with trouble of the machine."""
         await self.house.control("POST", "/speed", {"speed": 1})
         await self.troubles.draw(on=False)
-        await asyncio.sleep(_SETTLES)
+        await self._settle()
         before = [await self._energy(one) for one in self.members]
         await self.troubles.draw(on=True)
         makers = [self.troubles.of_the_battery(one) for one in self.members]
         await _for(self.seconds / 2, *makers, self.troubles.of_the_machine(self.seconds / 2 / 6))
-        if not self.house.up:
-            await self.house.start_home_assistant()
         await self.troubles.end()
         await self.troubles.draw(on=False)
-        await asyncio.sleep(_SETTLES)
+        await self._settle()
         say(f"With all: {_told(self.troubles.made)}")
         return [
             books
@@ -109,17 +109,23 @@ class Soak:
             for books in self._energy_books(member, earlier, await self._energy(member))
         ]
 
+    async def _settle(self) -> None:
+        await self.troubles.let_go()
+        await asyncio.sleep(_SETTLES)
+
     async def _energy(self, member: Member) -> Mapping[str, tuple[float, float]]:
-        """Return for each direction the Wh that flowed and that were counted."""
-        states = await self.house.hass.states()
+        """Return for each direction the Wh that flowed and that were counted; states show them up to a minute later."""
         history = as_object(await self.house.control("GET", f"/state/history?device={member.number}"))
+        counted = await self._counted(member)
         return {
-            direction: (
-                1000 * float(str(history[f"{direction}_energy_kwh"])),
-                1000 * float(states[self.entities[member.number][f"energy_{direction}"]].value),
-            )
+            direction: (1000 * float(str(history[f"{direction}_energy_kwh"])), float(str(counted[direction])))
             for direction in ("charged", "discharged")
         }
+
+    async def _counted(self, member: Member) -> JsonObject:
+        download = await self.house.hass.get(f"/api/diagnostics/config_entry/{self.entries[member.number]}")
+        readout = as_object(as_object(as_object(download).get("data")).get("instant_readout"))
+        return as_object(readout.get("energy"))
 
     def _energy_books(
         self, member: Member, before: Mapping[str, tuple[float, float]], after: Mapping[str, tuple[float, float]]

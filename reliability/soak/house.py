@@ -209,4 +209,4 @@ def _write_config(folder: Path, port: int) -> None:
     shutil.copytree(_PROBE, folder / "custom_components" / "soak_probe")
     path = folder / "configuration.yaml"
     text = path.read_text().replace("logger:\n  logs:\n", f"logger:\n  default: warning\n  logs:\n{_DEBUGGED}")
-    path.write_text(f"{text}soak_probe:\n")
+    path.write_text(f"{text}diagnostics:\nsoak_probe:\n")

@@ -2,13 +2,13 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
-from demo.answers import JsonObject
+from demo.answers import JsonObject, as_object
 from demo.errors import DemoError
 
 from .house import Away, House
@@ -113,7 +113,7 @@ class Troubles:
         while True:
             for turn in turns:
                 await asyncio.sleep(every * random.uniform(0.7, 1.3))
-                await turn(random)
+                await _finished(turn(random))
 
     async def _kill(self, random: Random) -> None:
         await self._away("Home Assistant killed", random, kill=True)
@@ -158,6 +158,16 @@ class Troubles:
             await self._control(member, "DELETE", "/faults", None)
             await self._control(member, "POST", "/state-of-charge", {"percent": STATE_OF_CHARGE})
 
+    async def let_go(self) -> None:
+        """Wait until nobody is connected to a device any more: connected, it advertises nothing."""
+        for member in self.house.members:
+            while await self._connected(member):  # noqa: ASYNC110  # it happens in another process
+                await asyncio.sleep(1)
+
+    async def _connected(self, member: Member) -> bool:
+        radio = await self.house.control("GET", f"/state/radio?device={member.number}")
+        return bool(as_object(radio).get("connected"))
+
     async def draw(self, *, on: bool) -> None:
         """Let every second battery be charged and the others be discharged, or nothing flow."""
         for member in self.house.members:
@@ -188,3 +198,13 @@ class Troubles:
         """Ask the emulator for something; while it is away, there is nobody to ask."""
         with suppress(Away):
             await self.house.control(method, f"{path}?device={member.number}", body)
+
+
+async def _finished(work: Coroutine[None, None, None]) -> None:
+    """Do something to its end, also when there is to be no more trouble meanwhile."""
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise

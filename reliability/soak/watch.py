@@ -125,3 +125,9 @@ def _is_connected(radio: Json) -> bool:
 async def entities(house: House, member: Member) -> dict[str, str]:
     """Return the entity ids of a device by key."""
     return await house.hass.entities(INTEGRATION, f"{member.address.lower()}_")
+
+
+async def entry_id(house: House, member: Member) -> str:
+    """Return the config entry of a device, which has its name."""
+    entries = as_objects(await house.hass.command("config_entries/get", domain=INTEGRATION))
+    return next(text(entry, "entry_id") for entry in entries if entry.get("title") == member.name)

@@ -19,7 +19,7 @@ from demo.errors import DemoError
 from demo.folder import temporary_folder
 from demo.ports import free_port
 from demo.progress import detail, fail, say
-from demo.run import Run, visit, visit_spare
+from demo.run import Run, visit, visit_replayed, visit_spare
 from demo.waiting import until
 
 FOLDER: Final = Path(__file__).parents[2] / "docs" / "images"
@@ -49,6 +49,7 @@ class Picture:
 
     advertises_state_of_charge: as one owner's device does not.
     of_panel: whether it is the front panel of the device, instead of a page of Home Assistant.
+    of_replay: whether it shows the device of a recording.
     of_spare: whether the device is the one that nobody has added.
     """
 
@@ -60,6 +61,7 @@ class Picture:
     visit: Visit | None = None
     advertises_state_of_charge: bool = True
     of_panel: bool = False
+    of_replay: bool = False
     of_spare: bool = False
 
     @property
@@ -143,6 +145,8 @@ def one_by_one(*visits: Visit) -> Visit:
 
 
 SUBMIT: Final = click("ha-button:has-text('Submit')")
+RECORDING: Final = FOLDER.parents[1] / "tests" / "recordings" / "new-firmware.json"
+DEVICE_PAGE: Final = "/config/integrations/integration/smallbms_ng"
 ADD: Final = click("ha-config-flow-card:has-text('Victron smallBMS NG') >> ha-button:has-text('Add')")
 SYSTEM: Final = click('hui-tile-card:has(:text-is("System"))')
 
@@ -195,6 +199,23 @@ PICTURES: Final = (
             click("hui-tile-card:has-text('Synchronize')"),
             click("dialog-box ha-button:has-text('OK')"),
         ),
+    ),
+    Picture(name="replayed", path="/", width=1640, height=930, of_replay=True),
+    Picture(
+        name="first-owner-device",
+        path=DEVICE_PAGE,
+        width=1280,
+        height=1100,
+        of_replay=True,
+        visit=one_by_one(click("ha-config-entry-device-row")),
+    ),
+    Picture(
+        name="first-owner-download",
+        path=DEVICE_PAGE,
+        width=1100,
+        height=700,
+        of_replay=True,
+        visit=one_by_one(click("ha-config-entry-row ha-icon-button[slot='trigger']")),
     ),
     Picture(name="system-off-question", path="/small-bms/2", width=1640, height=820, visit=SYSTEM),
     Picture(
@@ -326,6 +347,20 @@ def _photograph(pictures: list[Picture], speed: float, after: float, stage: Stag
         asyncio.run(visit_it(run, lambda base, control: photograph_all(base, control, pictures, after)))
 
 
+def _photograph_replay(pictures: list[Picture], after: float) -> None:
+    """Photograph the device of a recording."""
+
+    async def visitor(base: str) -> None:
+        await asyncio.sleep(after)
+        async with open_chromium() as browser:
+            for picture in pictures:
+                await photograph(browser, base, picture)
+
+    with temporary_folder() as folder:
+        run = Run(folder=folder, port=free_port(), speed=1.0, replay=RECORDING)
+        asyncio.run(visit_replayed(run, visitor))
+
+
 def main() -> int:
     """Take the pictures and return the exit code."""
     chosen = options()
@@ -333,8 +368,10 @@ def main() -> int:
     FOLDER.mkdir(parents=True, exist_ok=True)
     try:
         for stage in STAGES:
-            if some := [picture for picture in pictures if picture.stage == stage]:
+            if some := [picture for picture in pictures if picture.stage == stage and not picture.of_replay]:
                 _photograph(some, chosen.speed, chosen.after, stage)
+        if replayed := [picture for picture in pictures if picture.of_replay]:
+            _photograph_replay(replayed, chosen.after)
     except DemoError as error:
         fail(str(error))
         return 1

@@ -8,9 +8,9 @@ from typing import Final
 
 from emulator.bms.bms import SmallBms
 from emulator.device import DEFAULT_PIN, EmulatedDevice
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import Quirks
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 
 from .air import ADAPTER_ADDRESSES, Adapter, Air, DeviceRadio, open_adapter

@@ -20,7 +20,7 @@ from custom_components.smallbms_ng.protocol.registers import Name, Page, named, 
 from emulator.device import DEFAULT_ADDRESS as ADDRESS
 from emulator.device import DEFAULT_PIN as PIN
 from emulator.device import EmulatedDevice
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
 
 from .machine import Machine, program, until, way
 from .stage import Stage

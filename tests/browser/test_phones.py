@@ -13,7 +13,7 @@ from aiohttp.test_utils import TestServer
 from playwright.async_api import Page, expect
 import pytest
 
-from demo.answers import as_object, as_objects, text
+from demo.answers import Json, JsonObject, as_object, as_objects, text
 from demo.browser import PATIENCE, open_chromium, open_page
 from demo.children import Children
 from demo.config import write_config
@@ -62,10 +62,16 @@ class Boat:
 
     async def phone(self, name: str, push_url: str) -> None:
         """Register a phone as Home Assistant's app does."""
-        app = {"app_id": "boat", "app_name": "Boat", "app_version": "1", "device_name": name, "device_id": name}
-        made = {"manufacturer": "x", "model": "x", "os_name": "x", "os_version": "x", "supports_encryption": False}
-        pushed = {"app_data": {"push_url": push_url, "push_token": name}}
-        await self.hass.post("/api/mobile_app/registrations", {**app, **made, **pushed})
+        told: JsonObject = {
+            **dict.fromkeys(
+                ("app_id", "app_name", "app_version", "manufacturer", "model", "os_name", "os_version"), "x"
+            ),
+            "device_name": name,
+            "device_id": name,
+            "supports_encryption": False,
+            "app_data": {"push_url": push_url, "push_token": name},
+        }
+        await self.hass.post("/api/mobile_app/registrations", told)
 
     async def entities(self, platform: str) -> list[str]:
         """Return the entity ids of an integration."""
@@ -109,9 +115,9 @@ async def test_an_alarm_reaches_every_phone(boat: Boat) -> None:
     """By the blueprint, with what to do and where it comes from; and the notification says the same in the browser."""
     await until(lambda: can_be_told(boat), limit=LIMIT, otherwise=lambda: "The phones have no entities.")
     devices = await boat.devices()
-    phones = [devices[phone] for phone in PHONES]
-    inputs = {"bms": devices[boat.rig.stations[0].device.name], "phones": phones, "critical": ["alarm"]}
-    use = {"path": "smallbms_ng/notify.yaml", "input": inputs}
+    phones: list[Json] = [devices[phone] for phone in PHONES]
+    inputs: JsonObject = {"bms": devices[boat.rig.stations[0].device.name], "phones": phones, "critical": ["alarm"]}
+    use: JsonObject = {"path": "smallbms_ng/notify.yaml", "input": inputs}
     await boat.hass.post("/api/config/automation/config/tell", {"alias": "Tell", "use_blueprint": use})
     await until(lambda: is_on(boat, "automation.tell"), limit=LIMIT, otherwise=lambda: "The automation is not there.")
 

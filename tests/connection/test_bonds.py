@@ -16,11 +16,11 @@ from custom_components.smallbms_ng.connection.errors import BondRefused, NoAnswe
 from custom_components.smallbms_ng.connection.link import Timing
 from custom_components.smallbms_ng.connection.pairing import pair
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_NAME, DEFAULT_PIN, EmulatedDevice
+from emulator.personality.quirks import Quirks
 from emulator.radio.bluez import Bluez
 from emulator.radio.bluez_release import Release, Times
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import Quirks
 from tests.bluez_bus import Program
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 

@@ -35,12 +35,12 @@ from custom_components.smallbms_ng.protocol.session import NEVER_WRITTEN, Receiv
 from emulator.bms.settings import LIMITS, SettingKey
 from emulator.device import DEFAULT_ADDRESS, EmulatedDevice, VeSmartLink
 from emulator.gatt import Link
+from emulator.personality.quirks import EVERY_REGISTER, Order, Quirks, RefusalCodes
 from emulator.radio.in_process import EmulatedClient, EmulatedScanner
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.cbor_records import value
 from emulator.ve_smart.chunks import Channel
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks, RefusalCodes
 from emulator.ve_smart.register_box import Refusal as BoxRefusal
 from emulator.ve_smart.server import KeepAlive, VeSmartServer
 from tests.emulator.banks import FOUR_AS_24V, make_bms

@@ -18,12 +18,11 @@ from custom_components.smallbms_ng.protocol.learned import DeviceMemory, Learned
 from custom_components.smallbms_ng.protocol.registers import Name, named
 from custom_components.smallbms_ng.protocol.session import ArrayForm, RefusalReason
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, EmulatedDevice, VeSmartLink
-from emulator.personality.quirks import Arrays, RadioQuirks, RefusalCodes
+from emulator.personality.quirks import Arrays, Quirks, RadioQuirks, RefusalCodes
 from emulator.radio.in_process import EmulatedScanner
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.chunks import Channel
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.server import VeSmartServer
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.integration.connected import without_bluez

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final, override
 from unittest.mock import patch
 
-from homeassistant.config_entries import ConfigEntry, ConfigEntryState
+from homeassistant.config_entries import ConfigEntryState
 from homeassistant.const import CONF_PIN
 from homeassistant.core import HomeAssistant, State
 from homeassistant.helpers import entity_registry as er
@@ -18,9 +18,9 @@ from custom_components.smallbms_ng.connection.link import Timing
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.coordinator import PagesCoordinator
 from emulator.bms.bms import SmallBms
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.bms_registers import BmsRegisters
 from emulator.ve_smart.link import VeSmartService
-from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import FOUR_AS_24V, make_bms
 from tests.emulator.personalities import take_on
@@ -100,7 +100,7 @@ class Bench:
         self.service = VeSmartService(self.box)
         self.device.make_ve_smart_server = self.service.serve
         entry = make_entry()
-        self.entry: ConfigEntry = MockConfigEntry(
+        self.entry = MockConfigEntry(
             domain=DOMAIN,
             unique_id=ADDRESS,
             title=entry.title,

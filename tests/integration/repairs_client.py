@@ -10,14 +10,15 @@ from homeassistant.setup import async_setup_component
 from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.const import DOMAIN
+from custom_components.smallbms_ng.issues import HELP_TO_CONFIRM
 
 FLOWS: Final = "/api/repairs/issues/fix"
 
 
 def issues(hass: HomeAssistant) -> dict[str, ir.IssueEntry]:
-    """Return what is to be put right, by the key of its words."""
-    found = ir.async_get(hass).issues.values()
-    return {str(issue.translation_key): issue for issue in found if issue.domain == DOMAIN and issue.active}
+    """Return what is to be put right, by the key of its words; that an owner is asked for help is no such thing."""
+    found = (issue for issue in ir.async_get(hass).issues.values() if issue.domain == DOMAIN and issue.active)
+    return {str(issue.translation_key): issue for issue in found if issue.translation_key != HELP_TO_CONFIRM}
 
 
 class Repair:

@@ -15,7 +15,7 @@ import voluptuous as vol
 
 from custom_components.smallbms_ng.const import CONF_KEY, DOMAIN
 from emulator.device import DEFAULT_KEY, DEFAULT_PIN
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 
 from .bench import Bench, a_bench

@@ -15,13 +15,14 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator,
 
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.pages import GONE_AFTER
-from custom_components.smallbms_ng.protocol.registers import MOST_BATTERIES, MOST_CELLS
+from custom_components.smallbms_ng.protocol.registers import MOST_BATTERIES, MOST_CELLS, Name
 from emulator.battery.layout import BankLayout
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
+from emulator.ve_smart.cbor_records import value
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import ONE_48V, make_bms
 
-from .bench import Bench, CountingBox, a_bench
+from .bench import MAIN, Bench, CountingBox, a_bench
 from .conftest import ADDRESS, Radio
 
 SERIAL_NUMBER = 0x010A
@@ -332,9 +333,29 @@ async def test_serial_numbers_are_not_told_for_a_moment(bench: Bench, monkeypatc
 async def test_batteries_that_the_device_does_not_tell_of(hass: HomeAssistant, radio: Radio) -> None:
     """What batteries answer is an assumption: without them, the bank remains."""
     async with a_bench(Bench(hass, radio)) as bench:
-        await bench.load(Quirks(main_instance_only=True))
+        await bench.load(Quirks(main_instance_only=True, missing={CELL}))
         assert present(bench) == []
         assert bench.state("sensor", "batteries").state == "4"
+        bench.box.forget()
+        await bench.wait(timedelta(minutes=6))
+        assert not bench.box.reads[MAIN, CELL]
+
+
+async def test_batteries_that_are_no_instances(hass: HomeAssistant, radio: Radio) -> None:
+    """Their cells come from the device as a whole, also those that change unasked."""
+    async with a_bench(Bench(hass, radio)) as bench:
+        await bench.load(Quirks(main_instance_only=True))
+        assert present(bench) == [1, 2, 3, 4]
+        assert float(bench.state("sensor", "battery_3_cell_2").state) > 3
+        assert not bench.has("sensor", "battery_3_voltage")
+        await bench.run(bench.pages.async_write(Name.TAIL_CURRENT, 5))
+        assert bench.service.session
+        bench.service.session.server.send(value(MAIN, CELL, bytes((3, 2, 0x4A, 0x01))))
+        await bench.wait(timedelta(seconds=2))
+        assert bench.state("sensor", "battery_3_cell_2").state == "3.3"
+        assert float(bench.state("sensor", "battery_2_cell_2").state) != 3.3
+        await bench.reload()
+        assert present(bench) == [1, 2, 3, 4]
 
 
 @pytest.mark.parametrize("offset", [0, 7])
@@ -352,6 +373,7 @@ async def test_a_user_removes_a_battery(
 ) -> None:
     """One that is present would only come back, and the user is told so."""
     assert await async_setup_component(hass, "config", {})
+    hass.config.language = "nl"
     if not there:
         await unplug(bench, UNPLUGGED)
     client = await bench.run(hass_ws_client(hass))
@@ -360,7 +382,7 @@ async def test_a_user_removes_a_battery(
     response = await bench.run(client.remove_device(battery.id))
     assert response["success"] is removable
     if not removable:
-        assert response["error"]["message"].startswith("Battery 2 is still connected to the BMS")
+        assert response["error"]["message"].startswith("Battery 2 is nog met het BMS verbonden")
     assert present(bench) == ([1, 3, 4] if removable else [1, 2, 3, 4])
 
 

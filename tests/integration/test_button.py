@@ -8,7 +8,7 @@ from homeassistant.helpers import entity_registry as er
 import pytest
 
 from emulator.bms.settings import SettingKey, Settings
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+from emulator.personality.quirks import EVERY_REGISTER, Quirks
 
 from .bench import Bench, a_bench
 from .conftest import Radio, entity_id

@@ -17,7 +17,7 @@ from custom_components.smallbms_ng.connection.link import Answer
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
 from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from custom_components.smallbms_ng.protocol.registers import Name
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 
 from .bench import MAIN, QUICK, Bench, CountingBox, a_bench, is_lost

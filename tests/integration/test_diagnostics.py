@@ -14,7 +14,7 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.protocol.registers import Name, named
 from emulator.device import DEFAULT_KEY, DEFAULT_NAME, DEFAULT_PIN, FIRMWARE_REVISION
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.server import VeSmartServer
 
 from .bench import Bench, a_bench

@@ -14,7 +14,7 @@ from custom_components.smallbms_ng.number import REDRAWN_AFTER
 from custom_components.smallbms_ng.protocol.registers import Name
 from emulator.battery.layout import BankLayout
 from emulator.bms.settings import SettingKey
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+from emulator.personality.quirks import EVERY_REGISTER, Quirks
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import FOUR_AS_24V, ONE_12V, ONE_24V, ONE_48V, make_bms
 
@@ -263,7 +263,7 @@ async def test_a_refused_write(bench: Bench) -> None:
     bench.service.quirks = Quirks(refused_writes=EVERY_REGISTER, acknowledges_writes=True)
     with pytest.raises(HomeAssistantError) as raised:
         await bench.set("tail_current", 7)
-    assert raised.value.translation_key == "refused_with_code"
+    assert raised.value.translation_key == "refused_value"
     assert raised.value.translation_placeholders == {"device": bench.entry.title, "code": "2"}
     assert await redrawn(bench, "tail_current") == "4.0"
 

@@ -11,7 +11,7 @@ import pytest
 from custom_components.smallbms_ng.protocol.registers import NotAllowedReason, OffReason
 from custom_components.smallbms_ng.sensor import PAGE_SENSORS
 from emulator.bms.bms import SmallBms
-from emulator.ve_smart.quirks import Quirks
+from emulator.personality.quirks import Quirks
 from tests.emulator.banks import charge_fully
 
 from .bench import Bench, a_bench

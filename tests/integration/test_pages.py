@@ -37,8 +37,8 @@ from custom_components.smallbms_ng.storage import STORAGE_DELAY
 from emulator.bms.settings import SettingKey
 from emulator.device import DEFAULT_SERIAL_NUMBER, FIRMWARE_REVISION
 from emulator.gatt import Link
+from emulator.personality.quirks import EVERY_REGISTER, Order, Quirks
 from emulator.radio.in_process import EmulatedClient, EmulatedScanner
-from emulator.ve_smart.quirks import EVERY_REGISTER, Order, Quirks
 
 from .bench import MAIN, QUICK, Bench, a_bench, is_lost
 from .conftest import ADDRESS, Radio, entity_id

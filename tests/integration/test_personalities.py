@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Mapping
 from datetime import timedelta
-from typing import Final
+from typing import Final, cast
 
 from homeassistant.config_entries import ConfigFlowResult
 from homeassistant.const import CONF_ADDRESS, CONF_PIN, STATE_UNAVAILABLE
@@ -11,6 +11,7 @@ from homeassistant.data_entry_flow import FlowResultType
 from homeassistant.exceptions import HomeAssistantError
 from homeassistant.util.dt import parse_datetime
 import pytest
+from pytest_homeassistant_custom_component.common import MockConfigEntry
 from syrupy.assertion import SnapshotAssertion
 
 from custom_components.smallbms_ng.config_flow import CONF_SWITCH_ON
@@ -86,7 +87,8 @@ async def add(bench: Bench) -> None:
         assert (result["step_id"], result["errors"]) == ("instant_readout", {})
         result = await enter(bench, result, {CONF_SWITCH_ON: True})
     assert result["type"] is FlowResultType.CREATE_ENTRY, result["errors"]
-    (bench.entry,) = bench.hass.config_entries.async_entries(DOMAIN)
+    (entry,) = bench.hass.config_entries.async_entries(DOMAIN)
+    bench.entry = cast("MockConfigEntry", entry)
     assert bench.entry.data == {
         CONF_ADDRESS: ADDRESS,
         CONF_KEY: KEY,
@@ -136,7 +138,7 @@ async def test_a_whole_life(
 ) -> None:
     await add(bench)
     await hear(bench)
-    assert abs(float(bench.state("sensor", "voltage").state) - bench.bms.snapshot().voltage) < 0.02
+    assert float(bench.state("sensor", "voltage").state) == pytest.approx(bench.bms.snapshot().voltage, abs=0.02)
     assert float(bench.state("sensor", "current").state) == -6 or radio_quirks.voltage_only
     assert bench.state("sensor", "history_cycles").state == "0"
     assert 3.2 < float(bench.state("sensor", "battery_4_cell_4").state) < 3.4

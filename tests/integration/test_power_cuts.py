@@ -74,6 +74,33 @@ async def test_twelve_power_cuts_lose_nothing(
         assert never_falls(changes, entity_id(hass, "sensor", key))
 
 
+@pytest.mark.usefixtures("recorder")
+async def test_what_was_recorded_at_different_moments_fits_together(
+    hass: HomeAssistant, radio: Radio, steady: MockConfigEntry, hass_storage: dict[str, object]
+) -> None:
+    """The consumed Ah may have been recorded later than the energy: what flowed in between is not lost."""
+    changes = async_capture_events(hass, EVENT_STATE_CHANGED)
+    began = radio.clock.now
+
+    async def charge(seconds: int) -> float:
+        """Let 180 A flow for a while, which is 0.5 Wh a second; return the Wh since the beginning."""
+        await radio.wait(timedelta(seconds=seconds))
+        amphours = (radio.clock.now - began) / 20
+        await radio.send(current=180.0, drawn_amphours=500 - amphours)
+        return amphours * 10
+
+    for _ in range(3):
+        flowed = await charge(60)
+    (shown_first,) = shown(changes, entity_id(hass, "sensor", "energy_charged"))[-1:]
+    for seconds in (60, 60, 20, 20):
+        await charge(seconds)
+    await Killed(hass, radio, hass_storage, steady).restart()
+    for _ in range(3):
+        flowed_last = await charge(60)
+    (shown_last,) = shown(changes, entity_id(hass, "sensor", "energy_charged"))[-1:]
+    assert shown_last - shown_first == pytest.approx(flowed_last - flowed, abs=2)
+
+
 def shown(changes: list[Event[EventStateChangedData]], entity: str) -> list[float]:
     """Return the Wh that were shown, one after the other."""
     states = [change.data["new_state"] for change in changes if change.data["entity_id"] == entity]

@@ -8,7 +8,7 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
-from emulator.personality.quirks import Quirks, RefusalCodes
+from emulator.personality.quirks import Arrays, Quirks, RefusalCodes
 from emulator.ve_smart.register_box import Refusal
 
 from .bench import Bench, a_bench
@@ -19,6 +19,7 @@ pytestmark = pytest.mark.usefixtures("all_enabled")
 TAIL_CURRENT: Final = 0x1002
 SYNCHRONIZE: Final = 0x102C
 MODE: Final = 0x0200
+CELL: Final = 0x0381
 
 
 @pytest.fixture
@@ -128,3 +129,13 @@ async def test_a_setting_as_a_sensor_is_described_as_the_number_was(bench: Bench
     state = bench.state("sensor", "charged_voltage")
     assert state.attributes["device_class"] == SensorDeviceClass.VOLTAGE
     assert state.attributes["unit_of_measurement"] == "V"
+
+
+async def test_a_new_firmware_of_a_device_that_keeps_silent(bench: Bench) -> None:
+    """It answers one form of arrays only: what is read after its version is read in this form, too."""
+    await bench.load(Quirks(arrays=Arrays.INDEFINITE, silent_about_other_arrays=True))
+    bench.bms.firmware_version = "v9.01"
+    bench.box.forget()
+    await bench.press("read_now")
+    assert bench.pages.memory.learned.firmware_version == "v9.01"
+    assert bench.box.reads[4, CELL] == 1

@@ -15,8 +15,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 
 from custom_components.smallbms_ng.connection.errors import NoAnswer
 from custom_components.smallbms_ng.const import DOMAIN
+from emulator.personality.quirks import Quirks
 from emulator.radio.in_process import EmulatedScanner
-from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 from tests.emulator.banks import charge_fully
 

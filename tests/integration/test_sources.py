@@ -19,8 +19,8 @@ from pytest_homeassistant_custom_component.typing import ClientSessionGenerator
 from custom_components.smallbms_ng.const import CONF_CAPACITY, CONF_KEY, CONF_PAGES_INTERVAL, DOMAIN
 from custom_components.smallbms_ng.issues import ASKED_AFTER
 from custom_components.smallbms_ng.pages import SETTINGS_SHOWN_FOR, SHOWN_FOR
+from emulator.personality.quirks import Quirks
 from emulator.snapshot import Level, LevelField
-from emulator.ve_smart.quirks import Quirks
 from tests.options import WITHOUT_STATE_OF_CHARGE
 
 from .bench import Bench, a_bench, is_lost

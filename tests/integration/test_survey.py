@@ -17,7 +17,7 @@ from custom_components.smallbms_ng.connection.link import Reading, Refusal, Sile
 from custom_components.smallbms_ng.protocol.registers import BY_ID, Name, Page
 from custom_components.smallbms_ng.survey import KNOWN, LARGEST_SURVEY, OTHERS, RANGES, Pace, SurveyRecord
 from emulator.device import DEFAULT_KEY
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+from emulator.personality.quirks import EVERY_REGISTER, Quirks
 
 from .bench import MAIN, Bench, a_bench
 from .conftest import Radio, entity_id

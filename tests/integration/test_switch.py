@@ -12,7 +12,7 @@ from homeassistant.helpers import entity_registry as er
 from homeassistant.setup import async_setup_component
 import pytest
 
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
+from emulator.personality.quirks import EVERY_REGISTER, Quirks
 
 from .bench import Bench, a_bench
 from .conftest import Radio, entity_id

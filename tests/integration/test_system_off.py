@@ -13,8 +13,8 @@ from pytest_homeassistant_custom_component.common import async_capture_events
 from custom_components.smallbms_ng.const import DOMAIN
 from custom_components.smallbms_ng.pages import SHOWN_FOR
 from emulator.bms.remote import OPEN, WIRE_LOOP
+from emulator.personality.quirks import EVERY_REGISTER, Quirks
 from emulator.snapshot import IoField, Level, LevelField
-from emulator.ve_smart.quirks import EVERY_REGISTER, Quirks
 
 from .bench import Bench, a_bench
 from .conftest import Radio, entity_id, state_of

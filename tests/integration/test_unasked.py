@@ -12,8 +12,8 @@ import pytest
 from custom_components.smallbms_ng.const import CONF_PAGES_INTERVAL
 from custom_components.smallbms_ng.coordinator import KEEP_OPEN
 from emulator.bms.settings import SettingKey
+from emulator.personality.quirks import Quirks
 from emulator.ve_smart.cbor_records import value
-from emulator.ve_smart.quirks import Quirks
 from emulator.ve_smart.register_box import Refusal
 from emulator.ve_smart.server import VeSmartServer
 

@@ -9,8 +9,8 @@ from homeassistant.core import HomeAssistant
 from homeassistant.exceptions import HomeAssistantError
 import pytest
 
+from emulator.personality.quirks import Quirks
 from emulator.radio.in_process import EmulatedScanner
-from emulator.ve_smart.quirks import Quirks
 
 from .bench import Bench, a_bench, is_lost
 from .conftest import Radio

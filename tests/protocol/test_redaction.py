@@ -129,3 +129,12 @@ def test_a_name_of_many_letters() -> None:
 def test_no_address() -> None:
     with pytest.raises(ValueError, match="hci0"):
         StandIns().learn_address("hci0")
+
+
+def test_a_known_secret_across_two_payloads_of_a_damaged_stream() -> None:
+    stand_ins = StandIns()
+    stand_ins.learn(Kind.KEY, KEY)
+    damaged = bytes.fromhex("0800190100 44 010203") + KEY
+    found = stand_ins.stream(damaged)
+    assert len(found) == len(damaged)
+    assert KEY not in found

@@ -333,6 +333,9 @@ class Link:
                 deadline = self._deadline_in(self._timing.between if pending.unanswered else self._timing.settle)
             elif pending.is_rejected and not pending.begun:
                 return
+        # A stream may hold more payloads of a register than were expected.
+        while self._events:
+            pending.take(self._events.popleft())
 
     async def ask_for_devices(self) -> DeviceList | None:
         """Return the instances; None if the device does not answer."""

@@ -87,8 +87,9 @@ class EnergyMeter:
     def _measure(self, last: Sample, now: Sample) -> None:
         """Count the energy of a power that changes linearly between two samples."""
         hours = (now.at - last.at) / SECONDS_PER_HOUR
-        self.energy.charged += _area(last.power, now.power) * hours
-        self.energy.discharged += _area(-last.power, -now.power) * hours
+        begin, end = last.power, now.power
+        self.energy.charged += _area(begin, end) * hours
+        self.energy.discharged += _area(-begin, -end) * hours
 
     def _bridge(self, last: Sample, now: Sample) -> None:
         """Count the energy over a longer gap from the consumed ampere-hours."""

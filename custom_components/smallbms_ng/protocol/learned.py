@@ -39,7 +39,8 @@ class DeviceMemory:
         self.learned = Learned()
 
     def note_firmware_version(self, version: str) -> None:
-        """Forget everything else if the firmware has changed."""
-        if self.learned.firmware_version not in {None, version}:
-            self.learned = Learned()
-        self.learned = replace(self.learned, firmware_version=version)
+        """Forget what another firmware may have changed, but not by what means its version was just read."""
+        now = self.learned
+        if now.firmware_version not in {None, version}:
+            now = Learned(array_form=now.array_form, acquire_notifications=now.acquire_notifications)
+        self.learned = replace(now, firmware_version=version)

@@ -44,7 +44,7 @@ _QUIET_UP_TO: Final = 72
 _APART: Final = 12
 _AT_MOST_APART: Final = 24
 # A day's use of less than this, in Ah, is told better by the quiet draw than by steps of 0.1 Ah.
-_LITTLE_USE: Final = 1.0
+_LITTLE_USE: Final = 2.0
 
 NIGHTS: Final = 14
 LEAST_NIGHTS: Final = 5

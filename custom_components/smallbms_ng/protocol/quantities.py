@@ -168,9 +168,10 @@ class Threshold:
     absolute: float = 0.0
     share: float = 0.0
 
-    def is_passed(self, before: float, now: float) -> bool:
-        """Return whether a value has moved further than this."""
-        return abs(now - before) > max(self.absolute, self.share * abs(before)) + _BINARY_FRACTIONS
+    def limits(self, value: float) -> tuple[float, float]:
+        """Return how low and how high a value may become before it has moved further than this."""
+        distance = max(self.absolute, self.share * abs(value)) + _BINARY_FRACTIONS
+        return value - distance, value + distance
 
     def scaled(self, factor: float) -> Threshold:
         """Return a threshold that is so many times as wide."""
@@ -268,6 +269,24 @@ class Candidate:
     origin: Source | None = None
 
 
+@dataclass(slots=True)
+class _Stored:
+    """The latest value of a source, see Candidate. It is renewed in place, with every advertisement."""
+
+    value: Known
+    source: Source
+    at: float
+    origin: Source | None = None
+
+    @property
+    def candidate(self) -> Candidate:
+        """The value as it is now."""
+        return Candidate(value=self.value, source=self.source, at=self.at, origin=self.origin)
+
+
+_time_of = attrgetter("at")
+
+
 @dataclass(frozen=True, kw_only=True)
 class ShownValues(BatteryValues):
     """The shown values of the battery.
@@ -308,7 +327,10 @@ class Quantities:
         self.implausible: Counter[str] = Counter()
         self.mark: ChargeMark | None = None
         self._charge_is_unknown = False
-        self._candidates: dict[str, dict[Source, Candidate]] = {row.name: {} for row in QUANTITIES}
+        self._candidates: dict[str, dict[Source, _Stored]] = {row.name: {} for row in QUANTITIES}
+        # The advertised flags, as long as they stay the same, and where they are stored.
+        self._flags: Mapping[str, Flag] | None = None
+        self._stored_flags: list[_Stored] = []
         self._charging: bool | None = None
         self._calculations = {
             "state_of_charge": self._state_of_charge,
@@ -321,36 +343,64 @@ class Quantities:
     def take(self, source: Source, values: Mapping[str, object], at: float) -> None:
         """Take the values of a source at a time. None ends its earlier value; a missing name does not."""
         accepted = {name: self._accept(name, value) for name, value in values.items() if name in BY_NAME}
+        self._flags = None
+        self._take(source, accepted, at)
+        if source is Source.CONNECTION and "state_of_charge" in accepted:
+            self._charge_is_unknown = accepted["state_of_charge"] is None
+
+    def take_record(self, measured: Mapping[str, float | None], flags: Mapping[str, Flag], at: float) -> None:
+        """Take the values of a decoded record, which are plausible and rounded, and its confirmed flags.
+
+        The same mapping of flags as before, which must not have been changed, only makes them current.
+        """
+        self._take(Source.ADVERTISED, measured, at)
+        if flags is self._flags:
+            for stored in self._stored_flags:
+                stored.at = max(stored.at, at)
+            return
+        for name, value in flags.items():
+            self._put(name, Source.ADVERTISED, value, at)
+        self._flags = flags
+        places = (self._candidates[name] for name in flags)
+        self._stored_flags = [place[Source.ADVERTISED] for place in places if Source.ADVERTISED in place]
+
+    def _take(self, source: Source, accepted: Mapping[str, Known | None], at: float) -> None:
         self._doubt_mark(accepted.get("consumed_amphours"), at)
         for name, value in accepted.items():
             self._put(name, source, value, at)
-        if source is Source.CONNECTION and "state_of_charge" in accepted:
-            self._charge_is_unknown = accepted["state_of_charge"] is None
-        self._set_mark(accepted.get("state_of_charge"), at)
+        self._set_mark(accepted.get("state_of_charge"), accepted.get("consumed_amphours"), at)
         self._follow_current(accepted.get("current"))
 
     def restore(self, values: Mapping[str, Candidate]) -> None:
         """Take the values of an earlier run."""
-        for name, candidate in values.items():
-            self._candidates[name][Source.RESTORED] = candidate
+        for name, one in values.items():
+            self._candidates[name][Source.RESTORED] = _Stored(one.value, Source.RESTORED, one.at, one.origin)
         current = values.get("current")
         self._follow_current(current.value if current else None)
 
     def forget(self, source: Source) -> None:
         """Forget the values of a source, except those that stay valid."""
+        self._flags = None
         for name, candidates in self._candidates.items():
             if BY_NAME[name].good_for.get(source) != inf:
                 candidates.pop(source, None)
 
     def best(self, name: str, now: float) -> Candidate | None:
         """Return the value of a quantity to show; None if none is known, or all are too old."""
-        row = BY_NAME[name]
-        stored = self._candidates[name]
-        found = [one for source in row.sources if (one := stored.get(source)) and self._is_good(row, one, now)]
-        if Source.CALCULATED in row.sources and (calculated := self._calculations[name](now)):
+        best = self._best(name, now)
+        return best.candidate if isinstance(best, _Stored) else best
+
+    def _best(self, name: str, now: float) -> _Stored | Candidate | None:
+        row, stored = BY_NAME[name], self._candidates[name]
+        found: list[_Stored | Candidate] = [
+            one for one in stored.values() if one.source in row.sources and self._is_good(row, one, now)
+        ]
+        if (calculate := self._calculations.get(name)) and (calculated := calculate(now)):
             found.append(calculated)
-        of_now = [one for one in found if one.source is not Source.RESTORED] or found
-        return max(of_now, key=lambda one: (one.at, -_RANK[one.source]), default=None)
+        if len(found) > 1:
+            of_now = [one for one in found if one.source is not Source.RESTORED] or found
+            return max(of_now, key=_time_and_rank)
+        return found[0] if found else None
 
     def all(self, now: float) -> Mapping[str, Candidate]:
         """Return the values to show, by quantity."""
@@ -358,11 +408,10 @@ class Quantities:
 
     def known(self, now: float) -> dict[str, object]:
         """Return the values of ShownValues by name, except the energy."""
-        found = self.all(now)
-        values: dict[str, object] = {
-            row.name: found[row.name].value if row.name in found else None for row in QUANTITIES
-        }
-        return values | {CHARGE_SOURCE: found["state_of_charge"].source if "state_of_charge" in found else None}
+        found = {row.name: self._best(row.name, now) for row in QUANTITIES}
+        charge = found["state_of_charge"]
+        values: dict[str, object] = {name: one.value if one else None for name, one in found.items()}
+        return values | {CHARGE_SOURCE: charge.source if charge else None}
 
     def shown(self, now: float) -> ShownValues:
         """Return everything that is known, except the energy."""
@@ -379,18 +428,19 @@ class Quantities:
 
     def is_plausible(self, values: BatteryValues, now: float) -> bool:
         """Return whether a bank of the capacity that the device gave can have this power."""
-        told, power = self.best("capacity", now), power_of(values.voltage, values.current)
-        if told is None or power is None or values.voltage is None:
+        power = power_of(values.voltage, values.current)
+        if power is None or values.voltage is None or abs(power) <= _ALWAYS_PLAUSIBLE:
             return True
-        return abs(power) <= max(_ALWAYS_PLAUSIBLE, _HIGHEST_RATE * float(told.value) * values.voltage)
+        told = self.best("capacity", now)
+        return told is None or abs(power) <= _HIGHEST_RATE * float(told.value) * values.voltage
 
     def to_keep(self) -> Iterator[tuple[str, Candidate]]:
         """Yield the latest value of each quantity, for a later run."""
         for name in self._candidates:
-            if kept := max(self._of(name), key=lambda one: one.at, default=None):
-                yield name, kept
+            if kept := max(self._of(name), key=_time_of, default=None):
+                yield name, kept.candidate
 
-    def _of(self, name: str) -> Iterable[Candidate]:
+    def _of(self, name: str) -> Iterable[_Stored]:
         return self._candidates[name].values()
 
     def _accept(self, name: str, value: object) -> Known | None:
@@ -401,14 +451,18 @@ class Quantities:
 
     def _put(self, name: str, source: Source, value: Known | None, at: float) -> None:
         candidates = self._candidates[name]
-        before = candidates.pop(source, None)
-        restored = candidates.get(Source.RESTORED)
-        if value is None and restored and restored.origin is source:
-            del candidates[Source.RESTORED]
-        if value is not None:
-            candidates[source] = Candidate(value=value, source=source, at=max(at, before.at) if before else at)
+        before = candidates.get(source)
+        if value is None:
+            candidates.pop(source, None)
+            restored = candidates.get(Source.RESTORED)
+            if restored and restored.origin is source:
+                del candidates[Source.RESTORED]
+        elif before is None:
+            candidates[source] = _Stored(value, source, at)
+        else:
+            before.value, before.at = value, max(at, before.at)
 
-    def _is_good(self, row: Quantity, candidate: Candidate, now: float) -> bool:
+    def _is_good(self, row: Quantity, candidate: _Stored, now: float) -> bool:
         source = candidate.source
         return now - candidate.at <= row.good_for.get(source, self.good_for.get(source, inf))
 
@@ -417,7 +471,7 @@ class Quantities:
 
         None if the device itself reports over a connection that it does not know.
         """
-        consumed, capacity = self.best("consumed_amphours", now), self.capacity(now)
+        consumed, capacity = self._best("consumed_amphours", now), self.capacity(now)
         if consumed is None or capacity is None or self._charge_is_unknown:
             return None
         begin, before = (self.mark.state_of_charge, self.mark.consumed_amphours) if self.mark else (_FULL, 0.0)
@@ -425,20 +479,20 @@ class Quantities:
         return _calculated(rounded(min(max(percent, 0.0), _FULL), 1), consumed)
 
     def _power(self, now: float) -> Candidate | None:
-        voltage, current = self.best("voltage", now), self.best("current", now)
+        voltage, current = self._best("voltage", now), self._best("current", now)
         if voltage is None or current is None:
             return None
         watts = rounded(float(voltage.value) * float(current.value), 1)
         return _calculated(watts, min(voltage, current, key=lambda one: one.at))
 
     def _remaining_amphours(self, now: float) -> Candidate | None:
-        state_of_charge, capacity = self.best("state_of_charge", now), self.capacity(now)
+        state_of_charge, capacity = self._best("state_of_charge", now), self.capacity(now)
         if state_of_charge is None or capacity is None:
             return None
         return _calculated(rounded(float(state_of_charge.value) * capacity / _FULL, 1), state_of_charge)
 
     def _time_to_full(self, now: float) -> Candidate | None:
-        current, state_of_charge = self.best("current", now), self.best("state_of_charge", now)
+        current, state_of_charge = self._best("current", now), self._best("state_of_charge", now)
         capacity = self.capacity(now)
         if current is None or state_of_charge is None or capacity is None or float(current.value) <= DEAD_BAND:
             return None
@@ -451,7 +505,7 @@ class Quantities:
         return self._charging
 
     def _is_charging(self, now: float) -> Candidate | None:
-        current = self.best("current", now)
+        current = self._best("current", now)
         return None if current is None or self._charging is None else _calculated(self._charging, current)
 
     def _follow_current(self, current: Known | None) -> None:
@@ -461,17 +515,22 @@ class Quantities:
         in_band = 0 < float(current) <= DEAD_BAND
         self._charging = bool(self._charging) if in_band else float(current) > 0
 
-    def _set_mark(self, state_of_charge: Known | None, at: float) -> None:
+    def _set_mark(self, state_of_charge: Known | None, consumed: Known | None, at: float) -> None:
+        """Set the mark by a state of charge, and by the consumed Ah that came with it, or before."""
         if state_of_charge is None:
             return
         self._charge_is_unknown = False
-        consumed = self.best("consumed_amphours", at)
-        if consumed and consumed.source is not Source.RESTORED:
-            self.mark = ChargeMark(state_of_charge=float(state_of_charge), consumed_amphours=float(consumed.value))
+        if consumed is None:
+            best = self.best("consumed_amphours", at)
+            consumed = best.value if best and best.source is not Source.RESTORED else None
+        mark = self.mark
+        if consumed is None or (mark and (mark.state_of_charge, mark.consumed_amphours) == (state_of_charge, consumed)):
+            return
+        self.mark = ChargeMark(state_of_charge=float(state_of_charge), consumed_amphours=float(consumed))
 
     def _doubt_mark(self, consumed: Known | None, at: float) -> None:
         """Forget the mark if the device has reset its count: it is full, or no current explains the change."""
-        last = max(self._of("consumed_amphours"), key=lambda one: one.at, default=None)
+        last = max(self._of("consumed_amphours"), key=_time_of, default=None)
         if consumed is None or last is None:
             return
         if not consumed:
@@ -482,7 +541,11 @@ class Quantities:
             self.mark = None
 
 
-def _calculated(value: Known, of: Candidate) -> Candidate:
+def _time_and_rank(one: _Stored | Candidate) -> tuple[float, int]:
+    return one.at, -_RANK[one.source]
+
+
+def _calculated(value: Known, of: _Stored | Candidate) -> Candidate:
     """Return a calculated value with the time of its input, and restored if its input is."""
     source = Source.RESTORED if of.source is Source.RESTORED else Source.CALCULATED
     return Candidate(value=value, source=source, at=of.at)

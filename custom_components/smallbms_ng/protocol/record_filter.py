@@ -24,7 +24,7 @@ class Confirmation:
     """Believes a changed flag only once it is confirmed. Times are in s of one clock.
 
     A flag is confirmed by a second record, by a repetition of its record, or by silence after it. Flags that were read
-    over a connection are believed at once.
+    over a connection are believed at once. version: another number once the believed flags have changed.
     """
 
     def __init__(self) -> None:
@@ -35,6 +35,9 @@ class Confirmation:
         self._heard_at = -inf
         self._pauses: deque[float] = deque(maxlen=_PAUSES)
         self._unconfirmed_since: float | None = None
+        self._last_record: Mapping[str, Flag] | None = None
+        self._all_believed: Mapping[str, Flag] | None = None
+        self.version = 0
 
     @property
     def believed(self) -> Mapping[str, Flag]:
@@ -50,7 +53,12 @@ class Confirmation:
         return min(waits_for_repeat, self._unconfirmed_since + HEARD_SELDOM)
 
     def take_record(self, flags: Mapping[str, Flag], at: float) -> None:
-        """Take the flags of a new record."""
+        """Take the flags of a new record. Nothing is new if they are the same mapping as before, and all believed."""
+        if flags is self._last_record and self._unconfirmed_since is None:
+            self._note_pause(at)
+            self._latest_at, self._repeated = at, False
+            return
+        self._last_record = flags
         seldom = at - self._heard_at > HEARD_SELDOM and all(pause > HEARD_SELDOM for pause in self._pauses)
         self._note_pause(at)
         before, self._latest = self._latest, dict(flags)
@@ -66,6 +74,7 @@ class Confirmation:
 
     def take_confirmed(self, flags: Mapping[str, Flag], at: float) -> None:
         """Take flags that were read over a connection."""
+        self._last_record = None
         self._believe(flags)
         self._latest |= flags
         self._note_unconfirmed(at)
@@ -76,8 +85,21 @@ class Confirmation:
             self._believe(self._latest)
             self._unconfirmed_since = None
 
+    def confirmed(self, flags: Mapping[str, Flag]) -> Mapping[str, Flag]:
+        """Return those of the flags that are believed: the same mapping if all are."""
+        if flags is self._all_believed:
+            return flags
+        confirmed = {name: value for name, value in flags.items() if self._believed.get(name, ...) == value}
+        if len(confirmed) < len(flags):
+            return confirmed
+        self._all_believed = flags
+        return flags
+
     def _believe(self, flags: Mapping[str, Flag]) -> None:
-        self._believed |= flags
+        if any(self._believed.get(name, ...) != value for name, value in flags.items()):
+            self._believed |= flags
+            self._all_believed = None
+            self.version += 1
 
     def _note_pause(self, at: float) -> None:
         """Note the pause since the last transmission, ignoring the same one heard by another radio."""
@@ -163,7 +185,8 @@ class KeyTrust:
     @property
     def lost(self) -> bool:
         """Whether the device certainly has another key now."""
-        return any(len(self._doubts[kind]) >= limit for kind, limit in KEY_LOST_AFTER.items())
+        doubts = self._doubts
+        return bool(doubts) and any(len(doubts[kind]) >= limit for kind, limit in KEY_LOST_AFTER.items())
 
     def doubt(self, error: InstantReadoutError, data: bytes) -> None:
         """Take a record that could not be decoded. Only errors that a wrong key causes count."""
@@ -176,6 +199,8 @@ class KeyTrust:
     def believe(self) -> bool:
         """Take a good record; return whether to believe it: after an implausible one, only the second in a row."""
         self._good_in_a_row += 1
+        if not self._doubts:
+            return True
         if self._doubts[ImplausibleRecord] and self._good_in_a_row < BELIEVED_AFTER:
             return False
         self._doubts.clear()
@@ -196,13 +221,18 @@ class FlagChanges:
     def __init__(self) -> None:
         self._advertised: dict[str, Flag] = {}
         self._read: dict[str, Flag] = {}
+        self._last: Mapping[str, Flag] | None = None
 
     def take_advertised(self, flags: Mapping[str, Flag]) -> bool:
-        """Take believed advertised flags; return whether any has changed."""
+        """Take believed advertised flags; return whether any has changed. The same mapping as before has none."""
+        if flags is self._last:
+            return False
+        self._last = flags
         return bool(_update(self._advertised, flags))
 
     def take_read(self, flags: Mapping[str, Flag]) -> bool:
         """Take flags that were read; return whether any has changed in a way that was not advertised."""
+        self._last = None
         changed = _update(self._read, flags)
         # The next advertisement is expected to agree. If it does not, the flag has changed again.
         return bool(_update(self._advertised, changed))

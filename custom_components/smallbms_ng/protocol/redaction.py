@@ -110,7 +110,8 @@ class StandIns:
             at = piece.end
         rest = stream[at:]
         redacted += rest if _is_parsed(rest) else self._without_text(self._without_known(rest))
-        return bytes(redacted)
+        # Once more as a whole: in a damaged stream a secret may lie across what looks like two payloads.
+        return self._without_known(bytes(redacted))
 
     def name(self, name: str) -> str:
         """Return the stand-in for a name."""
