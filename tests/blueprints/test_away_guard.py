@@ -329,6 +329,18 @@ async def test_what_home_assistant_missed_for_hours_does_not_count(
     assert messages(inbox) == [f"The battery was not charging for {IDLE} hours"]
 
 
+async def test_a_memory_that_is_not_there_for_a_moment(owner: Owner, inputs: Inputs, inbox: list[ServiceCall]) -> None:
+    """What was told is not told twice."""
+    await leave(owner, inputs)
+    await owner.live(FORBIDDEN + MORE, **allowed(charge=False))
+    noted = owner.state(MEMORY)
+    owner.hass.states.async_set(MEMORY, "unavailable", {"max": 100})
+    await owner.live(FORBIDDEN + MORE)
+    owner.hass.states.async_set(MEMORY, noted, {"max": 100})
+    await owner.live(MORE)
+    assert len(inbox) == 1
+
+
 # Whom, and with what words
 
 
