@@ -209,7 +209,7 @@ def decode_register(data: bytes) -> None:
     register = REGISTERS[data[0] % len(REGISTERS)]
     value = _decode(register.id, data[1:])
     if value is not None and register.writable:
-        _check_round_trip(register, value)
+        _check_round_trip(register, value, finer=register.is_finer(data[1:]))
 
 
 def _decode(number: int, payload: bytes) -> Value:
@@ -237,12 +237,12 @@ def _check_plain(value: object) -> None:
         json.dumps(value).encode()
 
 
-def _check_round_trip(register: Register, value: Value) -> None:
+def _check_round_trip(register: Register, value: Value, *, finer: bool) -> None:
     try:
-        written = register.encode(value)
+        written = register.encode(value, finer=finer)
     except PayloadError:
         return
-    assert register.decode(written) == value
+    assert register.decode(written, finer=finer) == value
     assert register.confirms(written, written)
 
 
@@ -307,7 +307,7 @@ def _places(state: JsonValue) -> Iterator[tuple[Any, str | int]]:
             yield from _places(part)
 
 
-_RECORDING: Final = {
+_RECORDING: Final[JsonValue] = {
     "format": 1,
     "integration": "0.1.0",
     "home_assistant": "2026.10.4",
@@ -357,7 +357,10 @@ _RECORDING: Final = {
 
 def read_a_recording(data: bytes) -> None:
     """Read a recording that was damaged in several places, or any text; what is wrong is one sentence."""
-    download = {"integration_manifest": {"domain": "smallbms_ng"}, "data": {"recording": deepcopy(_RECORDING)}}
+    download: JsonValue = {
+        "integration_manifest": {"domain": "smallbms_ng"},
+        "data": {"recording": deepcopy(_RECORDING)},
+    }
     for where, what in zip(data[1::2], data[2::2], strict=False):
         _damage(download, where, _JUNK[what % len(_JUNK)])
     text = data[1:].decode(errors="replace") if data[:1] == b"{" else json.dumps(download)

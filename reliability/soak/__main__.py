@@ -67,6 +67,8 @@ class Soak:
         began = monotonic()
         await asyncio.gather(self.house.start_emulator(), self.house.start_home_assistant())
         self.problems += await self.house.set_up()
+        if not self.house.members:
+            raise DemoError("\n".join(self.problems))
         self.members = self.house.members
         self.entries = {one.number: await entry_id(self.house, one) for one in self.members}
         self.entities = {one.number: await entities(self.house, one) for one in self.members}
