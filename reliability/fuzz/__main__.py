@@ -11,7 +11,7 @@ import tempfile
 from time import monotonic
 from typing import Final
 
-from .corpus import pack, store, unpack
+from .corpus import pack, store, stored, unpack
 
 _ROOT: Final = Path(__file__).parents[2]
 # What is kept of a failure.
@@ -27,8 +27,8 @@ class Plan:
 
 
 PLANS: Final = {
-    "decoder": Plan(inputs=10_000_000, longest=256),
-    "session": Plan(inputs=2_000_000, longest=1024),
+    "decoder": Plan(inputs=10_000_000, longest=96),
+    "session": Plan(inputs=2_000_000, longest=512),
     "registers": Plan(inputs=2_000_000, longest=128),
     "key": Plan(inputs=1_000_000, longest=128),
     "scenario": Plan(inputs=200_000, longest=2048),
@@ -39,6 +39,7 @@ PLANS: Final = {
 # Far more than any target may need, in MB and s.
 _MEMORY: Final = 1024
 _LONGEST: Final = 20
+_MOST_KEPT: Final = 300
 _STATUS: Final = re.compile(
     r"#(?P<inputs>\d+)\s+\w+\s+cov: (?P<branches>\d+).*?corp: (?P<corpus>\d+).*?rss: (?P<rss>\d+)Mb"
 )
@@ -56,7 +57,7 @@ def fuzz(target: str, inputs: int, *, seed: int, keep: bool) -> str:
         unpack(target, corpus)
         status = _last_status(_run(target, corpus, f"-runs={inputs}", f"-seed={seed}"))
         if keep:
-            _keep(target, corpus, Path(work) / "smallest")
+            _keep(target, corpus)
     took = monotonic() - began
     return (
         f"{target}: {status['inputs']} inputs in {took:.0f} s, {status['branches']} branches, "
@@ -93,12 +94,10 @@ def _last_status(lines: Iterator[str]) -> dict[str, str]:
     return found
 
 
-def _keep(target: str, corpus: Path, smallest: Path) -> None:
-    """Store the fewest inputs that reach what all of them reach."""
-    smallest.mkdir()
-    for _ in _run(target, smallest, "-merge=1", str(corpus)):
-        pass
-    store(target, pack(smallest))
+def _keep(target: str, corpus: Path) -> None:
+    """Store the shortest of what reached something new, besides what is stored."""
+    found = sorted(pack(corpus), key=len)[:_MOST_KEPT]
+    store(target, {*stored(target), *found})
 
 
 def _arguments(arguments: Sequence[str] | None) -> Namespace:

@@ -209,7 +209,7 @@ def decode_register(data: bytes) -> None:
     register = REGISTERS[data[0] % len(REGISTERS)]
     value = _decode(register.id, data[1:])
     if value is not None and register.writable:
-        _check_round_trip(register, value)
+        _check_round_trip(register, value, finer=register.is_finer(data[1:]))
 
 
 def _decode(number: int, payload: bytes) -> Value:
@@ -237,12 +237,12 @@ def _check_plain(value: object) -> None:
         json.dumps(value).encode()
 
 
-def _check_round_trip(register: Register, value: Value) -> None:
+def _check_round_trip(register: Register, value: Value, *, finer: bool) -> None:
     try:
-        written = register.encode(value)
+        written = register.encode(value, finer=finer)
     except PayloadError:
         return
-    assert register.decode(written) == value
+    assert register.decode(written, finer=finer) == value
     assert register.confirms(written, written)
 
 

@@ -187,7 +187,9 @@ class House:
         adding = (add_device(self.hass, OURS, device) for device in self.emulator.devices)
         outcomes = await asyncio.gather(*adding, return_exceptions=True)
         failed = {
-            member: outcome for member, outcome in zip(self.members, outcomes, strict=True) if outcome is not None
+            member: outcome
+            for member, outcome in zip(self.members, outcomes, strict=True)
+            if isinstance(outcome, BaseException)
         }
         self.members = tuple(member for member in self.members if member not in failed)
         return [f"{member.personality} could not be added: {outcome}" for member, outcome in failed.items()]

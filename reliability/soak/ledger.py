@@ -126,8 +126,8 @@ class EnergyBooks:
 ENERGY_SHARE: Final = 0.01
 # Both counters show whole Wh.
 _RESOLUTION: Final = 2.0
-# What is bridged after a gap is known to 0.1 Ah only.
-_BRIDGED_AH: Final = 0.1
+# So many Ah may have moved since they were last recorded when Home Assistant is killed.
+_BRIDGED_AH: Final = 0.6
 
 
 def audit_energy(name: str, *, flowed: float, counted: float, gaps: int, voltage: float) -> EnergyBooks:

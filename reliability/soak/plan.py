@@ -19,6 +19,7 @@ class Member:
     """One device of a soak; number counts from 1, as the control channel counts.
 
     advertises_all is whether codes and current are in what it advertises: without them there is nothing to audit.
+    own_codes are those that its personality shows over connections, whatever the battery does.
     """
 
     number: int
@@ -28,6 +29,7 @@ class Member:
     key: str
     pin: str
     advertises_all: bool
+    own_codes: frozenset[str]
 
 
 PERSONALITIES: Final = (
@@ -43,6 +45,7 @@ PERSONALITIES: Final = (
     "strict",
 )
 _TELLS_LITTLE: Final = frozenset({"shy"})
+_OWN_CODES: Final = {"new-firmware": frozenset({"W-B10"})}
 _PROXIES: Final = (("Living room", -55), ("Shed", -63), ("Engine room", -71))
 
 
@@ -59,6 +62,7 @@ def members(seed: int) -> tuple[Member, ...]:
             key=random.randbytes(16).hex(),
             pin=pin,
             advertises_all=personality not in _TELLS_LITTLE,
+            own_codes=_OWN_CODES.get(personality, frozenset()),
         )
         for number, personality in enumerate(PERSONALITIES, start=1)
     )
@@ -74,10 +78,7 @@ def write_scenario(path: Path, devices: tuple[Member, ...]) -> None:
                 "place": {"latitude": 52.37, "longitude": 4.9},
                 "temperature": 20,
                 "bank": {"model": "51.2/100", "series": 1, "parallel": 4, "state_of_charge": STATE_OF_CHARGE},
-                "loads": [
-                    {"name": HEATER, "follows": "nothing", "power": 2500},
-                    {"name": "Fridge", "follows": "nothing", "power": 90},
-                ],
+                "loads": [{"name": HEATER, "follows": "nothing", "power": 2500}],
                 "chargers": [
                     {"name": SUPPLY, "kind": "shore", "follows": "nothing", "current": 120, "mains": "no"},
                 ],

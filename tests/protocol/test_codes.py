@@ -8,12 +8,16 @@ from custom_components.smallbms_ng.protocol.advertisement import InstantReadout
 from custom_components.smallbms_ng.protocol.codes import (
     ADVERTISED_LEVEL_FIELDS,
     CONDITIONS,
+    CONFIGURATION_ERRORS,
     KNOWN_ERRORS,
     LEVEL_FIELDS,
+    LOW_CELL_SHUTDOWN,
     Code,
+    CodeChanges,
     Level,
     Severity,
     active_codes,
+    code_changes,
     error_code,
 )
 
@@ -161,3 +165,25 @@ def test_a_code_is_read_as_it_is_printed(severity: Severity, number: int) -> Non
 def test_what_is_no_code_is_not_read(text: str) -> None:
     with pytest.raises(ValueError, match=r".+"):
         Code.parse(text)
+
+
+def test_the_errors_of_a_configuration_are_those_of_the_manual() -> None:
+    """E-B01 and E-B05 (M-C9, M-C10)."""
+    assert CONFIGURATION_ERRORS == (1, 5)
+    assert KNOWN_ERRORS == (1, 5, 9, 11)
+    assert Code.parse("A-B01") == LOW_CELL_SHUTDOWN
+
+
+def test_changes_are_told_with_the_worst_last() -> None:
+    before = [Code.parse(text) for text in ("W-B01", "W-B07", "A-B05", "E-B09")]
+    now = [Code.parse(text) for text in ("W-B07", "A-B01", "A-B09", "W-B05", "E-B11")]
+    changes = code_changes(before, now)
+    assert [str(code) for code in changes.begun] == ["W-B05", "A-B09", "A-B01", "E-B11"]
+    assert [str(code) for code in changes.ended] == ["W-B01", "A-B05", "E-B09"]
+    assert code_changes(now, now) == CodeChanges(begun=(), ended=())
+    assert code_changes([], before).ended == ()
+
+
+@pytest.mark.parametrize(("text", "subject"), [("W-B01", (False, 1)), ("A-B01", (False, 1)), ("E-B01", (True, 1))])
+def test_what_a_code_is_about(text: str, subject: tuple[bool, int]) -> None:
+    assert Code.parse(text).subject == subject

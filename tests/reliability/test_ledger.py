@@ -83,7 +83,8 @@ def test_nobody_looked_for_a_while() -> None:
         (1000, 1011, 0, False),
         (1000, 1013, 0, True),
         (1000, 985, 0, True),
-        (1000, 985, 1, False),
+        (1000, 960, 1, False),
+        (1000, 955, 1, True),
     ],
 )
 def test_energy(flowed: float, counted: float, gaps: int, wrong: bool) -> None:
