@@ -12,8 +12,8 @@ from habluetooth import BluetoothServiceInfoBleak
 
 from custom_components.smallbms_ng.connection.link import Reading
 from custom_components.smallbms_ng.connection.recorder import MOST_CONNECTIONS, Operation
-from custom_components.smallbms_ng.recording import Outcome, Recording
-from custom_components.smallbms_ng.survey import KNOWN, OTHERS, SurveyRecord
+from custom_components.smallbms_ng.recording import Outcome, Recording, SurveyRecord
+from custom_components.smallbms_ng.survey import KNOWN, OTHERS
 from emulator.device import DEFAULT_ADDRESS, DEFAULT_KEY, DEFAULT_NAME
 
 from .figures import Row
