@@ -317,6 +317,10 @@ async def until_told(world: World, inbox: list[ServiceCall], fault: Fault) -> ti
     inbox.clear()
     fault.begin(world)
     begun, told = now(), None
+    shown = world.owner.hass.states.get(charging)
+    if fault.limit == NO_CHARGE_FOR and shown and shown.state == "off":
+        # The night before counts, too.
+        begun = shown.last_changed
     while now() - begun < fault.lasts:
         await world.live(LOOK)
         if fault.limit == NO_CHARGE_FOR and world.owner.state(charging) == "on":

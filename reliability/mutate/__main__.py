@@ -28,8 +28,8 @@ MODULES: Final[Mapping[str, tuple[str, ...]]] = {
         "tests/protocol/test_advertisement.py",
     ),
     f"{_PROTOCOL}/record_filter.py": (
-        *("tests/protocol/test_confirmation.py", "tests/protocol/test_nonce_order.py"),
-        "tests/protocol/test_key_trust.py",
+        *("tests/protocol/test_flag_changes.py", "tests/protocol/test_confirmation.py"),
+        *("tests/protocol/test_nonce_order.py", "tests/protocol/test_key_trust.py"),
     ),
     f"{_PROTOCOL}/registers.py": (
         *("tests/protocol/test_registers.py", "tests/protocol/test_thresholds.py", "tests/protocol/test_session.py"),
