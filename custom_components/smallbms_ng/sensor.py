@@ -464,6 +464,8 @@ OUTLOOK_SENSORS: Final = (
     ),
     _outlook(
         key="days_left",
+        # No measurement: the time to go is known by being the only one among the durations.
+        state_class=None,
         device_class=SensorDeviceClass.DURATION,
         native_unit_of_measurement=UnitOfTime.DAYS,
         suggested_display_precision=1,

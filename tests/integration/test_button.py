@@ -34,7 +34,7 @@ async def test_m_s3_synchronize(bench: Bench) -> None:
     before = bench.bms.history.synchronizations
     await bench.press("synchronize")
     assert bench.bms.monitor.state_of_charge == 100
-    assert bench.state("number", "state_of_charge").state == "100.0"
+    assert bench.state("sensor", "battery_level").state == "100.0"
     assert bench.state("sensor", "history_synchronizations").state == str(before + 1)
 
 

@@ -85,9 +85,11 @@ async def test_m_v2_and_m_v5(bench: Bench) -> None:
         "balancer_status",
         "charge_off_reason",
         "discharge_off_reason",
+        "firmware_version",
         "low_temperature_charge",
         "low_temperature_discharge",
         "off_reason",
+        "serial_number",
     }
 
 

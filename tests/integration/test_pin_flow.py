@@ -181,7 +181,7 @@ async def test_with_a_pin_nobody_types_the_key(
     hass: HomeAssistant, radio: Radio, flow: ConfigFlowResult, served: Served, enter: Enter
 ) -> None:
     assert_added(await enter(flow, {CONF_PIN: PIN}))
-    await radio.send(voltage=13.11, error=1)
+    await radio.confirm(voltage=13.11, error=1)
     assert state_of(hass, "sensor", "voltage").state == "13.11"
 
 
@@ -661,7 +661,7 @@ async def test_a_new_key_is_read_without_a_question(hass: HomeAssistant, radio: 
     await heard_until(radio, lambda: credentials(entry) == {CONF_KEY: OTHER_KEY.hex(), CONF_PIN: PIN})
     await radio.settle()
     assert not flows(hass)
-    await radio.send(voltage=12.77, error=1)
+    await radio.confirm(voltage=12.77, error=1)
     assert state_of(hass, "sensor", "voltage").state == "12.77"
 
 

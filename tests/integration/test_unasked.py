@@ -90,7 +90,6 @@ async def test_a_setting_that_changes(held: Bench) -> None:
 async def test_the_state_of_charge_that_is_set_by_hand(held: Bench) -> None:
     held.bms.set_state_of_charge(81)
     await let_it_speak(held)
-    assert held.state("number", "state_of_charge").state == "81.0"
     assert held.state("sensor", "battery_level").state == "81.0"
 
 
@@ -175,7 +174,7 @@ async def test_what_came_last_is_shown_when_the_connection_ends(held: Bench) -> 
     await held.press("read_now")
     assert held.idle
     assert held.state("number", "tail_current").state == "6.0"
-    assert held.state("number", "state_of_charge").state == "81.0"
+    assert held.state("sensor", "battery_level").state == "81.0"
 
 
 async def test_what_is_said_after_the_answer_counts(held: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -198,7 +197,6 @@ async def test_what_is_said_after_the_answer_counts(held: Bench, monkeypatch: py
     monkeypatch.setattr(held.box, "read", interrupted)
     await held.press("read_now")
     assert held.bms.monitor.state_of_charge == 81
-    assert held.state("number", "state_of_charge").state == "81.0"
     assert held.state("sensor", "battery_level").state == "81.0"
 
 
@@ -234,7 +232,7 @@ async def test_unasked_in_the_middle_of_a_write(held: Bench) -> None:
     await let_it_speak(held)
     assert held.state("number", "tail_current").state == "6.0"
     assert held.state("number", "low_soc_warning").state == "30.0"
-    assert held.state("number", "state_of_charge").state == "81.0"
+    assert held.state("sensor", "battery_level").state == "81.0"
     assert not is_lost(held)
 
 

@@ -65,7 +65,8 @@ class Traffic:
         self.device.faults.lose_link_after = place.operations
         yield
         self._cut_after = self.device.faults.lose_link_after = None
-        assert self.passed >= (place.passed or 0), place
+        # What is read along may take one notification less than in the run in which the places were counted.
+        assert self.passed >= (place.passed or 0) - 1, place
         assert place.operations in {None, self.links[-1].operations}, place
 
     def count(self) -> None:

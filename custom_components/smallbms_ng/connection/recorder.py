@@ -265,8 +265,11 @@ class Recorder:
             self._paused -= 1
 
     def recorded(self, client_class: type[BleakClient], preference: AdapterPreference) -> type[BleakClient]:
-        """Return a class for one client, whose connection is kept; the preference tells by which radio it is made."""
-        if self._paused:
+        """Return a class for one client, whose connection is kept; the preference tells by which radio it is made.
+
+        A class that has not what bleak's has is returned as it is: to connect is more important than to keep how.
+        """
+        if self._paused or not all(hasattr(client_class, name) for name in _TELLING):
             return client_class
         return type(client_class.__name__, (client_class,), _methods(client_class, self._begin(), preference))
 
@@ -297,6 +300,9 @@ class Recorder:
 
 
 type _Method = Callable[..., object]
+
+# The methods of a client that tell a connection what they do.
+_TELLING: Final = ("connect", "pair", "disconnect", "read_gatt_char", "write_gatt_char", "start_notify")
 
 
 def _methods(
