@@ -84,16 +84,20 @@ class World:
     heard: bool = True
 
     async def live(self, step: timedelta) -> None:
-        """Let time pass in both, and the battery be heard just before Home Assistant looks."""
+        """Let time pass in both, and the battery be heard just before Home Assistant looks.
+
+        What is written once a minute is written a second before the look: else it would be as old as a whole step.
+        """
         self.simulation.advance(step.total_seconds())
         radio = self.owner.radio
-        radio.tick(step - SECOND)
+        radio.tick(step - 2 * SECOND)
         if self.heard:
             # Flags have to stand in two records.
             radio.snapshot = self.simulation.snapshot()
             for _ in range(2):
                 radio.device.renew_nonce()
                 radio.advertise()
+        await radio.jump(SECOND)
         await radio.jump(SECOND)
 
     async def restart(self, entry: MockConfigEntry) -> None:
