@@ -51,12 +51,12 @@ async def add_device(hass: HomeAssistant, kind: DeviceFlow, device: Device) -> s
     return await _answer(hass, kind.domain, flow, kind.answers(device))
 
 
-async def set_option(hass: HomeAssistant, entry: str, name: str, value: float) -> None:
-    """Change one option of an entry, as a user does in its form."""
+async def set_options(hass: HomeAssistant, entry: str, options: JsonObject) -> None:
+    """Change options of an entry, as a user does in its form."""
     flow = as_object(await hass.post(_OPTIONS_FLOW, {"handler": entry}))
-    result = as_object(await hass.post(f"{_OPTIONS_FLOW}/{text(flow, 'flow_id')}", {name: value}))
+    result = as_object(await hass.post(f"{_OPTIONS_FLOW}/{text(flow, 'flow_id')}", options))
     if result.get("type") != "create_entry":
-        raise DemoError(f"The option {name} could not be set: {_reason(result)}.")
+        raise DemoError(f"The options {', '.join(options)} could not be set: {_reason(result)}.")
 
 
 def _is_for(flow: JsonObject, kind: DeviceFlow, device: Device) -> bool:

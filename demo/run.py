@@ -26,7 +26,7 @@ from .dashboard import save_dashboard, views
 from .emulator import Device, Emulator, start_emulator, start_replay
 from .energy import CAPACITY, battery, check_energy, save_energy
 from .errors import DemoError
-from .flows import OURS, add_device, add_proxy, set_option
+from .flows import OURS, add_device, add_proxy, set_options
 from .home_assistant import RESTART_EXIT_CODE, HomeAssistant, address_of, log_in, start_home_assistant
 from .past import Hour, live, live_before
 from .place import home, settle
@@ -41,6 +41,7 @@ _READ_NOW: Final = "read_now"
 _NEEDED: Final = frozenset({*MEASURED, *COUNTED, *COUNTED_HERE, *CAPACITY, _READ_NOW})
 # The option of how often to connect, in minutes.
 _INTERVAL_OPTION: Final = "pages_interval"
+_UPDATE_OPTION: Final = "update_interval"
 _USUAL_INTERVAL: Final = 15
 _SHORTEST_INTERVAL: Final = 1
 _SPARE_SCENARIO: Final = Path(__file__).with_name("spare.yaml")
@@ -380,9 +381,10 @@ async def _add_device(run: Run, hass: HomeAssistant, device: Device) -> dict[str
     detail("It was added, and is read over a connection for the first time.")
     # Nobody knows what the device of a recording has.
     entities = await _entities(hass, device, frozenset({_READ_NOW}) if run.replay else _NEEDED)
-    if (minutes := connection_interval(run.speed)) != _USUAL_INTERVAL:
-        await set_option(hass, entry, _INTERVAL_OPTION, minutes)
-        detail(f"As it lives {run.speed:g} times faster, the option Connection interval is set to {minutes} min.")
+    if run.speed > 1:
+        minutes = connection_interval(run.speed)
+        await set_options(hass, entry, {_INTERVAL_OPTION: minutes, _UPDATE_OPTION: 1})
+        detail(f"As it lives {run.speed:g} times faster, it is read every {minutes} min and shown every second.")
     return entities
 
 

@@ -5,7 +5,7 @@ import pytest
 from demo.answers import Json, JsonObject
 from demo.emulator import Device, Emulator
 from demo.errors import DemoError
-from demo.flows import HOME_ASSISTANTS_OWN, OURS, add_device, add_proxy, set_option
+from demo.flows import HOME_ASSISTANTS_OWN, OURS, add_device, add_proxy, set_options
 from demo.home_assistant import HomeAssistant
 
 from .conftest import StandIn
@@ -59,15 +59,15 @@ OPTIONS = "/api/config/config_entries/options/flow"
 async def test_an_option_is_set_in_its_form(stand_in: StandIn, hass: HomeAssistant) -> None:
     stand_in.answers["POST", OPTIONS] = form(optional=("pages_interval",))
     stand_in.answers["POST", f"{OPTIONS}/f1"] = {"type": "create_entry"}
-    await set_option(hass, "the entry", "pages_interval", 1)
+    await set_options(hass, "the entry", {"pages_interval": 1})
     assert stand_in.sent[-2:] == [(OPTIONS, {"handler": "the entry"}), (f"{OPTIONS}/f1", {"pages_interval": 1})]
 
 
 async def test_an_option_that_is_refused_is_a_sentence(stand_in: StandIn, hass: HomeAssistant) -> None:
     stand_in.answers["POST", OPTIONS] = form(optional=("pages_interval",))
     stand_in.answers["POST", f"{OPTIONS}/f1"] = {"type": "form", "errors": {"pages_interval": "not_whole"}}
-    with pytest.raises(DemoError, match=r"The option pages_interval could not be set: .*not_whole"):
-        await set_option(hass, "the entry", "pages_interval", 1.5)
+    with pytest.raises(DemoError, match=r"The options pages_interval could not be set: .*not_whole"):
+        await set_options(hass, "the entry", {"pages_interval": 1.5})
 
 
 async def test_a_flow_that_shows_progress_is_waited_for(stand_in: StandIn, hass: HomeAssistant) -> None:
