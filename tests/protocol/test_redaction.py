@@ -138,3 +138,11 @@ def test_a_known_secret_across_two_payloads_of_a_damaged_stream() -> None:
     found = stand_ins.stream(damaged)
     assert len(found) == len(damaged)
     assert KEY not in found
+
+
+def test_a_long_value_among_the_settings_of_the_connection_goes() -> None:
+    """It may be another key, of which nobody knows."""
+    secret = bytes(range(0x80, 0x90))
+    kept = StandIns().payload(0xEC30, secret)
+    assert len(kept) == len(secret)
+    assert kept != secret
